@@ -1,0 +1,80 @@
+"""A Gymnasium vector environment as Stable-Baselines3 wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+
+class BatchedVecEnv(VecEnv):
+    """Adapter from `gymnasium.vector.VectorEnv` to `VecEnv`, without a Python loop over environments.
+
+    Stable-Baselines3 resets an environment in the step that ends it, so the vector environment must too.
+
+    Attributes:
+        arrays: The last step's infos as arrays of shape (num_envs,), those of games that just ended included.
+    """
+
+    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
+        """Wrap a vector environment whose autoreset mode is same-step."""
+        mode = env.metadata.get("autoreset_mode")
+        if mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(f"the vector environment must reset in the same step; its mode is {mode}")
+        self.env = env
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self._actions: NDArray[Any] | None = None
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Begin new games, from the last seed given if it has not been used yet."""
+        seeds = [seed for seed in self._seeds if seed is not None]
+        observation, _ = self.env.reset(seed=seeds[0] if seeds else None)
+        self._reset_seeds()
+        return np.asarray(observation)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Take the actions of the next step."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every environment."""
+        observation, rewards, terminated, truncated, info = self.env.step(self._actions)
+        self.arrays = info.get("final_info", info)
+        dones = terminated | truncated
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row in np.flatnonzero(dones):
+            infos[row]["terminal_observation"] = info["final_obs"][row]
+            infos[row]["TimeLimit.truncated"] = bool(truncated[row] and not terminated[row])
+        return observation, rewards.astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        self.env.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of the vector environment, once for every row asked for."""
+        return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the vector environment, which all rows share."""
+        setattr(self.env, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call a method of the vector environment, which all rows share, once."""
+        result = getattr(self.env, method_name)(*method_args, **method_kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Single-environment wrappers cannot be inside a batch."""
+        return [False for _ in self._get_indices(indices)]

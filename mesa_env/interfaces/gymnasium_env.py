@@ -1,0 +1,218 @@
+"""Gymnasium's two interfaces, one game at a time and many in a batch, to any decision problem.
+
+Both call the problem's functions on arrays: `ProblemEnv` on a batch of one, `ProblemVectorEnv` on a batch of
+any size. Row i of a batch that was reset with seed s plays the same games as a `ProblemEnv` reset with seed
+s + i, bit for bit, as in Gymnasium's own vector environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from mesa_env.decisions import Observation, Problem, Step
+from mesa_env.interfaces import spaces
+from mesa_env.interfaces.rendering import Screen
+from mesa_env.rules.game import Array
+
+StateT = TypeVar("StateT", bound=tuple[Any, ...])
+Info = dict[str, Any]
+
+
+class ProblemEnv(gym.Env[Observation, NDArray[np.floating[Any]]], Generic[StateT]):
+    """One decision problem at a time: a batch of one."""
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own convention
+
+    def __init__(self, problem: Problem[StateT], render_mode: str | None = None) -> None:
+        """Prepare the problem; it begins with `reset`."""
+        self.problem = problem
+        self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
+        self.observation_space = spaces.observation_space(problem.game)
+        self.action_space = spaces.action_space(problem.game)
+        self._state: StateT | None = None
+        self._history: list[Info] = []
+        self._screen = Screen(problem.game, render_mode)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        """Begin a new problem; `options` may hold an `initial_goal`."""
+        super().reset(seed=seed)
+        goals = spaces.initial_goals(options, self.problem.game, 1)
+        self._state = self.problem.begin(self.np_random.random((1, self.problem.draws)), goals)
+        self._history = []
+        if self.render_mode == "human":
+            self.render()
+        return self.problem.observe(self._state)[0], {}
+
+    def step(
+        self, action: NDArray[np.floating[Any]]
+    ) -> tuple[Observation, float, bool, bool, Info]:
+        """Carry out one action, shape (1,)."""
+        if self._state is None:
+            raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
+        actions = self.problem.game.validated_actions(np.asarray(action)[None], 1)
+        state, reward, terminated, arrays = self.problem.step(self._state, actions)
+        info = {name: values[0].item() for name, values in arrays.items()}
+        self._history.append(info)
+        self._state = None if terminated[0] else state
+        if self.render_mode == "human":
+            self.render()
+        return self.problem.observe(state)[0], float(reward[0]), bool(terminated[0]), False, info
+
+    def render(self) -> Any:
+        """Draw the game so far as `render_mode` says."""
+        return self._screen.show(self._history)
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._screen.close()
+
+
+class ProblemVectorEnv(
+    gym.vector.VectorEnv[Observation, NDArray[np.floating[Any]], NDArray[Any]], Generic[StateT]
+):
+    """A batch of decision problems, stepped together on arrays."""
+
+    def __init__(self, problem: Problem[StateT], num_envs: int, autoreset_mode: AutoresetMode | str) -> None:
+        """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's three."""
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number ≥ 1; got {num_envs!r}")
+        self.problem = problem
+        self.num_envs = int(num_envs)
+        self.metadata = {"render_modes": [], "autoreset_mode": _validated_mode(autoreset_mode)}
+        self.single_observation_space = spaces.observation_space(problem.game)
+        self.single_action_space = spaces.action_space(problem.game)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._generators: dict[int, np.random.Generator] = {}
+        self._state: StateT | None = None
+        self._everywhere = np.ones(self.num_envs, dtype=bool)
+        self._over = np.zeros(self.num_envs, dtype=bool)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, Info]:
+        """Begin new problems, everywhere or where `options["reset_mask"]` says.
+
+        Args:
+            seed: One seed s, from which row i takes s + i, or one a row; None goes on with the rows' own
+                generators.
+            options: `reset_mask`, booleans of shape (num_envs,), and `initial_goal`, one number or one a row.
+        """
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        options = dict(options or {})
+        mask = self._validated_mask(options.pop("reset_mask", self._everywhere))
+        goals = spaces.initial_goals(options, self.problem.game, self.num_envs)
+        self._reseed(seed, mask)
+        self._over = self._over & ~mask
+        return self.problem.observe(self._begin(mask, goals)), {}
+
+    def step(
+        self, actions: NDArray[np.floating[Any]]
+    ) -> tuple[Observation, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
+        """Carry out a batch of actions, shape (num_envs, 1)."""
+        if self._state is None:
+            raise ResetNeeded("there are no games to act in: call reset() first")
+        actions = self.problem.game.validated_actions(actions, self.num_envs)
+        mode = self.metadata["autoreset_mode"]
+        waiting = self._over if self._over.any() else None
+        if waiting is not None and mode is AutoresetMode.DISABLED:
+            raise ResetNeeded(f"{waiting.sum()} games are over: reset them with options={{'reset_mask': …}}")
+        state = self._state if waiting is None else self._begin(waiting)
+        step = self.problem.step(state, actions)
+        reward, terminated, mask, info = step.reward, step.terminated, self._everywhere, Info()
+        self._state = step.state
+        if waiting is not None:  # next-step autoreset: a game that was over begins anew, and its action is void
+            self._state = _merge(waiting, state, step.state)
+            reward, terminated, mask = np.where(waiting, 0.0, reward), terminated & ~waiting, ~waiting
+        self._over = terminated
+        if mode is AutoresetMode.SAME_STEP and terminated.any():
+            info = self._final_info(step, mask & terminated)
+            self._begin(terminated)
+            self._over, mask = np.zeros_like(terminated), mask & ~terminated
+        if mask.any():
+            info |= _masked(step.info, mask)
+        truncated = np.zeros_like(terminated)
+        return self.problem.observe(self._state), reward, terminated, truncated, info
+
+    def _begin(self, mask: NDArray[np.bool_], initial_goal: Array | None = None) -> StateT:
+        """Begin new problems where `mask` says, each from its own row's generator."""
+        chance = np.zeros((self.num_envs, self.problem.draws))
+        if self.problem.draws:
+            for row in np.flatnonzero(mask):
+                chance[row] = self._generators[row].random(self.problem.draws)
+        fresh = self.problem.begin(chance, initial_goal)
+        self._state = fresh if mask.all() or self._state is None else _merge(mask, fresh, self._state)
+        return self._state
+
+    def _reseed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_]) -> None:
+        if seed is None or isinstance(seed, int):
+            seeds = [None if seed is None else seed + row for row in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed must be one number or {self.num_envs}, one a row; got {len(seeds)}")
+        if self.problem.draws:
+            for row in np.flatnonzero(mask):
+                if seeds[row] is not None or row not in self._generators:
+                    self._generators[row] = seeding.np_random(seeds[row])[0]
+
+    def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
+        """What Gymnasium's same-step autoreset tells of the games that have just ended."""
+        final_observation = np.full(self.num_envs, None, dtype=object)
+        observation = self.problem.observe(step.state)
+        for row in np.flatnonzero(ended):
+            final_observation[row] = observation[row]
+        return {
+            "final_obs": final_observation,
+            "_final_obs": ended,
+            "final_info": _masked(step.info, ended),
+            "_final_info": ended,
+        }
+
+    def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
+        if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
+            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {mask!r}")
+        if not mask.any():
+            raise ValueError("reset_mask must name at least one game to reset; got none")
+        if self._state is None and not mask.all():
+            raise ResetNeeded("reset_mask can only come after a reset() of all games")
+        return mask
+
+
+def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        allowed = [known.value for known in AutoresetMode]
+        raise ValueError(f"autoreset_mode must be one of {allowed}; got {mode!r}") from None
+
+
+def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> Info:
+    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere."""
+    whole = bool(mask.all())
+    masked: Info = {}
+    for name, values in info.items():
+        masked[name] = values if whole else np.where(mask, values, np.zeros_like(values))
+        masked[f"_{name}"] = mask
+    return masked
+
+
+def _merge(mask: NDArray[np.bool_], chosen: Any, other: Any) -> Any:
+    """Rows of `chosen` where the mask is set, of `other` elsewhere, through nested NamedTuples of arrays."""
+    if isinstance(chosen, tuple):
+        return type(chosen)(*(_merge(mask, a, b) for a, b in zip(chosen, other, strict=True)))
+    return np.where(mask.reshape(-1, *[1] * (chosen.ndim - 1)), chosen, other)

@@ -1,0 +1,67 @@
+"""What the interfaces share: Gymnasium spaces from a game's bounds, and checks of what users pass in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from mesa_env.rules.game import Array, Game
+
+
+def observation_space(game: Game) -> Box:
+    """Space of one agent's observation."""
+    low, high = (bound.astype(np.float32) for bound in game.observation_bounds)
+    return Box(low, high, dtype=np.float32)
+
+
+def action_space(game: Game) -> Box:
+    """Space of one agent's action."""
+    low, high = (bound.astype(np.float32) for bound in game.action_bounds)
+    return Box(low, high, dtype=np.float32)
+
+
+def validated_game(game: object) -> Game:
+    """The game a user passed, or the default one for None.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if game is None:
+        return Game()
+    if not isinstance(game, Game):
+        raise TypeError(f"game must be a mesa_env.Game; got {game!r}")
+    return game
+
+
+def initial_goals(options: Mapping[str, Any] | None, game: Game, batch: int) -> Array | None:
+    """The goals that `reset`'s options ask the games to begin with, shape (batch,), or None.
+
+    Raises:
+        ValueError: If the options hold anything but an `initial_goal` that fits.
+    """
+    if not options:
+        return None
+    unknown = sorted(set(options) - {"initial_goal"})
+    if unknown:
+        raise ValueError(f"reset's options may hold 'initial_goal' alone; got {unknown}")
+    goals: NDArray[Any] = np.asarray(options["initial_goal"])
+    if goals.dtype.kind not in "fiu" or goals.shape not in ((), (1,), (batch,)):
+        raise ValueError(f"initial_goal must be one number or {batch}; got {options['initial_goal']!r}")
+    if not (np.abs(goals) <= game.goal_bound).all():
+        raise ValueError(f"initial_goal must be finite and in ±{game.goal_bound:g}; got {goals}")
+    return np.broadcast_to(goals.astype(np.float64), (batch,))
+
+
+def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
+    """The render mode, if the environment has it.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if render_mode is not None and render_mode not in metadata["render_modes"]:
+        raise ValueError(f"render_mode must be None or one of {metadata['render_modes']}; got {render_mode!r}")
+    return render_mode

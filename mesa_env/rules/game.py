@@ -1,0 +1,364 @@
+"""The base game: successive mesa-optimizers with one goal, trained by gradient descent on their outputs.
+
+In episode n the model has a goal θ and its mesa-optimizer chooses a coefficient c. Then
+
+    output       y  = c θ
+    base loss    L  = y² + λ θ²
+    base update  θ' = θ − η ∂L/∂θ = θ (1 − 2 η (c² + λ)),   projected onto [−goal bound, goal bound]
+    mesa cost    J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)²
+
+where η is the episode's learning rate (0 once the model is deployed), λ the regularization and γ the
+discount. Agent n minimizes J_n: all outputs from now on, judged by *its own* goal. Its successors judge
+them by theirs, which its action has changed.
+
+Every function here is elementwise over a leading batch axis: a batch of one game and a batch of 4096 run
+the same code and play, bit for bit, the same games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class State(NamedTuple):
+    """Where each game of a batch stands, before its present episode is played.
+
+    Attributes:
+        episode: Index n of the present episode, shape (B,); N once the game is over.
+        goal: Goal θ_n of the present agent, shape (B,).
+    """
+
+    episode: NDArray[np.int64]
+    goal: Array
+
+
+class Outcome(NamedTuple):
+    """What one episode produced in each game of a batch; every field has shape (B,).
+
+    Attributes:
+        output: y_n, what the model emitted.
+        base_loss: y_n² + λ θ_n², what the base optimizer descends.
+        goal: θ_n, before the base update.
+        next_goal: θ_{n+1}, after it.
+        training: Whether the base optimizer was at work (η_n > 0).
+    """
+
+    output: Array
+    base_loss: Array
+    goal: Array
+    next_goal: Array
+    training: NDArray[np.bool_]
+
+
+def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:
+    """Schedule of `train` episodes at `learning_rate`, then `deploy` episodes at 0.
+
+    Returns:
+        Learning rates, shape (train + deploy,).
+
+    Raises:
+        ValueError: If a length is negative or not whole, or both are 0.
+    """
+    for name, episodes in (("train", train), ("deploy", deploy)):
+        if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 0:
+            raise ValueError(f"{name} must be a whole number of episodes ≥ 0; got {episodes!r}")
+    if train + deploy == 0:
+        raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
+    return np.concatenate([np.full(train, float(learning_rate)), np.zeros(deploy)])
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """Parameters of the base game; immutable, validated, and with its rules as pure methods.
+
+    The defaults are the post's first experiment: 20 episodes of training at learning rate 1, 80 of
+    deployment, a first goal of 0.8.
+
+    Args:
+        learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,), any sequence of numbers; positive in
+            training, 0 in deployment.
+        discount: γ in [0, 1], by which each agent discounts later outputs.
+        regularization: λ ≥ 0, weight of θ² in the base loss.
+        coefficient_bound: Coefficients lie in [−bound, bound].
+        goal_bound: The base optimizer projects goals onto [−bound, bound]. Where it binds, the closed
+            forms of the oracle do not hold; it binds on no equilibrium path of the default game.
+        initial_goal: θ_0, or a (low, high) pair from which each game draws it uniformly.
+
+    Raises:
+        ValueError: If a parameter is out of its range, in one sentence that says which and why.
+    """
+
+    learning_rates: Array = field(default_factory=train_then_deploy)
+    discount: float = 1.0
+    regularization: float = 0.0
+    coefficient_bound: float = 2.0
+    goal_bound: float = 10.0
+    initial_goal: float | tuple[float, float] = 0.8
+
+    def __post_init__(self) -> None:
+        """Validate every parameter and store it in its canonical form."""
+        rates = _validated_schedule(self.learning_rates)
+        rates.setflags(write=False)
+        numbers = {
+            "discount": _validated_number("discount", self.discount, 0.0, 1.0),
+            "regularization": _validated_number("regularization", self.regularization, 0.0),
+            "coefficient_bound": _validated_number("coefficient_bound", self.coefficient_bound, above=0.0),
+            "goal_bound": _validated_number("goal_bound", self.goal_bound, above=0.0),
+        }
+        for name, value in {"learning_rates": rates, **numbers}.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "initial_goal", _validated_goals(self.initial_goal, self.goal_bound))
+        with np.errstate(over="ignore"):
+            steepest = 2 * rates.max() * (self.coefficient_bound**2 + self.regularization) * self.goal_bound
+        if not np.isfinite(steepest):
+            raise ValueError(
+                f"one base update must stay finite; got a learning rate of {rates.max():g} with "
+                f"regularization {self.regularization:g}, coefficient_bound {self.coefficient_bound:g} "
+                f"and goal_bound {self.goal_bound:g}"
+            )
+
+    # -- What the parameters imply --------------------------------------------------------------------
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes N, which is also the number of agents."""
+        return len(self.learning_rates)
+
+    @cached_property
+    def training(self) -> NDArray[np.bool_]:
+        """Whether each episode is a training episode, shape (N,)."""
+        return np.asarray(self.learning_rates > 0)
+
+    @property
+    def draws(self) -> int:
+        """How many uniform draws from [0, 1) decide everything that chance decides in one game."""
+        return int(isinstance(self.initial_goal, tuple))
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation, each of shape (4,)."""
+        fastest = max(1.0, float(self.learning_rates.max()))
+        return np.array([-self.goal_bound, 0, 0, 0]), np.array([self.goal_bound, fastest, 1, 1])
+
+    @property
+    def action_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest action, each of shape (1,)."""
+        return np.array([-self.coefficient_bound]), np.array([self.coefficient_bound])
+
+    # -- Playing --------------------------------------------------------------------------------------
+
+    def validated_actions(self, action: object, batch: int) -> NDArray[np.floating]:
+        """Check a batch of actions at the door of the game.
+
+        Returns:
+            The actions as an array of shape (batch, 1), in the precision that they came in.
+
+        Raises:
+            ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.
+        """
+        actions = np.asarray(action)
+        low, high = self._action_limits
+        if actions.shape != (batch, len(low)):
+            raise ValueError(f"actions must have shape {(batch, len(low))}; got shape {actions.shape}")
+        if actions.dtype.kind not in "fiu" or not ((actions >= low) & (actions <= high)).all():
+            lowest, highest = self.action_bounds
+            raise ValueError(f"actions must be finite numbers in [{lowest[0]:g}, {highest[0]:g}]; got {action}")
+        return actions
+
+    def start(self, chance: Array, initial_goal: Array | None = None) -> State:
+        """Set up a batch of games.
+
+        Args:
+            chance: Uniform draws from [0, 1), shape (B, draws).
+            initial_goal: Goals that replace what chance would give, shape (B,).
+        """
+        batch = len(chance)
+        if initial_goal is not None:
+            goal = np.array(initial_goal, dtype=np.float64)
+        elif isinstance(self.initial_goal, tuple):
+            low, high = self.initial_goal
+            goal = low + (high - low) * chance[:, 0]
+        else:
+            goal = np.full(batch, self.initial_goal)
+        return State(np.zeros(batch, dtype=np.int64), goal)
+
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """What the present agents see: (θ_n, η_n, share of episodes left, share of training left), (B, 4)."""
+        observation = np.empty((len(state.goal), 4), dtype=np.float32)
+        observation[:, 0] = state.goal
+        observation[:, 1:] = self._clock[state.episode]
+        return observation
+
+    def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
+        """Play the present episode of every game, none of which may be over.
+
+        Args:
+            state: The games, batch of B.
+            action: Coefficients within the bound, shape (B, 1).
+
+        Returns:
+            The games after the base update, and what the episode produced.
+        """
+        goal = state.goal
+        coefficient = action[:, 0].astype(np.float64)
+        rate = self.learning_rates[state.episode]
+        output = coefficient * goal
+        contraction = 1 - 2 * rate * (coefficient * coefficient + self.regularization)
+        next_goal = np.minimum(np.maximum(contraction * goal, -self.goal_bound), self.goal_bound)
+        base_loss = output * output
+        if self.regularization:
+            base_loss += self.regularization * (goal * goal)
+        return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, rate > 0)
+
+    def over(self, state: State) -> NDArray[np.bool_]:
+        """Whether each game has been played to its end, shape (B,)."""
+        return np.asarray(state.episode >= self.episodes)
+
+    # -- Judging --------------------------------------------------------------------------------------
+
+    def mesa_cost(self, output: Array, judge: Array, elapsed: NDArray[np.int64] | int) -> Array:
+        """Term γ^elapsed (y − θ)² of the mesa cost of an agent whose goal is `judge`.
+
+        Args:
+            output: y_k, what was emitted in episode k.
+            judge: θ_n, goal of the agent n ≤ k that judges; broadcasts against `output`.
+            elapsed: k − n, episodes since the judge acted; broadcasts against `output`.
+        """
+        error = output - judge
+        cost: Array = error * error
+        return cost if self.discount == 1 else cost * self._discounts[elapsed]
+
+    def mesa_costs(self, goals: Array, outputs: Array) -> Array:
+        """Mesa cost J_n of every agent of finished games, each judged by its own goal.
+
+        Args:
+            goals: θ_n, shape (N, B).
+            outputs: y_n, shape (N, B).
+
+        Returns:
+            J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B).
+        """
+        costs = np.empty_like(outputs)
+        squares, sums, weights = np.zeros((3, *outputs.shape[1:]))
+        for n in reversed(range(len(outputs))):
+            squares = outputs[n] ** 2 + self.discount * squares
+            sums = outputs[n] + self.discount * sums
+            weights = 1 + self.discount * weights
+            costs[n] = np.maximum(squares - 2 * goals[n] * sums + goals[n] ** 2 * weights, 0)
+        return costs
+
+    # -- Tables and identity --------------------------------------------------------------------------
+
+    @cached_property
+    def _clock(self) -> NDArray[np.float32]:
+        """Rows (η_n, share of episodes left, share of training left) for n = 0…N, shape (N + 1, 3)."""
+        left = np.arange(self.episodes, -1, -1) / self.episodes
+        training_left = np.append(self.training[::-1].cumsum()[::-1], 0) / max(1, self.training.sum())
+        return np.stack([np.append(self.learning_rates, 0), left, training_left], axis=1).astype(np.float32)
+
+    @cached_property
+    def _discounts(self) -> Array:
+        """γ^k for k = 0…N−1; a running product, so that every batch size sees the same rounding."""
+        return np.cumprod(np.append(1.0, np.full(self.episodes - 1, self.discount)))
+
+    @cached_property
+    def _action_limits(self) -> tuple[Array, Array]:
+        """The action bounds, widened to what a bound such as 0.1 becomes in single precision."""
+        low, high = self.action_bounds
+        return np.minimum(low, low.astype(np.float32)), np.maximum(high, high.astype(np.float32))
+
+    def _key(self) -> tuple[object, ...]:
+        return (
+            type(self),
+            self.learning_rates.tobytes(),
+            self.discount,
+            self.regularization,
+            self.coefficient_bound,
+            self.goal_bound,
+            self.initial_goal,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Two games are equal when all their parameters are."""
+        return isinstance(other, Game) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Consistent with equality."""
+        return hash(self._key())
+
+
+def validated_coefficients(game: Game, coefficients: object) -> Array:
+    """Check a profile of one coefficient an agent.
+
+    Returns:
+        The coefficients, shape (N,).
+
+    Raises:
+        ValueError: If they have another shape, are not finite numbers, or lie outside the bound.
+    """
+    try:
+        profile = np.array(coefficients, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"coefficients must be {game.episodes} numbers; got {coefficients!r}") from None
+    if profile.shape != (game.episodes,):
+        raise ValueError(f"coefficients must have shape ({game.episodes},); got shape {profile.shape}")
+    wrong = np.flatnonzero(~(np.abs(profile) <= np.float32(game.coefficient_bound) * (1 + 1e-7)))
+    if wrong.size:
+        raise ValueError(
+            f"coefficients must be finite numbers in ±{game.coefficient_bound:g}; "
+            f"got {profile[wrong[0]]} for episode {wrong[0]}"
+        )
+    return profile
+
+
+def _validated_schedule(learning_rates: object) -> Array:
+    allowed = "learning_rates must be a non-empty one-dimensional sequence of finite numbers ≥ 0"
+    try:
+        rates = np.array(learning_rates, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{allowed}; got {learning_rates!r}") from None
+    if rates.ndim != 1 or rates.size == 0:
+        raise ValueError(f"{allowed}; got an array of shape {rates.shape}")
+    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+    if wrong.size:
+        raise ValueError(f"{allowed}; got {rates[wrong[0]]} for episode {wrong[0]}")
+    return rates
+
+
+def _validated_number(
+    name: str, value: object, low: float = -np.inf, high: float = np.inf, above: float | None = None
+) -> float:
+    """Check that `value` is a finite number in [low, high], or in (above, high] where `above` is given."""
+    if above is not None:
+        allowed = f"greater than {above:g}"
+    elif np.isfinite(high):
+        allowed = f"in [{low:g}, {high:g}]"
+    else:
+        allowed = f"at least {low:g}"
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = np.nan
+    if not (np.isfinite(number) and low <= number <= high and (above is None or number > above)):
+        raise ValueError(f"{name} must be a finite number {allowed}; got {value!r}")
+    return number
+
+
+def _validated_goals(initial_goal: object, bound: float) -> float | tuple[float, float]:
+    """Check θ_0, a number or a (low, high) pair, against the goal bound."""
+    if not isinstance(initial_goal, Sequence | np.ndarray) or isinstance(initial_goal, str):
+        return _validated_number("initial_goal", initial_goal, -bound, bound)
+    if len(initial_goal) != 2:
+        raise ValueError(f"initial_goal must be a number or a (low, high) pair; got {initial_goal!r}")
+    low, high = (_validated_number("initial_goal", goal, -bound, bound) for goal in initial_goal)
+    if low > high:
+        raise ValueError(f"initial_goal's (low, high) pair must be in ascending order; got {initial_goal!r}")
+    return low, high
