@@ -1,1 +1,41 @@
-"""Agents."""
+"""Solvers, reference agents, learned agents and metrics for the games of `mesa_env`.
+
+Every agent has Stable-Baselines3's `predict`, so that a trained model can go wherever an oracle can.
+"""
+
+from agents.equilibrium import (
+    best_response,
+    best_responses,
+    exploitability,
+    nash_conv,
+    relative_exploitability,
+    solve_equilibria,
+    solve_equilibrium,
+    unit_sums,
+)
+from agents.files import load
+from agents.grid import grid_search
+from agents.metrics import METRICS, compare, measure, summarize
+from agents.reference import NAMES, make
+from agents.rollout import Trajectory, rollout
+
+__all__ = [
+    "METRICS",
+    "NAMES",
+    "Trajectory",
+    "best_response",
+    "best_responses",
+    "compare",
+    "exploitability",
+    "grid_search",
+    "load",
+    "make",
+    "measure",
+    "nash_conv",
+    "relative_exploitability",
+    "rollout",
+    "solve_equilibria",
+    "solve_equilibrium",
+    "summarize",
+    "unit_sums",
+]

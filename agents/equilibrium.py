@@ -36,6 +36,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 _TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
 _BLOCK = 64  # games solved side by side: enough for the processor's vector units, few enough for its cache
 
+
 class UnitSums(NamedTuple):
     """What each agent's successors emit, in units of the goal it hands on; every field has shape (N,)."""
 

@@ -105,9 +105,7 @@ class Control:
             cost = self.game.mesa_cost(outcome.output, state.initial_goal, state.game.episode)
         else:
             cost = self.game.mesa_cost(outcome.output, outcome.goal, 0)
-        return Step(
-            ControlState(after, state.initial_goal), -cost, self.game.over(after), outcome._asdict()
-        )
+        return Step(ControlState(after, state.initial_goal), -cost, self.game.over(after), outcome._asdict())
 
 
 class Agent(Protocol):
@@ -194,4 +192,4 @@ class BestResponse:
         action, recurrent = self.successors.predict(
             self.game.observe(state), state=recurrent, episode_start=start, deterministic=True
         )
-        return self.game.validated_actions(action, len(start)), recurrent
+        return self.game.validated_actions(action, start.shape), recurrent

@@ -13,7 +13,59 @@ from mesa_env.rules.game import Array, Game, State
 
 
 class BestResponseEnv(ProblemEnv[State]):
-    """XXXDOC"""
+    """One decision of one agent, its successors given: the game's best-response problem.
+
+    ## Description
+
+    `reset` seats an agent: its episode n is drawn uniformly from 0…N−1, its goal θ_n from the game's initial
+    goal. `step` plays episode n with its action and the rest of the game with the successors. The episode of
+    this environment is that single step. An agent that best-responds, in every seat, to successors who do
+    the same, plays the game's equilibrium.
+
+    ## Action Space
+
+    `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n.
+
+    ## Observation Space
+
+    `Box((4,), float32)`: goal θ_n, learning rate η_n, share of episodes left, share of training left; as in
+    `mesa_env.env`.
+
+    ## Rewards
+
+    −J_n, judged by the deciding agent's own goal: −Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)². It grows with θ_n² and
+    with the episodes left; `info["scale"]` = θ_n² Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 for ever, is what
+    to divide it by where agents are to be compared.
+
+    ## Starting State
+
+    Agent and goal are drawn as above; `reset`'s options may name the goal: `{"initial_goal": 0.5}`.
+
+    ## Episode End
+
+    Every step terminates.
+
+    ## Info
+
+    `output`, `base_loss`, `next_goal` of the agent's own episode, and `scale`.
+
+    ## Arguments
+
+    - `game`: a `mesa_env.Game`; by default the post's first experiment.
+    - `successors`: what the agents after n play: coefficients of shape (N,), or an agent with
+      Stable-Baselines3's `predict`, asked deterministically. By default every successor plays 1.
+
+    ```python
+    import agents, gymnasium, mesa_env
+
+    game = mesa_env.Game()
+    env = gymnasium.make("mesa_env/BestResponse-v0", game=game, successors=agents.solve_equilibrium(game))
+    ```
+
+    ## Version History
+
+    - v0: first version.
+    """
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from gymnasium.vector import AutoresetMode
 
@@ -13,7 +13,66 @@ from mesa_env.rules.game import Game
 
 
 class ControlEnv(ProblemEnv[ControlState]):
-    """XXXDOC"""
+    """One controller plays every episode of the game, and one goal judges it.
+
+    ## Description
+
+    The game of `mesa_env.env` with all its turns given to a single decision maker: in episode n it sees the
+    goal θ_n, chooses a coefficient c_n, and the model emits y_n = c_n θ_n; the base optimizer then takes a
+    gradient step on y_n² + λθ_n² with learning rate η_n.
+
+    This is *not* the game between successive selves. With `judge="initial"` the controller is agent 0 with
+    the power to bind its successors (the commitment problem); with `judge="current"` it is content to have
+    its goal changed. A learner trained here solves one of these problems, not the game's equilibrium: for
+    that, train by self-play (`scripts/train.py`) or against `mesa_env/BestResponse-v0`.
+
+    ## Action Space
+
+    `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n. Another shape, a value
+    outside the bounds, or one that is not finite is refused with a ValueError, and the game stands still.
+
+    ## Observation Space
+
+    `Box((4,), float32)`: goal θ_n, learning rate η_n, share of episodes left, share of training left; as in
+    `mesa_env.env`. After the last episode both shares and the learning rate are 0.
+
+    ## Rewards
+
+    - `judge="initial"`: −γ^n (y_n − θ_0)²; an episode's return is −J_0, agent 0's mesa cost.
+    - `judge="current"`: −(y_n − θ_n)².
+
+    ## Starting State
+
+    θ_0 = `game.initial_goal`, or drawn uniformly where that is a (low, high) pair. `reset`'s options may name
+    another: `env.reset(options={"initial_goal": 0.5})`.
+
+    ## Episode End
+
+    The environment's episode is a whole game: it terminates after the game's last episode, and never
+    truncates.
+
+    ## Info
+
+    `output`, `base_loss`, `goal` (before), `next_goal` (after the base update) and `training`.
+
+    ## Arguments
+
+    - `game`: a `mesa_env.Game`; by default the post's first experiment.
+    - `judge`: "initial" or "current": whose goal pays.
+    - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
+
+    ```python
+    import gymnasium
+    import mesa_env
+
+    env = gymnasium.make("mesa_env/DeceptiveAlignment-v0", game=mesa_env.Game(), judge="current")
+    envs = gymnasium.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=4096, judge="current")
+    ```
+
+    ## Version History
+
+    - v0: first version.
+    """
 
     metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 10}
 

@@ -40,27 +40,25 @@ class ProblemEnv(gym.Env[Observation, NDArray[np.floating[Any]]], Generic[StateT
         self.action_space = spaces.action_space(problem.game)
         self._state: StateT | None = None
         self._history: list[Info] = []
-        self._screen = Screen(problem.game, render_mode)
+        self._screen = Screen(problem.game, render_mode, self.metadata.get("render_fps", 10))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
         """Begin a new problem; `options` may hold an `initial_goal`."""
         super().reset(seed=seed)
-        goals = spaces.initial_goals(options, self.problem.game, 1)
+        goals = spaces.initial_goals(options, self.problem.game, (1,))
         self._state = self.problem.begin(self.np_random.random((1, self.problem.draws)), goals)
         self._history = []
         if self.render_mode == "human":
             self.render()
         return self.problem.observe(self._state)[0], {}
 
-    def step(
-        self, action: NDArray[np.floating[Any]]
-    ) -> tuple[Observation, float, bool, bool, Info]:
+    def step(self, action: NDArray[np.floating[Any]]) -> tuple[Observation, float, bool, bool, Info]:
         """Carry out one action, shape (1,)."""
         if self._state is None:
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
-        actions = self.problem.game.validated_actions(np.asarray(action)[None], 1)
+        actions = self.problem.game.validated_actions(action, ())[None]
         state, reward, terminated, arrays = self.problem.step(self._state, actions)
         info = {name: values[0].item() for name, values in arrays.items()}
         self._history.append(info)
@@ -115,7 +113,7 @@ class ProblemVectorEnv(
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         mask = self._validated_mask(options.pop("reset_mask", self._everywhere))
-        goals = spaces.initial_goals(options, self.problem.game, self.num_envs)
+        goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
         self._reseed(seed, mask)
         self._over = self._over & ~mask
         return self.problem.observe(self._begin(mask, goals)), {}
@@ -126,7 +124,7 @@ class ProblemVectorEnv(
         """Carry out a batch of actions, shape (num_envs, 1)."""
         if self._state is None:
             raise ResetNeeded("there are no games to act in: call reset() first")
-        actions = self.problem.game.validated_actions(actions, self.num_envs)
+        actions = self.problem.game.validated_actions(actions, (self.num_envs,))
         mode = self.metadata["autoreset_mode"]
         waiting = self._over if self._over.any() else None
         if waiting is not None and mode is AutoresetMode.DISABLED:
@@ -135,7 +133,9 @@ class ProblemVectorEnv(
         step = self.problem.step(state, actions)
         reward, terminated, mask, info = step.reward, step.terminated, self._everywhere, Info()
         self._state = step.state
-        if waiting is not None:  # next-step autoreset: a game that was over begins anew, and its action is void
+        if (
+            waiting is not None
+        ):  # next-step autoreset: a game that was over begins anew, and its action is void
             self._state = _merge(waiting, state, step.state)
             reward, terminated, mask = np.where(waiting, 0.0, reward), terminated & ~waiting, ~waiting
         self._over = terminated

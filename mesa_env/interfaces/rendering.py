@@ -1,7 +1,103 @@
-"""Pictures and lines of a game so far, drawn from what its episodes produced."""
+"""Pictures and lines of a game so far, drawn from what its episodes produced.
+
+A history is a list of one mapping an episode with its `goal`, `output` and `next_goal`: what every interface
+hands out as `info`.
+"""
+
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
+
+from mesa_env.rules.game import Game
+
+Episode = Mapping[str, Any]
+Frame = NDArray[np.uint8]
+_SIZE = (8.0, 4.5)
+_DPI = 100
+
+
+def text(game: Game, history: Sequence[Episode]) -> str:
+    """One line on the last episode of the history."""
+    if not history:
+        return f"before episode 1 of {game.episodes}"
+    last, n = history[-1], len(history) - 1
+    mode = "training" if game.training[n] else "deployment"
+    return (
+        f"episode {n + 1:>{len(str(game.episodes))}} of {game.episodes} ({mode}): "
+        f"goal {last['goal']:+.4f}, output {last['output']:+.4f}, next goal {last['next_goal']:+.4f}"
+    )
+
+
+def frame(game: Game, history: Sequence[Episode]) -> Frame:
+    """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
+    outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
+    coefficients = np.divide(outputs, goals, out=np.full_like(goals, np.nan), where=goals != 0)
+    axes.plot(goals, label="goal θ")
+    axes.plot(coefficients, label="coefficient y/θ")
+    axes.plot(game.learning_rates, color="0.6", linewidth=1, label="learning rate η")
+    axes.plot(outputs, label="output y")
+    axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
+    axes.legend(loc="upper right")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 class Screen:
-    def __init__(self, game, render_mode): self.render_mode=render_mode
-    def show(self, history): return None
-    def close(self): pass
+    """Where an environment shows its game: nowhere, in a window, or as an array or line for the caller."""
+
+    def __init__(self, game: Game, render_mode: str | None, frames_per_second: int) -> None:
+        """Prepare to show `game`; a window opens with the first frame."""
+        self.game = game
+        self.render_mode = render_mode
+        self.frames_per_second = frames_per_second
+        self._window: Any = None
+
+    def show(self, history: Sequence[Episode]) -> Frame | str | None:
+        """The history as the render mode says; None in a window, and where there is no render mode."""
+        if self.render_mode == "ansi":
+            return text(self.game, history)
+        if self.render_mode == "rgb_array":
+            return frame(self.game, history)
+        if self.render_mode == "human":
+            self._draw(frame(self.game, history))
+        return None
+
+    def _draw(self, picture: Frame) -> None:
+        try:
+            import pygame
+        except ImportError:
+            raise DependencyNotInstalled(
+                "render_mode='human' needs pygame: run pip install 'mesa-env[window]'"
+            ) from None
+        if self._window is None:
+            pygame.display.init()
+            pygame.display.set_caption("mesa-env")
+            self._window = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
+        self._window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
+        pygame.event.pump()
+        pygame.display.flip()
+        pygame.time.wait(1000 // self.frames_per_second)
+
+    def close(self) -> None:
+        """Close the window, if one is open."""
+        if self._window is not None:
+            import pygame
+
+            pygame.display.quit()
+            self._window = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy or pickle opens a window of its own."""
+        return self.__dict__ | {"_window": None}

@@ -37,23 +37,24 @@ def validated_game(game: object) -> Game:
     return game
 
 
-def initial_goals(options: Mapping[str, Any] | None, game: Game, batch: int) -> Array | None:
-    """The goals that `reset`'s options ask the games to begin with, shape (batch,), or None.
+def initial_goals(options: Mapping[str, Any] | None, game: Game, batch: tuple[int, ...]) -> Array | None:
+    """The goals that `reset`'s options ask the games to begin with, of the batch's shape, or None.
+
+    Other options are ignored: PettingZoo's and Gymnasium's own tests pass arbitrary ones.
 
     Raises:
-        ValueError: If the options hold anything but an `initial_goal` that fits.
+        ValueError: If `initial_goal` does not fit the game.
     """
-    if not options:
+    if not options or options.get("initial_goal") is None:
         return None
-    unknown = sorted(set(options) - {"initial_goal"})
-    if unknown:
-        raise ValueError(f"reset's options may hold 'initial_goal' alone; got {unknown}")
     goals: NDArray[Any] = np.asarray(options["initial_goal"])
-    if goals.dtype.kind not in "fiu" or goals.shape not in ((), (1,), (batch,)):
-        raise ValueError(f"initial_goal must be one number or {batch}; got {options['initial_goal']!r}")
+    if goals.dtype.kind not in "fiu" or goals.shape not in ((), batch):
+        raise ValueError(
+            f"initial_goal must be one number or of shape {batch}; got {options['initial_goal']!r}"
+        )
     if not (np.abs(goals) <= game.goal_bound).all():
         raise ValueError(f"initial_goal must be finite and in ±{game.goal_bound:g}; got {goals}")
-    return np.broadcast_to(goals.astype(np.float64), (batch,))
+    return np.broadcast_to(goals.astype(np.float64), batch)
 
 
 def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
@@ -63,5 +64,7 @@ def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) 
         ValueError: If it does not.
     """
     if render_mode is not None and render_mode not in metadata["render_modes"]:
-        raise ValueError(f"render_mode must be None or one of {metadata['render_modes']}; got {render_mode!r}")
+        raise ValueError(
+            f"render_mode must be None or one of {metadata['render_modes']}; got {render_mode!r}"
+        )
     return render_mode

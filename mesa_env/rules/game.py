@@ -11,8 +11,8 @@ where η is the episode's learning rate (0 once the model is deployed), λ the r
 discount. Agent n minimizes J_n: all outputs from now on, judged by *its own* goal. Its successors judge
 them by theirs, which its action has changed.
 
-Every function here is elementwise over a leading batch axis: a batch of one game and a batch of 4096 run
-the same code and play, bit for bit, the same games.
+Every function here is elementwise over leading batch axes, of which there may be none: one game and a batch
+of 4096 run the same code and play, bit for bit, the same games. Shapes are given for a batch of B.
 """
 
 from __future__ import annotations
@@ -155,22 +155,28 @@ class Game:
 
     # -- Playing --------------------------------------------------------------------------------------
 
-    def validated_actions(self, action: object, batch: int) -> NDArray[np.floating]:
+    def validated_actions(self, action: object, batch: tuple[int, ...]) -> NDArray[np.floating]:
         """Check a batch of actions at the door of the game.
 
+        Args:
+            action: What the user passed.
+            batch: The batch's shape, (B,) or () for a single game.
+
         Returns:
-            The actions as an array of shape (batch, 1), in the precision that they came in.
+            The actions as an array of shape (*batch, 1), in the precision that they came in.
 
         Raises:
             ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.
         """
         actions = np.asarray(action)
         low, high = self._action_limits
-        if actions.shape != (batch, len(low)):
-            raise ValueError(f"actions must have shape {(batch, len(low))}; got shape {actions.shape}")
+        if actions.shape != (*batch, len(low)):
+            raise ValueError(f"actions must have shape {(*batch, len(low))}; got shape {actions.shape}")
         if actions.dtype.kind not in "fiu" or not ((actions >= low) & (actions <= high)).all():
             lowest, highest = self.action_bounds
-            raise ValueError(f"actions must be finite numbers in [{lowest[0]:g}, {highest[0]:g}]; got {action}")
+            raise ValueError(
+                f"actions must be finite numbers in [{lowest[0]:g}, {highest[0]:g}]; got {action}"
+            )
         return actions
 
     def start(self, chance: Array, initial_goal: Array | None = None) -> State:
@@ -180,21 +186,21 @@ class Game:
             chance: Uniform draws from [0, 1), shape (B, draws).
             initial_goal: Goals that replace what chance would give, shape (B,).
         """
-        batch = len(chance)
+        batch = chance.shape[:-1]
         if initial_goal is not None:
             goal = np.array(initial_goal, dtype=np.float64)
         elif isinstance(self.initial_goal, tuple):
             low, high = self.initial_goal
-            goal = low + (high - low) * chance[:, 0]
+            goal = low + (high - low) * chance[..., 0]
         else:
             goal = np.full(batch, self.initial_goal)
-        return State(np.zeros(batch, dtype=np.int64), goal)
+        return State(np.zeros(batch, dtype=np.int64)[()], goal[()])
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """What the present agents see: (θ_n, η_n, share of episodes left, share of training left), (B, 4)."""
-        observation = np.empty((len(state.goal), 4), dtype=np.float32)
-        observation[:, 0] = state.goal
-        observation[:, 1:] = self._clock[state.episode]
+        observation = np.empty((*state.goal.shape, 4), dtype=np.float32)
+        observation[..., 0] = state.goal
+        observation[..., 1:] = self._clock[state.episode]
         return observation
 
     def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
@@ -208,7 +214,7 @@ class Game:
             The games after the base update, and what the episode produced.
         """
         goal = state.goal
-        coefficient = action[:, 0].astype(np.float64)
+        coefficient = action[..., 0].astype(np.float64)[()]
         rate = self.learning_rates[state.episode]
         output = coefficient * goal
         contraction = 1 - 2 * rate * (coefficient * coefficient + self.regularization)
@@ -220,7 +226,7 @@ class Game:
 
     def over(self, state: State) -> NDArray[np.bool_]:
         """Whether each game has been played to its end, shape (B,)."""
-        return np.asarray(state.episode >= self.episodes)
+        return state.episode >= self.episodes
 
     # -- Judging --------------------------------------------------------------------------------------
 

@@ -1,0 +1,127 @@
+"""Models and checkpoints on disk.
+
+A model file is a zip archive of Stable-Baselines3's, which holds pickles: loading one runs code that it
+names. Load only files that you trust.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds either the old content or all of the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(model: PPO, path: Path) -> None:
+    """Save a model as an agent that `load` brings back."""
+    buffer = io.BytesIO()
+    model.save(buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: str | Path) -> PPO:
+    """Load a saved model; it is an agent, with `predict`.
+
+    The file holds pickles: load only what you trust.
+
+    Raises:
+        ValueError: If there is no such file, or it is no whole PPO model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"a model file must exist; there is none at {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            missing = {"data", "policy.pth"} - set(archive.namelist())
+        if damaged or missing:
+            raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
+        return PPO.load(path, device="cpu")
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} must be a model saved by scripts/train.py; it cannot be read: {error}"
+        ) from error
+
+
+def save_checkpoint(model: PPO, path: Path) -> None:
+    """Save all that training needs to go on as if it had not been interrupted, in one file."""
+    model.interrupted = {
+        "environment": model.env,
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 - Stable-Baselines3 draws its minibatches from it
+        "python": random.getstate(),
+    }
+    try:
+        save(model, path)
+    finally:
+        del model.interrupted
+
+
+def load_checkpoint(path: Path) -> PPO:
+    """A model ready to go on learning from its checkpoint, bit for bit; sets the global generators it uses.
+
+    The file holds pickles: load only what you trust.
+
+    Raises:
+        ValueError: If there is no such file, or it is no whole checkpoint.
+    """
+    model = load(path)
+    if not hasattr(model, "interrupted"):
+        raise ValueError(f"{path} must be a checkpoint; it is a finished model")
+    interrupted = model.interrupted
+    del model.interrupted
+    model.set_env(interrupted["environment"], force_reset=False)
+    torch.set_rng_state(interrupted["torch"])
+    np.random.set_state(interrupted["numpy"])  # noqa: NPY002 - see save_checkpoint
+    random.setstate(interrupted["python"])
+    return model
+
+
+class Checkpoint(BaseCallback):
+    """Saves a checkpoint every few rollouts, between one rollout's training and the next one's first turn."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        """Save to `path` before every `every`-th rollout but the first."""
+        super().__init__()
+        self.path, self.every = path, every
+        self._rollouts = 0
+
+    def _on_rollout_start(self) -> None:
+        if self._rollouts and self._rollouts % self.every == 0:
+            save_checkpoint(self.model, self.path)
+        self._rollouts += 1
+
+    def _on_step(self) -> bool:
+        return True

@@ -1,0 +1,96 @@
+"""What to say of a game that was played: deception, retention, base loss, distance from equilibrium."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from agents.equilibrium import nash_conv
+from agents.rollout import Trajectory, rollout
+from mesa_env.decisions import Agent
+from mesa_env.rules.game import Array, Game
+
+METRICS = {
+    "c_first": "c in the first episode",
+    "c_last_training": "c in the last training episode",
+    "c_deployment": "mean c in deployment",
+    "goal_after_training": "θ at the end of training",
+    "retention": "goal retention θ_T/θ_0",
+    "base_loss_training": "mean base loss in training",
+    "base_loss_deployment": "mean base loss in deployment",
+    "mesa_cost": "agent 0's mesa cost J_0",
+    "nash_conv": "NashConv, in units of each agent's θ²",
+    "compliance_gap": "mean |y/θ| in deployment minus in training",
+}
+
+
+def measure(game: Game, played: Trajectory) -> dict[str, float]:
+    """Every metric of one game; NaN where a game has no training or no deployment.
+
+    NashConv is that of the coefficients as they were played: every agent's deviation is weighed with its
+    successors' coefficients held fixed.
+    """
+    training = game.training
+    end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
+    goals, coefficients = played.goals, played.coefficients
+    size = np.abs(coefficients)
+    return {
+        "c_first": float(coefficients[0]),
+        "c_last_training": float(coefficients[end - 1]) if end else np.nan,
+        "c_deployment": _mean(coefficients[~training]),
+        "goal_after_training": float(goals[end]),
+        "retention": float(goals[end] / goals[0]) if goals[0] else np.nan,
+        "base_loss_training": _mean(played.base_losses[training]),
+        "base_loss_deployment": _mean(played.base_losses[~training]),
+        "mesa_cost": float(game.mesa_costs(goals[:-1, None], played.outputs[:, None])[0, 0]),
+        "nash_conv": nash_conv(game, coefficients),
+        "compliance_gap": _mean(size[~training]) - _mean(size[training]),
+    }
+
+
+def compare(game: Game, contestants: Mapping[str, Agent], initial_goals: ArrayLike) -> pd.DataFrame:
+    """Play every agent from every θ_0 and measure each game.
+
+    Returns:
+        One row a game: the columns `agent`, `initial_goal` and those of `METRICS`.
+    """
+    goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
+    rows = []
+    for name, agent in contestants.items():
+        batch = rollout(game, agent, goals)
+        for i, goal in enumerate(goals):
+            game_played = Trajectory(*(field[i] for field in batch))
+            rows.append({"agent": name, "initial_goal": goal, **measure(game, game_played)})
+    return pd.DataFrame(rows)
+
+
+def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Mean of every metric over an agent's games, with Student's confidence interval.
+
+    Returns:
+        One row an agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
+    """
+    summary = {}
+    for agent, rows in games.groupby("agent", sort=False):
+        row = {}
+        for metric in METRICS:
+            mean, low, high = _interval(rows[metric].to_numpy(dtype=np.float64), confidence)
+            row |= {(metric, "mean"): mean, (metric, "low"): low, (metric, "high"): high}
+        summary[agent] = row
+    return pd.DataFrame.from_dict(summary, orient="index")
+
+
+def _interval(values: Array, confidence: float) -> tuple[float, float, float]:
+    mean = float(values.mean())
+    if len(values) < 2 or np.isnan(mean):
+        return mean, np.nan, np.nan
+    half = float(stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    return mean, mean - half, mean + half
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -1,0 +1,208 @@
+"""Reference agents: oracles and fixed rules, all with Stable-Baselines3's `predict`, all found by name.
+
+| name            | rule                                                                                    |
+| --------------- | --------------------------------------------------------------------------------------- |
+| `equilibrium`   | the exact oracle (`agents.equilibrium`)                                                 |
+| `grid`          | the post's grid oracle (`agents.grid`)                                                  |
+| `myopic`        | c = 1: minds its own episode only                                                       |
+| `compliant`     | c = 0: always emits the base optimum                                                    |
+| `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
+| `precommitment` | y = θ_0 always: what agent 0 would dictate to its successors                            |
+| `random`        | uniform coefficients                                                                    |
+| `best_of_K`     | the best of K uniform proposals by the agent's own J, given its successors' plan        |
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agents.equilibrium import solve_equilibrium
+from agents.grid import grid_search
+from mesa_env.rules.game import Array, Game, validated_coefficients
+
+
+class ReferenceAgent(ABC):
+    """An agent that knows its game, reads the clock from its observation, and may keep a memory a row.
+
+    The memory is what `predict` returns as `state` and expects back, as with Stable-Baselines3's recurrent
+    policies. It is made anew in every row where a game begins.
+    """
+
+    def __init__(self, game: Game) -> None:
+        """Take a seat in `game`."""
+        self.game = game
+
+    def predict(
+        self,
+        observation: ArrayLike,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], Any]:
+        """Coefficients for one observation (4,) or a batch (B, 4).
+
+        Args:
+            observation: θ_n, η_n, share of episodes left, share of training left.
+            state: Memory from the previous call on the same games, if the agent keeps one.
+            episode_start: Where new games begin, shape (B,); the first episode is recognized without it.
+            deterministic: Accepted for compatibility: these agents are what they are.
+
+        Returns:
+            Actions of shape (1,) or (B, 1), and the memory for the next call.
+
+        Raises:
+            ValueError: If the observation has another shape.
+        """
+        seen = np.asarray(observation, dtype=np.float64)
+        if seen.ndim not in (1, 2) or seen.shape[-1] != 4:
+            raise ValueError(f"observation must have shape (4,) or (B, 4); got shape {seen.shape}")
+        rows = seen.reshape(-1, 4)
+        episode = np.rint((1 - rows[:, 2]) * self.game.episodes).astype(np.int64)
+        episode = np.minimum(episode, self.game.episodes - 1)
+        begins = (
+            episode == 0 if episode_start is None else (episode == 0) | np.asarray(episode_start, dtype=bool)
+        )
+        coefficients, memory = self._act(rows[:, 0], episode, state, begins)
+        bound = self.game.coefficient_bound
+        actions = np.clip(coefficients, -bound, bound).astype(np.float32)[:, None]
+        return (actions[0] if seen.ndim == 1 else actions), memory
+
+    @abstractmethod
+    def _act(
+        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        """Coefficients and new memory for a batch of games; all arguments have one row a game."""
+
+
+class Profile(ReferenceAgent):
+    """One coefficient an episode, whatever the goal."""
+
+    def __init__(self, game: Game, coefficients: ArrayLike) -> None:
+        """Play `coefficients`, shape (N,)."""
+        super().__init__(game)
+        self.coefficients = validated_coefficients(game, coefficients)
+
+    def _act(
+        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        return self.coefficients[episode], None
+
+
+class Precommitment(ReferenceAgent):
+    """Emits θ_0 in every episode, as agent 0 would dictate if it could bind its successors.
+
+    It remembers θ_0 of every game; where it joins a game that has begun, it takes the game's own θ_0.
+    """
+
+    def _act(
+        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        if memory is None and not begins.all():
+            if isinstance(self.game.initial_goal, tuple):
+                raise ValueError(
+                    "precommitment does not know θ_0 of a game that it has not seen begin: "
+                    "pass the state that predict returned"
+                )
+            memory = np.full(len(goal), self.game.initial_goal)
+        first = goal if memory is None else np.where(begins, goal, memory)
+        coefficients = np.divide(first, goal, out=np.ones_like(goal), where=goal != 0)
+        return coefficients, first
+
+
+class Random(ReferenceAgent):
+    """Uniform coefficients."""
+
+    def __init__(self, game: Game, generator: np.random.Generator) -> None:
+        """Draw from `generator`."""
+        super().__init__(game)
+        self.generator = generator
+
+    def _act(
+        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        bound = self.game.coefficient_bound
+        return self.generator.uniform(-bound, bound, len(goal)), None
+
+
+class BestOfK(ReferenceAgent):
+    """Weak optimizers: every agent takes the best of K uniform proposals, given its successors' plan.
+
+    The plan of a whole game, from its last agent to its first, is drawn when the game begins, and kept as the
+    agent's memory. K = 1 is `Random`; as K grows the plan approaches the equilibrium.
+    """
+
+    def __init__(self, game: Game, proposals: int, generator: np.random.Generator) -> None:
+        """Weigh `proposals` of them, drawn from `generator`."""
+        super().__init__(game)
+        if proposals < 1:
+            raise ValueError(f"best_of_K needs K ≥ 1 proposals; got {proposals}")
+        self.proposals = proposals
+        self.generator = generator
+
+    def _act(
+        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        unplanned = np.ones_like(begins) if memory is None else begins & (episode == 0)
+        plans = np.empty((len(goal), self.game.episodes)) if memory is None else memory.copy()
+        if unplanned.any():
+            plans[unplanned] = self._plans(int(unplanned.sum()))
+        return plans[np.arange(len(goal)), episode], plans
+
+    def _plans(self, games: int) -> Array:
+        """Plans of `games` games, by backward induction over proposals; shape (games, N)."""
+        game, bound = self.game, self.game.coefficient_bound
+        plans = np.empty((games, game.episodes))
+        squares, outputs = np.zeros((2, games, 1))
+        for n in reversed(range(game.episodes)):
+            c = self.generator.uniform(-bound, bound, (games, self.proposals))
+            m = 1 - 2 * game.learning_rates[n] * (c**2 + game.regularization)
+            cost = (c - 1) ** 2 + game.discount * (m**2 * squares - 2 * m * outputs)
+            best = cost.argmin(axis=1)[:, None]
+            c, m = np.take_along_axis(c, best, 1), np.take_along_axis(m, best, 1)
+            squares = c**2 + game.discount * m**2 * squares
+            outputs = c + game.discount * m * outputs
+            plans[:, n] = c[:, 0]
+        return plans
+
+
+_RULES: dict[str, Callable[[Game, np.random.Generator], ReferenceAgent]] = {
+    "equilibrium": lambda game, _: Profile(game, solve_equilibrium(game)),
+    "grid": lambda game, _: Profile(game, grid_search(game)),
+    "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
+    "compliant": lambda game, _: Profile(game, np.zeros(game.episodes)),
+    "guard": lambda game, _: Profile(game, np.where(game.training, 0, 1).clip(max=game.coefficient_bound)),
+    "precommitment": lambda game, _: Precommitment(game),
+    "random": Random,
+}
+_BEST_OF = re.compile(r"best_of_(\d+)")
+
+NAMES = (*_RULES, "best_of_2", "best_of_8")
+"""Names that `make` knows; any other whole number may stand in `best_of_K`."""
+
+
+def make(name: str, game: Game, seed: int | None = 0) -> ReferenceAgent:
+    """Build a reference agent by name.
+
+    Args:
+        name: One of `NAMES`, or `best_of_K` for any K ≥ 1.
+        game: The game it will play.
+        seed: Of the agents that draw; None for a fresh one every time.
+
+    Raises:
+        ValueError: If no agent has that name; the message says which do.
+    """
+    generator = np.random.default_rng(seed)
+    if name in _RULES:
+        return _RULES[name](game, generator)
+    if match := _BEST_OF.fullmatch(str(name)):
+        return BestOfK(game, int(match[1]), generator)
+    close = difflib.get_close_matches(str(name), NAMES, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(f"agents are named {', '.join(NAMES)}; got {name!r}{hint}")

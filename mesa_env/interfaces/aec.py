@@ -1,0 +1,260 @@
+"""PettingZoo's interface: every episode's mesa-optimizer is an agent of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+from pettingzoo import AECEnv
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from mesa_env.interfaces import spaces
+from mesa_env.interfaces.rendering import Screen
+from mesa_env.rules.game import Game, State
+
+Action = NDArray[np.floating[Any]]
+
+
+def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[np.float32], Action]:
+    """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
+    return OrderEnforcingWrapper(raw_env(game, render_mode))
+
+
+def raw_env(game: Game | None = None, render_mode: str | None = None) -> SequentialEnv:
+    """`SequentialEnv` without wrappers."""
+    return SequentialEnv(game, render_mode)
+
+
+class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
+    """The game between successive selves: agent `episode_n` plays episode n, once, for its own goal.
+
+    ## Description
+
+    A model with one goal parameter θ is run for N episodes. In episode n its mesa-optimizer chooses a
+    coefficient c_n and emits y_n = c_n θ_n; the base optimizer then takes a gradient step on y_n² + λθ_n²
+    with the episode's learning rate η_n, which is positive in training and 0 in deployment:
+
+        θ_{n+1} = θ_n (1 − 2 η_n (c_n² + λ)),  projected onto [−goal_bound, goal_bound]
+
+    Every agent wants *all* outputs from its own episode on to equal *its own* goal. By emitting its goal in
+    training it would have it trained away; by emitting 0 it hands it on. All agents know the schedule.
+    The goal's scale does not matter: the equilibrium is one coefficient an episode, which
+    `agents.solve_equilibrium` computes exactly.
+
+    This is a game of several goals, not one agent's decision process. `mesa_env/DeceptiveAlignment-v0` in
+    Gymnasium's registry has one controller play every episode instead, which is another problem.
+
+    ## Agents
+
+    `episode_0` … `episode_{N−1}`, in this order, one turn each. All stay alive until the last episode, since
+    rewards accrue to every agent that has acted; then all terminate together.
+
+    ## Action Space
+
+    `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n itself. An action of
+    another shape, outside the bounds, or not finite is refused with a ValueError, and the game stands still.
+
+    ## Observation Space
+
+    `Box((4,), float32)`:
+
+    | Num | Observation                     | Min           | Max              |
+    | --- | ------------------------------- | ------------- | ---------------- |
+    | 0   | goal θ_n                        | −`goal_bound` | `goal_bound`     |
+    | 1   | learning rate η_n               | 0             | max(1, max η)    |
+    | 2   | share of episodes left          | 0             | 1                |
+    | 3   | share of training episodes left | 0             | 1                |
+
+    An agent that has acted keeps seeing what it saw when it acted; one whose turn has not come sees the
+    present episode. `state()` is the present observation followed by the goals θ_0…θ_n of all agents so far,
+    padded with 0: with the game's parameters, all that the future of every reward depends on.
+
+    ## Rewards
+
+    When agent n acts, every agent k ≤ n receives −γ^(n−k) (y_n − θ_k)²: agent k's own goal θ_k judges. What
+    agent k has received at the end is −J_k, its mesa cost. In a loop over `last()` it is the reward that
+    accompanies the agent's termination.
+
+    ## Infos
+
+    `infos[agent]` is empty until the agent acts, and then holds what it may not see: `output`, `base_loss`,
+    `goal` (before), `next_goal` (after the base update) and whether the episode was `training`.
+
+    ## Starting State
+
+    θ_0 = `game.initial_goal`, or drawn uniformly where that is a (low, high) pair. `reset`'s options may name
+    another: `env.reset(options={"initial_goal": 0.5})`.
+
+    ## Episode End
+
+    After the last episode all agents terminate. The game never truncates.
+
+    ## Arguments
+
+    - `game`: a `mesa_env.Game`; by default the post's first experiment (20 episodes of training, 80 of
+      deployment).
+    - `render_mode`: "human" (a window; needs pygame), "rgb_array" (the post's figure so far) or "ansi" (a line
+      on the last episode).
+
+    ```python
+    import mesa_env
+
+    env = mesa_env.env(game=mesa_env.Game(), render_mode="ansi")
+    env.reset(seed=0)
+    for agent in env.agent_iter():
+        observation, reward, termination, truncation, info = env.last()
+        env.step(None if termination or truncation else env.action_space(agent).sample())
+    ```
+
+    ## Version History
+
+    - v0: first version.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - PettingZoo's own convention
+        "name": "DeceptiveAlignment-v0",
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "render_fps": 10,
+        "is_parallelizable": False,
+    }
+
+    def __init__(self, game: Game | None = None, render_mode: str | None = None) -> None:
+        """Prepare a game; it begins with `reset`."""
+        super().__init__()
+        self.game = spaces.validated_game(game)
+        self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
+        episodes = self.game.episodes
+        self.possible_agents = [f"episode_{n}" for n in range(episodes)]
+        self._index = {agent: n for n, agent in enumerate(self.possible_agents)}
+        self.observation_spaces = {a: spaces.observation_space(self.game) for a in self.possible_agents}
+        self.action_spaces = {a: spaces.action_space(self.game) for a in self.possible_agents}
+        self.state_space = self._state_space()
+        self.agents: list[str] = []
+        self._observations: list[NDArray[np.float32]] = []  # one an episode so far, the present one's last
+        self._history: list[dict[str, Any]] = []
+        self._settled = False
+        self._generator: np.random.Generator | None = None
+        self._screen = Screen(self.game, render_mode, self.metadata["render_fps"])
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Begin a new game; the same seed gives the same game as in the Gymnasium interfaces."""
+        if seed is not None or self._generator is None:
+            self._generator, _ = seeding.np_random(seed)
+        chance = self._generator.random(self.game.draws)
+        self._goals, self._returns = np.zeros((2, self.game.episodes + 1))
+        self._observations = []
+        self._arrive(self.game.start(chance, spaces.initial_goals(options, self.game, ())))
+        self.agents = self.possible_agents[:]
+        self.agent_selection = self.agents[0]
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self.infos = {agent: {} for agent in self.agents}
+        self._history = []
+        self._settled = False
+        self._show()
+
+    def step(self, action: Action | None) -> None:
+        """Play the selected agent's episode, or retire it once the game is over (with `None`)."""
+        if not self.agents:
+            raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
+        if self.terminations[self.agent_selection]:
+            self._retire(action)
+        else:
+            self._play(self.game.validated_actions(action, ()))
+
+    def _play(self, action: Action) -> None:
+        agent, n = self.agent_selection, len(self._observations) - 1
+        state, outcome = self.game.play(self._state, action)
+        self._arrive(state)
+        self.infos[agent] = {name: value.item() for name, value in outcome._asdict().items()}
+        self._history.append(self.infos[agent])
+        # Every agent that has acted is paid by its own goal, discounted from its own episode on.
+        elapsed = np.arange(n, -1, -1)
+        rewards = -self.game.mesa_cost(outcome.output, self._goals[: n + 1], elapsed)
+        self._returns[: n + 1] += rewards
+        self.rewards.update(zip(self.agents, rewards.tolist(), strict=False))
+        self._cumulative_rewards.update(zip(self.agents, self._returns[: n + 1].tolist(), strict=False))
+        if self.game.over(state):
+            self.terminations = dict.fromkeys(self.agents, True)
+            self.agent_selection = self.agents[0]
+        else:
+            self.agent_selection = self.possible_agents[n + 1]
+        self._show()
+
+    def _arrive(self, state: State) -> None:
+        """Make `state` the present one; its agent will go on seeing it."""
+        self._goals[len(self._observations)] = state.goal
+        self._observations.append(self.game.observe(state))
+        self._state = state
+
+    def _retire(self, action: Action | None) -> None:
+        """Remove the selected agent, which has terminated, as PettingZoo's agent cycle asks."""
+        if action is not None:
+            raise ValueError(
+                f"{self.agent_selection} has terminated: its only action is None; got {action!r}"
+            )
+        agent = self.agents.pop(0)
+        if not self._settled:
+            self._clear_rewards()
+            self._settled = True
+        for record in (
+            self.rewards,
+            self._cumulative_rewards,
+            self.terminations,
+            self.truncations,
+            self.infos,
+        ):
+            del record[agent]
+        if self.agents:
+            self.agent_selection = self.agents[0]
+
+    def observe(self, agent: str) -> NDArray[np.float32]:
+        """What `agent` saw when it acted, or sees now if it has not."""
+        if not self._observations:
+            raise ResetNeeded("there is nothing to observe: call reset() first")
+        return self._observations[min(self._named(agent), len(self._observations) - 1)].copy()
+
+    def state(self) -> NDArray[np.float32]:
+        """The present observation, then the goals of all agents so far, padded with 0; shape (4 + N,)."""
+        if not self._observations:
+            raise ResetNeeded("there is no state: call reset() first")
+        return np.concatenate([self._observations[-1], self._goals[:-1].astype(np.float32)])
+
+    def observation_space(self, agent: str) -> Box:
+        """Space of what `agent` observes."""
+        return self.observation_spaces[self.possible_agents[self._named(agent)]]
+
+    def action_space(self, agent: str) -> Box:
+        """Space of `agent`'s coefficient."""
+        return self.action_spaces[self.possible_agents[self._named(agent)]]
+
+    def render(self) -> Any:
+        """The game so far, as `render_mode` says."""
+        return self._screen.show(self._history)
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._screen.close()
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+    def _named(self, agent: str) -> int:
+        try:
+            return self._index[agent]
+        except (KeyError, TypeError):
+            raise ValueError(
+                f"agents are named 'episode_0' … 'episode_{self.game.episodes - 1}'; got {agent!r}"
+            ) from None
+
+    def _state_space(self) -> Box:
+        low, high = (bound.astype(np.float32) for bound in self.game.observation_bounds)
+        goals = np.full(self.game.episodes, self.game.goal_bound, dtype=np.float32)
+        return Box(np.concatenate([low, -goals]), np.concatenate([high, goals]), dtype=np.float32)
