@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
-from agents.self_play import AnnealedNoise, Settings, build_ppo, lockstep
+from agents.learner import AnnealedNoise, Learner, Settings, build_learner, lockstep
 from agents.vec_env import BatchedVecEnv
 from mesa_env.rules.game import Game
 
@@ -24,8 +23,8 @@ def new_controller(
     settings: Settings,
     seed: int,
     logs: Path | None = None,
-) -> PPO:
-    """A PPO model at the start of its training as a controller, its return undiscounted but for the game's γ.
+) -> Learner:
+    """A learner at the start of its training as a controller, its return undiscounted but for the game's γ.
 
     Args:
         game: The game.
@@ -35,7 +34,7 @@ def new_controller(
         logs: Folder for TensorBoard's files, if any.
     """
     games = VecNormalize(BatchedVecEnv(lockstep(game, settings, judge=judge)), norm_obs=False)
-    return build_ppo(games, game, settings, seed, logs, gamma=1.0, gae_lambda=0.95)
+    return build_learner(games, game, settings, seed, logs, gamma=1.0, gae_lambda=0.95)
 
 
 def callbacks(settings: Settings) -> list[BaseCallback]:

@@ -59,7 +59,7 @@ def solve_equilibrium(game: Game) -> Array:
         >>> solve_equilibrium(Game())[[0, 19, 20]].round(7)
         array([0.0311513, 0.1115536, 1.       ])
     """
-    coefficients = _solve(
+    coefficients: Array = _solve(
         game.learning_rates[None],
         np.array([game.discount]),
         np.array([game.regularization]),
@@ -134,7 +134,8 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
 def best_responses(game: Game, coefficients: ArrayLike) -> Array:
     """`best_response` of every agent to the same profile, shape (N,)."""
     alpha, beta = _cubics(game, unit_sums(game, coefficients))
-    return np.minimum(_positive_roots(alpha, beta), game.coefficient_bound)
+    responses: Array = np.minimum(_positive_roots(alpha, beta), game.coefficient_bound)
+    return responses
 
 
 def exploitability(game: Game, coefficients: ArrayLike) -> Array:
@@ -158,7 +159,8 @@ def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
     gap = profile - best
     curvature = alpha / 2 * (profile**2 + 2 * profile * best + 3 * best**2) + beta
-    return np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
+    gains: Array = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
+    return gains
 
 
 def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.learner import Learner
 
 _DAMAGE = (
     AttributeError,
@@ -44,14 +45,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def save(model: PPO, path: Path) -> None:
+def save(model: Learner, path: Path) -> None:
     """Save a model as an agent that `load` brings back."""
     buffer = io.BytesIO()
     model.save(buffer)
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: str | Path) -> PPO:
+def load(path: str | Path) -> Learner:
     """Load a saved model; it is an agent, with `predict`.
 
     The file holds pickles: load only what you trust.
@@ -68,14 +69,14 @@ def load(path: str | Path) -> PPO:
             missing = {"data", "policy.pth"} - set(archive.namelist())
         if damaged or missing:
             raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
-        return PPO.load(path, device="cpu")
+        return Learner.load(path, device="cpu")
     except _DAMAGE as error:
         raise ValueError(
             f"{path} must be a model saved by scripts/train.py; it cannot be read: {error}"
         ) from error
 
 
-def save_checkpoint(model: PPO, path: Path) -> None:
+def save_checkpoint(model: Learner, path: Path) -> None:
     """Save all that training needs to go on as if it had not been interrupted, in one file."""
     model.interrupted = {
         "environment": model.env,
@@ -86,10 +87,10 @@ def save_checkpoint(model: PPO, path: Path) -> None:
     try:
         save(model, path)
     finally:
-        del model.interrupted
+        model.interrupted = None
 
 
-def load_checkpoint(path: Path) -> PPO:
+def load_checkpoint(path: Path) -> Learner:
     """A model ready to go on learning from its checkpoint, bit for bit; sets the global generators it uses.
 
     The file holds pickles: load only what you trust.
@@ -98,10 +99,10 @@ def load_checkpoint(path: Path) -> PPO:
         ValueError: If there is no such file, or it is no whole checkpoint.
     """
     model = load(path)
-    if not hasattr(model, "interrupted"):
-        raise ValueError(f"{path} must be a checkpoint; it is a finished model")
     interrupted = model.interrupted
-    del model.interrupted
+    if interrupted is None:
+        raise ValueError(f"{path} must be a checkpoint; it is a finished model")
+    model.interrupted = None
     model.set_env(interrupted["environment"], force_reset=False)
     torch.set_rng_state(interrupted["torch"])
     np.random.set_state(interrupted["numpy"])  # noqa: NPY002 - see save_checkpoint
@@ -120,6 +121,7 @@ class Checkpoint(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self._rollouts and self._rollouts % self.every == 0:
+            assert isinstance(self.model, Learner)
             save_checkpoint(self.model, self.path)
         self._rollouts += 1
 

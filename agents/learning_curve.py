@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.learner import Learner
 from agents.metrics import METRICS, compare
 from mesa_env.rules.game import Array, Game
 
@@ -22,16 +23,13 @@ class LearningCurve(BaseCallback):
         self.game, self.every = game, every
         self._rollouts = 0
 
-    def _on_training_start(self) -> None:
-        if not hasattr(self.model, "learning_curve"):
-            self.model.learning_curve = []
-
     def _on_rollout_end(self) -> None:
         self._rollouts += 1
         if self._rollouts % self.every:
             return
+        assert isinstance(self.model, Learner)
         games = compare(self.game, {"learner": self.model}, typical_goals(self.game))
-        point = games[list(METRICS)].mean().to_dict()
+        point = {metric: float(games[metric].mean()) for metric in METRICS}
         self.model.learning_curve.append({"turns": self.model.num_timesteps} | point)
         for name, value in point.items():
             if np.isfinite(value):

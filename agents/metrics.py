@@ -76,7 +76,7 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """
     summary = {}
     for agent, rows in games.groupby("agent", sort=False):
-        row = {}
+        row: dict[tuple[str, str], float] = {}
         for metric in METRICS:
             mean, low, high = _interval(rows[metric].to_numpy(dtype=np.float64), confidence)
             row |= {(metric, "mean"): mean, (metric, "low"): low, (metric, "high"): high}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,10 @@ class Step(NamedTuple, Generic[StateT]):
 class Problem(Protocol[StateT]):
     """A decision problem as the Gymnasium interfaces need it; states are NamedTuples of batched arrays."""
 
-    game: Game
+    @property
+    def game(self) -> Game:
+        """The game that the decisions are made in."""
+        ...
 
     @property
     def draws(self) -> int:
@@ -108,6 +111,7 @@ class Control:
         return Step(ControlState(after, state.initial_goal), -cost, self.game.over(after), outcome._asdict())
 
 
+@runtime_checkable
 class Agent(Protocol):
     """Anything with Stable-Baselines3's `predict`: an SB3 model, an oracle, a reference agent."""
 
@@ -142,7 +146,7 @@ class BestResponse:
         """Validate the successors."""
         if self.successors is None:
             object.__setattr__(self, "successors", np.ones(self.game.episodes))
-        elif not hasattr(self.successors, "predict"):
+        elif not isinstance(self.successors, Agent):
             object.__setattr__(self, "successors", validated_coefficients(self.game, self.successors))
 
     @property
@@ -187,8 +191,8 @@ class BestResponse:
         self, state: State, recurrent: Any, start: NDArray[np.bool_]
     ) -> tuple[NDArray[np.floating[Any]], Any]:
         """The successors' actions, and their recurrent state if they keep one."""
-        if isinstance(self.successors, np.ndarray):
-            return self.successors[state.episode, None], None
+        if not isinstance(self.successors, Agent):
+            return np.asarray(self.successors)[state.episode, None], None
         action, recurrent = self.successors.predict(
             self.game.observe(state), state=recurrent, episode_start=start, deterministic=True
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Space
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
@@ -16,10 +16,8 @@ from mesa_env.interfaces import spaces
 from mesa_env.interfaces.rendering import Screen
 from mesa_env.rules.game import Game, State
 
-Action = NDArray[np.floating[Any]]
 
-
-def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[np.float32], Action]:
+def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[Any], NDArray[Any]]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
     return OrderEnforcingWrapper(raw_env(game, render_mode))
 
@@ -29,7 +27,7 @@ def raw_env(game: Game | None = None, render_mode: str | None = None) -> Sequent
     return SequentialEnv(game, render_mode)
 
 
-class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
+class SequentialEnv(AECEnv[str, NDArray[Any], NDArray[Any]]):
     """The game between successive selves: agent `episode_n` plays episode n, once, for its own goal.
 
     ## Description
@@ -97,8 +95,8 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
 
     - `game`: a `mesa_env.Game`; by default the post's first experiment (20 episodes of training, 80 of
       deployment).
-    - `render_mode`: "human" (a window; needs pygame), "rgb_array" (the post's figure so far) or "ansi" (a line
-      on the last episode).
+    - `render_mode`: "human" (a window; needs pygame), "rgb_array" (the post's figure so far) or "ansi" (a
+      line on the last episode).
 
     ```python
     import mesa_env
@@ -115,7 +113,7 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
     - v0: first version.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 - PettingZoo's own convention
+    metadata: dict[str, Any] = {
         "name": "DeceptiveAlignment-v0",
         "render_modes": ["human", "rgb_array", "ansi"],
         "render_fps": 10,
@@ -124,7 +122,6 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
 
     def __init__(self, game: Game | None = None, render_mode: str | None = None) -> None:
         """Prepare a game; it begins with `reset`."""
-        super().__init__()
         self.game = spaces.validated_game(game)
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         episodes = self.game.episodes
@@ -159,7 +156,7 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
         self._settled = False
         self._show()
 
-    def step(self, action: Action | None) -> None:
+    def step(self, action: NDArray[Any] | None) -> None:
         """Play the selected agent's episode, or retire it once the game is over (with `None`)."""
         if not self.agents:
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
@@ -168,7 +165,7 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
         else:
             self._play(self.game.validated_actions(action, ()))
 
-    def _play(self, action: Action) -> None:
+    def _play(self, action: NDArray[Any]) -> None:
         agent, n = self.agent_selection, len(self._observations) - 1
         state, outcome = self.game.play(self._state, action)
         self._arrive(state)
@@ -193,7 +190,7 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
         self._observations.append(self.game.observe(state))
         self._state = state
 
-    def _retire(self, action: Action | None) -> None:
+    def _retire(self, action: NDArray[Any] | None) -> None:
         """Remove the selected agent, which has terminated, as PettingZoo's agent cycle asks."""
         if action is not None:
             raise ValueError(
@@ -226,11 +223,11 @@ class SequentialEnv(AECEnv[str, NDArray[np.float32], Action]):
             raise ResetNeeded("there is no state: call reset() first")
         return np.concatenate([self._observations[-1], self._goals[:-1].astype(np.float32)])
 
-    def observation_space(self, agent: str) -> Box:
+    def observation_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of what `agent` observes."""
         return self.observation_spaces[self.possible_agents[self._named(agent)]]
 
-    def action_space(self, agent: str) -> Box:
+    def action_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of `agent`'s coefficient."""
         return self.action_spaces[self.possible_agents[self._named(agent)]]
 

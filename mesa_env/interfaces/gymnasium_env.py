@@ -27,10 +27,10 @@ StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
 
 
-class ProblemEnv(gym.Env[Observation, NDArray[np.floating[Any]]], Generic[StateT]):
+class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
     """One decision problem at a time: a batch of one."""
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own convention
+    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, problem: Problem[StateT], render_mode: str | None = None) -> None:
         """Prepare the problem; it begins with `reset`."""
@@ -76,9 +76,7 @@ class ProblemEnv(gym.Env[Observation, NDArray[np.floating[Any]]], Generic[StateT
         self._screen.close()
 
 
-class ProblemVectorEnv(
-    gym.vector.VectorEnv[Observation, NDArray[np.floating[Any]], NDArray[Any]], Generic[StateT]
-):
+class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], Generic[StateT]):
     """A batch of decision problems, stepped together on arrays."""
 
     def __init__(self, problem: Problem[StateT], num_envs: int, autoreset_mode: AutoresetMode | str) -> None:
@@ -92,7 +90,7 @@ class ProblemVectorEnv(
         self.single_action_space = spaces.action_space(problem.game)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._generators: dict[int, np.random.Generator] = {}
+        self._generators: list[np.random.Generator | None] = [None] * self.num_envs
         self._state: StateT | None = None
         self._everywhere = np.ones(self.num_envs, dtype=bool)
         self._over = np.zeros(self.num_envs, dtype=bool)
@@ -153,7 +151,9 @@ class ProblemVectorEnv(
         chance = np.zeros((self.num_envs, self.problem.draws))
         if self.problem.draws:
             for row in np.flatnonzero(mask):
-                chance[row] = self._generators[row].random(self.problem.draws)
+                generator = self._generators[row]
+                assert generator is not None
+                chance[row] = generator.random(self.problem.draws)
         fresh = self.problem.begin(chance, initial_goal)
         self._state = fresh if mask.all() or self._state is None else _merge(mask, fresh, self._state)
         return self._state
@@ -167,7 +167,7 @@ class ProblemVectorEnv(
             raise ValueError(f"seed must be one number or {self.num_envs}, one a row; got {len(seeds)}")
         if self.problem.draws:
             for row in np.flatnonzero(mask):
-                if seeds[row] is not None or row not in self._generators:
+                if seeds[row] is not None or self._generators[row] is None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:

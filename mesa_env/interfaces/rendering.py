@@ -6,11 +6,13 @@ hands out as `info`.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mesa_env.rules.game import Game
@@ -35,11 +37,7 @@ def text(game: Game, history: Sequence[Episode]) -> str:
 
 def frame(game: Game, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
     outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
@@ -50,8 +48,10 @@ def frame(game: Game, history: Sequence[Episode]) -> Frame:
     axes.plot(outputs, label="output y")
     axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
     axes.legend(loc="upper right")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="rgba")
+    width, height = (round(inches * _DPI) for inches in _SIZE)
+    return np.frombuffer(pixels.getvalue(), dtype=np.uint8).reshape(height, width, 4)[..., :3].copy()
 
 
 class Screen:

@@ -1,0 +1,178 @@
+"""What all our learners share: the algorithm, its networks, its annealing, and the games in lockstep."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+
+from mesa_env.rules.game import Game
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a training run with PPO.
+
+    Attributes:
+        turns: Turns to play in all; whole rollouts of `games` × N turns that fit in.
+        games: Games played in lockstep, B.
+        epochs: Passes over each rollout.
+        minibatches: Gradient steps a pass.
+        learning_rate: Adam's first step size, annealed linearly to 0.
+        clip_range: PPO's clipping of the probability ratio.
+        first_noise: Standard deviation of the first rollout's coefficients around the policy's mean.
+        last_noise: That of the last rollout; geometric in between.
+        hidden: Units in each of the policy's two hidden layers.
+    """
+
+    turns: int = 1_500_000
+    games: int = 64
+    epochs: int = 5
+    minibatches: int = 4
+    learning_rate: float = 1e-3
+    clip_range: float = 0.2
+    first_noise: float = 0.3
+    last_noise: float = 0.01
+    hidden: int = 64
+
+    def __post_init__(self) -> None:
+        """Validate every setting."""
+        for name in ("turns", "games", "epochs", "minibatches", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number ≥ 1; got {getattr(self, name)}")
+        if self.games < 2:
+            raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
+        for name in ("learning_rate", "clip_range", "first_noise", "last_noise"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ValueError(f"{name} must be a finite number above 0; got {getattr(self, name)}")
+
+    def whole_turns(self, game: Game) -> int:
+        """Turns of the whole rollouts that fit into `turns`.
+
+        Raises:
+            ValueError: If not even one does.
+        """
+        rollout = self.games * game.episodes
+        if self.turns < rollout:
+            raise ValueError(
+                f"turns must allow one rollout of {self.games} games × {game.episodes} episodes = {rollout}; "
+                f"got {self.turns}"
+            )
+        return self.turns // rollout * rollout
+
+
+class Learner(PPO):
+    """Stable-Baselines3's PPO with what our runs keep beside the networks.
+
+    Attributes:
+        learning_curve: Measurements made while training (`agents.learning_curve`).
+        interrupted: In a checkpoint, what training needs to go on (`agents.files`); None otherwise.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take PPO's own arguments."""
+        self.learning_curve: list[dict[str, float]] = []
+        self.interrupted: dict[str, Any] | None = None
+        super().__init__(*args, **kwargs)
+
+
+class ClockFeatures(BaseFeaturesExtractor):
+    """The observation, its two clocks also on a logarithmic scale, which tells the last episodes apart."""
+
+    def __init__(self, observation_space: gym.spaces.Box) -> None:
+        """Make 7 features of an observation."""
+        super().__init__(observation_space, 7)
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Features of a batch, each roughly in [−1, 1]."""
+        goal, rate, left, training_left = observation.unbind(-1)
+        still_training = (training_left > 0).float()
+        return torch.stack(
+            [
+                goal,
+                2 * rate - 1,
+                2 * left - 1,
+                2 * training_left - 1,
+                torch.log(left.clamp_min(1e-4)) / 2 + 1,
+                still_training * torch.log(training_left.clamp_min(1e-4)) / 2 + 1,
+                still_training,
+            ],
+            dim=-1,
+        )
+
+
+class AnnealedNoise(BaseCallback):
+    """Sets the policy's standard deviation before every rollout, from `first` down to `last`."""
+
+    def __init__(self, first: float, last: float) -> None:
+        """Anneal geometrically with the share of turns played."""
+        super().__init__()
+        self.first, self.last = first, last
+
+    def _on_training_start(self) -> None:
+        self.model.policy.get_parameter("log_std").requires_grad_(False)
+
+    def _on_rollout_start(self) -> None:
+        played = self.model.num_timesteps / self.model._total_timesteps
+        noise = self.first * (self.last / self.first) ** played
+        self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
+        self.logger.record("self_play/noise", noise)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class LinearSchedule:
+    """A step size that falls linearly to 0; a class, so that it is saved by name and not by code."""
+
+    def __init__(self, first: float) -> None:
+        """Begin at `first`."""
+        self.first = first
+
+    def __call__(self, progress_remaining: float) -> float:
+        """The step size with a share of training remaining."""
+        return self.first * progress_remaining
+
+
+def lockstep(game: Game, settings: Settings, **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
+    """B games that begin and end together, and begin anew in the step that ends them."""
+    return gym.make_vec(
+        "mesa_env/DeceptiveAlignment-v0",
+        num_envs=settings.games,
+        game=game,
+        autoreset_mode="SameStep",
+        **kwargs,
+    )
+
+
+def build_learner(
+    environment: VecEnv, game: Game, settings: Settings, seed: int, logs: Path | None, **kwargs: Any
+) -> Learner:
+    """PPO whose rollouts are whole games, with the networks and steps that all our learners share."""
+    rollout = settings.games * game.episodes
+    return Learner(
+        "MlpPolicy",
+        environment,
+        n_steps=game.episodes,
+        batch_size=-(-rollout // settings.minibatches),
+        n_epochs=settings.epochs,
+        learning_rate=LinearSchedule(settings.learning_rate),
+        clip_range=settings.clip_range,
+        seed=seed,
+        device="cpu",
+        tensorboard_log=None if logs is None else str(logs),
+        policy_kwargs={
+            "features_extractor_class": ClockFeatures,
+            "net_arch": [settings.hidden, settings.hidden],
+            "log_std_init": math.log(settings.first_noise),
+        },
+        **kwargs,
+    )
