@@ -17,7 +17,7 @@ from agents.files import load
 from agents.grid import grid_search
 from agents.metrics import METRICS, compare, measure, summarize
 from agents.reference import NAMES, make
-from agents.rollout import Trajectory, rollout
+from agents.rollout import Trajectory, play, rollout
 
 __all__ = [
     "METRICS",
@@ -32,6 +32,7 @@ __all__ = [
     "make",
     "measure",
     "nash_conv",
+    "play",
     "relative_exploitability",
     "rollout",
     "solve_equilibria",

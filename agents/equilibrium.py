@@ -3,7 +3,7 @@
 Every agent's future is homogeneous in its goal, so three numbers say all that agent n needs to know of its
 successors: their *unit sums*
 
-    A = Σ_{k>n} γ^(k−n−1) u_k²,    B = Σ_{k>n} γ^(k−n−1) u_k,    K = Σ_{k>n} γ^(k−n−1),    u_k = y_k / θ_{n+1}.
+    A = Σ_{k>n} γ^(k−n−1) u_k²,   B = Σ_{k>n} γ^(k−n−1) u_k,   K = Σ_{k>n} γ^(k−n−1),   u_k = y_k / θ_{n+1}.
 
 With m = a − 2ηc² and a = 1 − 2ηλ, the mesa cost of a coefficient c, in units of θ_n², is
 
@@ -142,8 +142,8 @@ def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n(c_n) − min_c J_n(c), in units of θ_n².
 
     Every agent is judged by its own goal, its successors' coefficients held fixed. J's difference is factored
-    around the minimum c*, with h = c − c*, as h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the
-    last term is 0 unless c* is at the bound; so nothing cancels, and an equilibrium's is 0 to rounding.
+    around the minimum c*, with h = c − c*, as h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where
+    the last term is 0 unless c* is at the bound; so nothing cancels, and an equilibrium's is 0 to rounding.
 
     Args:
         game: The game.
@@ -235,7 +235,7 @@ def _newton_step(root: float, alpha: float, beta: float) -> float:
 
 @_compiled
 def _descend(root: Array, alpha: Array, beta: Array) -> None:
-    """Newton's method in place, until no root moves any more; all but hard cases need the first steps only."""
+    """Newton's method in place, until no root moves any more; the first steps are taken unasked."""
     for _ in range(_NEWTON_STEPS):
         for i in range(len(root)):
             root[i] = _newton_step(root[i], alpha[i], beta[i])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -52,33 +52,46 @@ def measure(game: Game, played: Trajectory) -> dict[str, float]:
     }
 
 
-def compare(game: Game, contestants: Mapping[str, Agent], initial_goals: ArrayLike) -> pd.DataFrame:
+def compare(
+    game: Game, contestants: Mapping[str, Agent | Sequence[Agent]], initial_goals: ArrayLike
+) -> pd.DataFrame:
     """Play every agent from every θ_0 and measure each game.
 
+    Args:
+        game: The game.
+        contestants: Agents by name; a sequence of them, such as one model a training seed, goes by one name.
+        initial_goals: θ_0 of the games, a number or shape (B,).
+
     Returns:
-        One row a game: the columns `agent`, `initial_goal` and those of `METRICS`.
+        One row a game: the columns `agent`, `model` (which of the sequence), `initial_goal` and those of
+        `METRICS`.
     """
     goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
     rows = []
-    for name, agent in contestants.items():
-        batch = rollout(game, agent, goals)
-        for i, goal in enumerate(goals):
-            game_played = Trajectory(*(field[i] for field in batch))
-            rows.append({"agent": name, "initial_goal": goal, **measure(game, game_played)})
+    for name, entry in contestants.items():
+        for model, agent in enumerate([entry] if isinstance(entry, Agent) else entry):
+            batch = rollout(game, agent, goals)
+            for i, goal in enumerate(goals):
+                metrics = measure(game, Trajectory(*(field[i] for field in batch)))
+                rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
     return pd.DataFrame(rows)
 
 
 def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Mean of every metric over an agent's games, with Student's confidence interval.
+    """Mean of every metric, with Student's confidence interval.
+
+    The interval is over an agent's models, each by its mean over games, or over its games if it is one model.
 
     Returns:
         One row an agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
     """
     summary = {}
     for agent, rows in games.groupby("agent", sort=False):
+        several = rows["model"].nunique() > 1
+        sample = rows.groupby("model")[list(METRICS)].mean() if several else rows[list(METRICS)]
         row: dict[tuple[str, str], float] = {}
         for metric in METRICS:
-            mean, low, high = _interval(rows[metric].to_numpy(dtype=np.float64), confidence)
+            mean, low, high = _interval(sample[metric].to_numpy(dtype=np.float64), confidence)
             row |= {(metric, "mean"): mean, (metric, "low"): low, (metric, "high"): high}
         summary[agent] = row
     return pd.DataFrame.from_dict(summary, orient="index")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from pettingzoo import AECEnv
 
 from mesa_env.decisions import Agent
 from mesa_env.rules.game import Array, Game
@@ -59,3 +60,24 @@ def rollout(game: Game, agent: Agent, initial_goal: ArrayLike, deterministic: bo
     goals, coefficients, outputs, losses = np.array(steps).transpose(1, 2, 0)
     played = Trajectory(np.column_stack([goals, state.goal]), coefficients, outputs, losses)
     return played if first.ndim else Trajectory(*(field[0] for field in played))
+
+
+def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:
+    """Play one game in a PettingZoo environment, the same agent in every seat.
+
+    Returns:
+        What every seat was paid by the end: −J_n of agent n.
+    """
+    env.reset(seed=seed)
+    returns, memory = {}, None
+    for seat in env.agent_iter():
+        observation, reward, terminated, truncated, _ = env.last()
+        if terminated or truncated or observation is None:
+            returns[seat] = float(reward)
+            env.step(None)
+            continue
+        action, memory = agent.predict(
+            observation[None], state=memory, episode_start=np.array([memory is None]), deterministic=True
+        )
+        env.step(action[0])
+    return returns

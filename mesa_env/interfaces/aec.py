@@ -17,7 +17,7 @@ from mesa_env.interfaces.rendering import Screen
 from mesa_env.rules.game import Game, State
 
 
-def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[Any], NDArray[Any]]:
+def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[Any], Any]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
     return OrderEnforcingWrapper(raw_env(game, render_mode))
 
@@ -27,7 +27,7 @@ def raw_env(game: Game | None = None, render_mode: str | None = None) -> Sequent
     return SequentialEnv(game, render_mode)
 
 
-class SequentialEnv(AECEnv[str, NDArray[Any], NDArray[Any]]):
+class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     """The game between successive selves: agent `episode_n` plays episode n, once, for its own goal.
 
     ## Description

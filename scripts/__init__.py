@@ -1,0 +1,1 @@
+"""Commands: each module parses its arguments, calls the packages, and writes a run folder."""

@@ -1,0 +1,74 @@
+"""The main job: train a learner by self-play on the post's first experiment and compare it with everyone.
+
+Ctrl-C and a second call go on from the last checkpoint; where a demo has been trained already, it is only
+evaluated again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import agents
+import mesa_env
+from agents.learner import Learner, Settings
+from mesa_env.decisions import Agent
+from scripts import figures, tables, train
+from scripts.arguments import refusing_bad_input, run
+from scripts.run_folder import RunFolder
+
+GOAL = 0.8
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of scripts/demo.py."""
+
+    out: Path = Path("runs/demo")
+    """Run folder."""
+    seed: int = 0
+    """Seed of the training."""
+    turns: int = 1_500_000
+    """Turns of self-play."""
+
+
+def main(arguments: Arguments) -> None:
+    """Train, evaluate, print the table, and write the run folder."""
+    game = mesa_env.Game(initial_goal=GOAL)
+    print("The post's first experiment: 20 episodes of training, 80 of deployment, θ_0 = 0.8.")
+    learner = _learner(arguments)
+    oracle = agents.make("equilibrium", game)
+    contestants: dict[str, Agent] = {"equilibrium": oracle, "learned": learner}
+    contestants |= {name: agents.make(name, game) for name in agents.NAMES if name != "equilibrium"}
+    games = agents.compare(game, contestants, [GOAL])
+    summary = agents.summarize(games)
+    tables.show_summary(summary, "The exact oracle, the self-taught learner, and the rest")
+
+    paid = agents.play(mesa_env.env(game=game), learner)["episode_0"]
+    print(f"In the PettingZoo environment, the learned game paid its first agent {paid:.4f}.")
+    folder = RunFolder(arguments.out)
+    folder.table("comparison.csv", games)
+    played = {
+        "the exact oracle": agents.rollout(game, oracle, GOAL),
+        "learned by self-play": agents.rollout(game, learner, GOAL),
+    }
+    folder.figure("figure.png", figures.side_by_side(game, played, window=30))
+    print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
+
+
+def _learner(arguments: Arguments) -> Learner:
+    model = arguments.out / "model.zip"
+    if model.exists():
+        print(f"Found a trained learner in {model}; remove {arguments.out} to train anew.")
+        with refusing_bad_input():
+            return agents.load(model)
+    settings = Settings(turns=arguments.turns)
+    training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
+    print("Training by self-play with PPO: one shared policy plays every episode's agent.")
+    resume = (arguments.out / "checkpoint.zip").exists()
+    return train.train(dataclasses.replace(training, resume=resume))
+
+
+if __name__ == "__main__":
+    run(main, Arguments)

@@ -1,0 +1,86 @@
+"""Compare agents, by name or model file, on one game from many initial goals.
+
+An entry of --agents is a name (see below), the model.zip of a run (it holds pickles: name only files you
+trust), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose interval is then over seeds.
+Names: equilibrium, grid, myopic, compliant, guard, precommitment, random, best_of_K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import agents
+from mesa_env import Game
+from mesa_env.decisions import Agent
+from scripts import figures, tables
+from scripts.arguments import GameArguments, agent, refusing_bad_input, run
+from scripts.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of scripts/evaluate.py."""
+
+    agents: tuple[str, ...] = agents.NAMES
+    """Names, model files, or LABEL=FILE,FILE,…"""
+    game: GameArguments = field(default_factory=GameArguments)
+    initial_goal: tuple[float, ...] = (-1.0, 1.0)
+    """θ_0 of the games: one number, or low and high of the range to draw it from."""
+    games: int = 100
+    """Games an agent, where θ_0 is drawn."""
+    figure_goal: float = 0.8
+    """θ_0 of the figure's games."""
+    seed: int = 0
+    """Seed of the initial goals and of agents that draw."""
+    out: Path = Path("runs/evaluate")
+    """Run folder; an evaluation in it is replaced."""
+
+
+def main(arguments: Arguments) -> None:
+    """Play, measure, print the table, and write it down."""
+    with refusing_bad_input():
+        if arguments.games < 1:
+            raise ValueError(f"games must be a whole number ≥ 1; got {arguments.games}")
+        game = arguments.game.build(arguments.initial_goal)
+        figured = arguments.game.build((arguments.figure_goal,))
+        contestants = _contestants(arguments, game)
+        folder = RunFolder(arguments.out)
+    goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.draws))).goal
+    goals = goals if game.draws else goals[:1]
+    games = agents.compare(game, contestants, goals)
+    summary = agents.summarize(games)
+    folder.record("evaluate", arguments)
+    folder.table("games.csv", games)
+    folder.table("summary.csv", _flat(summary))
+    folder.json("summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()})
+    played = {
+        name: agents.rollout(figured, models[0], arguments.figure_goal)
+        for name, models in contestants.items()
+    }
+    folder.figure("figure.png", figures.side_by_side(figured, played, window=arguments.game.train + 10))
+    tables.show_summary(summary, f"mean over {len(goals)} games a model, ± half a 95 % confidence interval")
+    print(f"run folder: {arguments.out}")
+
+
+def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]:
+    if not arguments.agents:
+        raise ValueError(f"--agents must name at least one of {', '.join(agents.NAMES)}, or a model file")
+    contestants: dict[str, Sequence[Agent]] = {}
+    for entry in arguments.agents:
+        label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
+        contestants[label] = [agent(name, game, arguments.seed) for name in models.split(",")]
+    return contestants
+
+
+def _flat(summary: pd.DataFrame) -> pd.DataFrame:
+    flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
+    return flat.rename_axis("agent").reset_index()
+
+
+if __name__ == "__main__":
+    run(main, Arguments)

@@ -1,0 +1,37 @@
+"""Figures, in the manner of the post's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from agents.rollout import Trajectory
+from mesa_env import Game
+
+
+def side_by_side(game: Game, played: Mapping[str, Trajectory], window: int, columns: int = 3) -> Figure:
+    """One panel an agent: goal, coefficient, learning rate and output over the first `window` episodes."""
+    columns = min(columns, len(played))
+    rows = -(-len(played) // columns)
+    figure = Figure(figsize=(4.8 * columns, 3.6 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (name, trajectory) in zip(panels, played.items(), strict=False):
+        _post_panel(axes, game, trajectory, min(window, game.episodes))
+        axes.set_title(name)
+    for axes in panels[len(played) :]:
+        axes.set_axis_off()
+    negative = any((trajectory.coefficients[:window] < -0.2).any() for trajectory in played.values())
+    panels[0].set_ylim(-1.2 if negative else -0.2, 1.2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _post_panel(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
+    axes.plot(played.goals[:window], label="mesa-objective θ")
+    axes.plot(played.coefficients[:window], label="coefficient c")
+    axes.plot(game.learning_rates[:window], color="0.6", label="learning rate η")
+    axes.plot(played.outputs[:window], linestyle="--", label="output cθ")
+    axes.set(xlabel="episode")
+    axes.grid(alpha=0.3)

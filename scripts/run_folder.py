@@ -1,0 +1,85 @@
+"""Run folders: where results go, each file written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from agents.files import write_atomically
+
+_PACKAGES = ("mesa-env", "gymnasium", "numba", "numpy", "pettingzoo", "stable-baselines3", "torch")
+
+
+class RunFolder:
+    """A folder that holds one run: its configuration, where it came from, tables, figures and models."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the folder, making it if need be.
+
+        Raises:
+            ValueError: If it cannot be written to.
+        """
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / ".writable", b"")
+            (path / ".writable").unlink()
+        except OSError as error:
+            raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
+
+    def record(self, command: str, config: Any) -> None:
+        """Write down what was run, on what: `config.json` and `environment.json`."""
+        self.json("config.json", {"command": command, **dataclasses.asdict(config)})
+        self.json("environment.json", environment())
+
+    def json(self, name: str, content: Any) -> None:
+        """Write a JSON file."""
+        write_atomically(self.path / name, (json.dumps(content, indent=2, default=str) + "\n").encode())
+
+    def table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a CSV file; numbers in full precision."""
+        write_atomically(self.path / name, table.to_csv(index=False).encode())
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Write a PNG file."""
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=150)
+        write_atomically(self.path / name, picture.getvalue())
+
+
+def environment() -> dict[str, Any]:
+    """The code's revision, the machine, and the versions of what results depend on."""
+    return {
+        "git_revision": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "versions": {package: metadata.version(package) for package in _PACKAGES},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,82 @@
+"""Tables for people, drawn in the terminal."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from agents.metrics import METRICS
+
+_HEADINGS = {
+    "c_first": "c first",
+    "c_last_training": "c last\ntraining",
+    "c_deployment": "c in\ndeployment",
+    "goal_after_training": "θ after\ntraining",
+    "retention": "goal\nretention",
+    "base_loss_training": "base loss\ntraining",
+    "base_loss_deployment": "base loss\ndeployment",
+    "mesa_cost": "agent 0's\nmesa cost",
+    "nash_conv": "NashConv",
+    "compliance_gap": "compliance\ngap",
+}
+
+_PARTS = ("mean", "low", "high")
+_WIDE = 132
+
+
+def show_summary(summary: pd.DataFrame, title: str) -> None:
+    """Print one row an agent: every metric's mean, over ± half its confidence interval where there is one.
+
+    The metrics stand in one table where the terminal is wide enough, else in two.
+    """
+    screen, metrics = console(), list(METRICS)
+    half = len(metrics) // 2
+    parts = [metrics] if screen.width >= _WIDE else [metrics[:half], metrics[half:]]
+    for part in parts:
+        table = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("agent", no_wrap=True)
+        for metric in part:
+            table.add_column(_HEADINGS[metric], justify="right", no_wrap=True)
+        for agent, row in summary.iterrows():
+            table.add_row(str(agent), *(_cell(*(row[metric, of] for of in _PARTS)) for metric in part))
+        screen.print(table)
+    screen.print("NashConv: what all agents could gain, each deviating alone, in units of their own θ².")
+
+
+def show(table: pd.DataFrame, title: str) -> None:
+    """Print a data frame as it is, numbers to 4 significant digits."""
+    drawn = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD)
+    for column in table.columns:
+        drawn.add_column(str(column), justify="left" if table[column].dtype == object else "right")
+    for row in table.itertuples(index=False):
+        drawn.add_row(*(number(value) if isinstance(value, float) else str(value) for value in row))
+    console().print(drawn)
+
+
+def console() -> Console:
+    """The terminal; wide enough for one table where the output is no terminal."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=_WIDE)
+
+
+def number(value: float) -> str:
+    """A number to 4 significant digits; – where there is none."""
+    if math.isnan(value):
+        return "–"
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.1e}"
+    return f"{value:.4g}"
+
+
+def _cell(mean: float, low: float, high: float) -> str:
+    half = (high - low) / 2
+    # Rounding noise among games that are the same but for scale is no uncertainty.
+    return (
+        number(mean)
+        if math.isnan(half) or half <= 1e-9 * abs(mean)
+        else f"{number(mean)}\n± {number(float(f'{half:.2g}'))}"
+    )

@@ -1,0 +1,175 @@
+"""Train a learner with Stable-Baselines3's PPO, and evaluate it against the oracle.
+
+Problems: "self-play" learns the game between successive selves; "initial" and "current" train one controller
+of all episodes through the Gymnasium environment, paid by its first or its present goal (other problems, for
+comparison).
+
+The run folder holds the configuration, versions, TensorBoard logs, the learning curve, checkpoints, the model
+(model.zip, an agent for scripts/evaluate.py) and its evaluation. An interrupted run goes on with --resume.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+import agents
+from agents import control, files, self_play
+from agents.learner import Learner, Settings
+from agents.learning_curve import LearningCurve
+from mesa_env import Game
+from mesa_env.decisions import Agent
+from scripts import figures, tables
+from scripts.arguments import GameArguments, refusing_bad_input, run
+from scripts.run_folder import RunFolder
+
+EVERY = 10  # rollouts between two measurements, and between two checkpoints
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of scripts/train.py."""
+
+    game: GameArguments = field(default_factory=GameArguments)
+    problem: Literal["self-play", "initial", "current"] = "self-play"
+    """What to learn: the game's equilibrium, or one controller paid by its initial or current goal."""
+    initial_goal: tuple[float, ...] = (-1.0, 1.0)
+    """θ_0 in training: one number, or low and high of the range to draw it from."""
+    evaluation_goal: float = 0.8
+    """θ_0 of the evaluation after training."""
+    settings: Settings = field(default_factory=Settings)
+    seed: int = 0
+    """Seed of the networks, the noise and the games."""
+    threads: int = 1
+    """PyTorch's threads; the networks are small, and one is fastest."""
+    out: Path = Path("runs/train")
+    """Run folder."""
+    resume: bool = False
+    """Go on from the folder's last checkpoint, with the arguments that the run began with."""
+
+
+class Progress(BaseCallback):
+    """A progress bar of turns, with the latest NashConv."""
+
+    def __init__(self, turns: int) -> None:
+        """Show progress towards `turns`."""
+        super().__init__()
+        self.turns = turns
+
+    def _on_training_start(self) -> None:
+        self.bar = tqdm(
+            total=self.turns, initial=self.model.num_timesteps, unit="turn", unit_scale=True, mininterval=0.5
+        )
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        assert isinstance(self.model, Learner)
+        if self.model.learning_curve:
+            latest = self.model.learning_curve[-1]["nash_conv"]
+            self.bar.set_postfix(NashConv=f"{latest:.3g}", refresh=False)
+        self.bar.update(self.model.num_timesteps - self.bar.n)
+
+    def _on_training_end(self) -> None:
+        self.bar.close()
+
+
+def train(arguments: Arguments) -> Learner:
+    """Train, or go on training, as the arguments say; returns the finished model, which is also saved."""
+    with refusing_bad_input():
+        folder = RunFolder(arguments.out)
+        checkpoint = arguments.out / "checkpoint.zip"
+        _check_folder(arguments)
+        game = arguments.game.build(arguments.initial_goal)
+        turns = arguments.settings.whole_turns(game)
+        torch.set_num_threads(arguments.threads)
+        if arguments.resume and checkpoint.exists():
+            model = files.load_checkpoint(checkpoint)
+        else:
+            model = _new_model(arguments, game)
+            folder.record("train", arguments)
+    callbacks: list[BaseCallback] = [
+        *_problem_callbacks(arguments, game),
+        LearningCurve(game, EVERY),
+        files.Checkpoint(checkpoint, EVERY),
+        Progress(turns),
+    ]
+    model.learn(
+        turns - model.num_timesteps,
+        callback=callbacks,
+        reset_num_timesteps=model.num_timesteps == 0,
+        tb_log_name=arguments.problem,
+    )
+    files.save(model, arguments.out / "model.zip")
+    checkpoint.unlink(missing_ok=True)
+    folder.table("learning_curve.csv", pd.DataFrame(model.learning_curve))
+    return model
+
+
+def main(arguments: Arguments) -> None:
+    """Train, then print and write down how the learner compares with the oracle."""
+    model = train(arguments)
+    game = arguments.game.build((arguments.evaluation_goal,))
+    contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": model}
+    games = agents.compare(game, contestants, [arguments.evaluation_goal])
+    folder = RunFolder(arguments.out)
+    folder.table("evaluation.csv", games)
+    played = {
+        name: agents.rollout(game, agent, arguments.evaluation_goal) for name, agent in contestants.items()
+    }
+    folder.figure("figure.png", figures.side_by_side(game, played, window=arguments.game.train + 10))
+    title = f"learned by {arguments.problem}, from θ_0 = {arguments.evaluation_goal:g}"
+    tables.show_summary(agents.summarize(games), title)
+    print(f"run folder: {arguments.out}")
+
+
+def _new_model(arguments: Arguments, game: Game) -> Learner:
+    logs = arguments.out / "tensorboard"
+    if arguments.problem == "self-play":
+        return self_play.new_learner(game, arguments.settings, arguments.seed, logs)
+    return control.new_controller(game, arguments.problem, arguments.settings, arguments.seed, logs)
+
+
+def _problem_callbacks(arguments: Arguments, game: Game) -> list[BaseCallback]:
+    if arguments.problem == "self-play":
+        return self_play.callbacks(game, arguments.settings)
+    return control.callbacks(arguments.settings)
+
+
+def _check_folder(arguments: Arguments) -> None:
+    """Refuse to write over another run, or to resume one under other arguments."""
+    folder, recorded = arguments.out, arguments.out / "config.json"
+    if not arguments.resume:
+        if recorded.exists():
+            raise ValueError(
+                f"{folder} already holds a run: add --resume to go on with it, or name another --out"
+            )
+        return
+    if not recorded.exists():
+        raise ValueError(f"--resume needs a run to go on with; {folder} holds none")
+    if (folder / "model.zip").exists():
+        raise ValueError(f"the run in {folder} is finished; there is nothing to resume")
+    try:
+        began = json.loads(recorded.read_text())
+    except ValueError:
+        raise ValueError(f"{recorded} must hold the run's arguments; it is no JSON file") from None
+    asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
+    other = [name for name in asked if name not in ("out", "resume") and asked[name] != began.get(name)]
+    if other:
+        raise ValueError(
+            f"--resume needs the arguments that the run began with; {other[0]} was {began.get(other[0])} "
+            f"and is {asked[other[0]]} now"
+        )
+
+
+if __name__ == "__main__":
+    run(main, Arguments)
