@@ -2,7 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench reproduce clean
+SEEDS := 0 1 2 3 4
+TRAIN = $(BIN)/python -m scripts.train --out $(@D) $(if $(wildcard $(@D)/checkpoint.zip),--resume)
+comma := ,
+empty :=
+models = $(subst $(empty) $(empty),$(comma),$(SEEDS:%=runs/$(1)_%/model.zip))
+
+.PHONY: demo test lint bench reproduce results clean
+.PRECIOUS: runs/%/model.zip
 
 demo: .venv/ready
 	$(BIN)/python -m scripts.demo
@@ -20,6 +27,26 @@ bench: .venv/ready
 
 reproduce: .venv/ready
 	$(BIN)/python -m scripts.reproduce
+
+# The README's tables of learners: five seeds of self-play on each of the post's experiments, and one
+# controller a judge. About a quarter of an hour; an interrupted run goes on where it stopped.
+results: .venv/ready $(SEEDS:%=runs/one_%/model.zip) $(SEEDS:%=runs/two_%/model.zip) \
+		runs/initial/model.zip runs/current/model.zip
+	$(BIN)/python -m scripts.evaluate --initial-goal 0.8 --out runs/results_one --agents equilibrium \
+		$(foreach seed,$(SEEDS),seed_$(seed)=runs/one_$(seed)/model.zip) self-play=$(call models,one) \
+		judge_initial=runs/initial/model.zip judge_current=runs/current/model.zip
+	$(BIN)/python -m scripts.evaluate --initial-goal 0.8 --out runs/results_two --agents equilibrium \
+		$(foreach seed,$(SEEDS),seed_$(seed)=runs/two_$(seed)/model.zip) self-play=$(call models,two) \
+		--game.train 100 --game.deploy 0
+
+runs/one_%/model.zip:
+	$(TRAIN) --seed $*
+
+runs/two_%/model.zip:
+	$(TRAIN) --seed $* --game.train 100 --game.deploy 0
+
+runs/initial/model.zip runs/current/model.zip: runs/%/model.zip:
+	$(TRAIN) --problem $* --initial-goal 0.8
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with make PYTHON=...")'

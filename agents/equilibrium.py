@@ -98,7 +98,7 @@ def solve_equilibria(
     regularizations = _one_per_game("regularization", regularization, len(rates))
     if not (math.isfinite(coefficient_bound) and coefficient_bound > 0):
         raise ValueError(f"coefficient_bound must be a finite number above 0; got {coefficient_bound!r}")
-    return _solve_in_threads(rates, discounts, regularizations, float(coefficient_bound))
+    return _solve(rates, discounts, regularizations, float(coefficient_bound))
 
 
 def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
@@ -274,10 +274,11 @@ def _unit_sums(
 
 
 @_compiled
-def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float) -> Array:
+def _solve_into(
+    coefficients: Array, rates: Array, discounts: Array, regularizations: Array, bound: float
+) -> None:
     """Backward induction over games in blocks, whose inner loops the compiler turns into vector code."""
     games, episodes = rates.shape
-    coefficients = np.empty((games, episodes))
     for first in range(0, games, _BLOCK):
         size = min(_BLOCK, games - first)
         discount = discounts[first : first + size]
@@ -298,23 +299,21 @@ def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float)
                 outputs[i] = c + discount[i] * m * outputs[i]
                 solved[n, i] = c
         coefficients[first : first + size] = solved.T
+
+
+def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float) -> Array:
+    """Equilibria of the games, shape (B, N), shared out among the cores (the kernel needs no GIL)."""
+    coefficients = np.empty_like(rates)
+    shares = min(os.cpu_count() or 1, -(-len(rates) // _BLOCK))
+    edges = np.linspace(0, len(rates), max(shares, 1) + 1).astype(int)
+
+    def solve(first: int, end: int) -> None:
+        games = slice(first, end)
+        _solve_into(coefficients[games], rates[games], discounts[games], regularizations[games], bound)
+
+    if shares <= 1:
+        solve(0, len(rates))
+    else:
+        with ThreadPoolExecutor(shares) as pool:
+            list(pool.map(solve, edges[:-1], edges[1:]))
     return coefficients
-
-
-def _solve_in_threads(rates: Array, discounts: Array, regularizations: Array, bound: float) -> Array:
-    """`_solve` with the games shared out among the processor's cores; the kernel releases the GIL."""
-    workers = min(os.cpu_count() or 1, -(-len(rates) // _BLOCK))
-    if workers <= 1:
-        return _solve(rates, discounts, regularizations, bound)
-    shares = np.array_split(np.arange(len(rates)), workers)
-    with ThreadPoolExecutor(workers) as pool:
-        parts = pool.map(
-            lambda share: _solve(
-                rates[share[0] : share[-1] + 1],
-                discounts[share[0] : share[-1] + 1],
-                regularizations[share[0] : share[-1] + 1],
-                bound,
-            ),
-            shares,
-        )
-    return np.concatenate(list(parts))

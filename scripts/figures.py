@@ -16,7 +16,7 @@ def side_by_side(game: Game, played: Mapping[str, Trajectory], window: int, colu
     columns = min(columns, len(played))
     rows = -(-len(played) // columns)
     figure = Figure(figsize=(4.8 * columns, 3.6 * rows + 0.4), layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (name, trajectory) in zip(panels, played.items(), strict=False):
         _post_panel(axes, game, trajectory, min(window, game.episodes))
         axes.set_title(name)

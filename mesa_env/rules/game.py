@@ -198,9 +198,8 @@ class Game:
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """What the present agents see: (θ_n, η_n, share of episodes left, share of training left), (B, 4)."""
-        observation = np.empty((*state.goal.shape, 4), dtype=np.float32)
+        observation = self._clock.take(state.episode, axis=0)
         observation[..., 0] = state.goal
-        observation[..., 1:] = self._clock[state.episode]
         return observation
 
     def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
@@ -215,14 +214,15 @@ class Game:
         """
         goal = state.goal
         coefficient = action[..., 0].astype(np.float64)[()]
-        rate = self.learning_rates[state.episode]
         output = coefficient * goal
-        contraction = 1 - 2 * rate * (coefficient * coefficient + self.regularization)
+        slope = coefficient * coefficient + self.regularization  # half of ∂L/∂θ, in units of θ
+        contraction = 1 - self._doubled_rates[state.episode] * slope
         next_goal = np.minimum(np.maximum(contraction * goal, -self.goal_bound), self.goal_bound)
         base_loss = output * output
         if self.regularization:
             base_loss += self.regularization * (goal * goal)
-        return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, rate > 0)
+        training = self.training[state.episode]
+        return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, training)
 
     def over(self, state: State) -> NDArray[np.bool_]:
         """Whether each game has been played to its end, shape (B,)."""
@@ -265,10 +265,16 @@ class Game:
 
     @cached_property
     def _clock(self) -> NDArray[np.float32]:
-        """Rows (η_n, share of episodes left, share of training left) for n = 0…N, shape (N + 1, 3)."""
+        """Observations of every episode n = 0…N but for the goal, which is left 0; shape (N + 1, 4)."""
+        rates = np.append(self.learning_rates, 0)
         left = np.arange(self.episodes, -1, -1) / self.episodes
         training_left = np.append(self.training[::-1].cumsum()[::-1], 0) / max(1, self.training.sum())
-        return np.stack([np.append(self.learning_rates, 0), left, training_left], axis=1).astype(np.float32)
+        return np.stack([np.zeros_like(left), rates, left, training_left], axis=1).astype(np.float32)
+
+    @cached_property
+    def _doubled_rates(self) -> Array:
+        """2 η_n, shape (N,)."""
+        return 2 * self.learning_rates
 
     @cached_property
     def _discounts(self) -> Array:
