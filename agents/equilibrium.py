@@ -22,6 +22,7 @@ import math
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,14 +90,21 @@ def solve_equilibria(
     Raises:
         ValueError: If an argument has the wrong shape or a value outside its range.
     """
-    rates = np.ascontiguousarray(learning_rates, dtype=np.float64)
+    try:
+        rates = np.ascontiguousarray(learning_rates, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"learning_rates must be numbers of shape (B, N); got {learning_rates!r}") from None
     if rates.ndim != 2 or rates.shape[1] == 0:
         raise ValueError(f"learning_rates must have shape (B, N) with N ≥ 1; got shape {rates.shape}")
-    if not (np.isfinite(rates) & (rates >= 0)).all():
-        raise ValueError("learning_rates must be finite numbers ≥ 0 in every game; got others among them")
+    if rates.size and not (rates.min() >= 0 and rates.max() < np.inf):
+        game, episode = np.argwhere(~(np.isfinite(rates) & (rates >= 0)))[0]
+        raise ValueError(
+            f"learning_rates must be finite numbers ≥ 0; got {rates[game, episode]} "
+            f"for episode {episode} of game {game}"
+        )
     discounts = _one_per_game("discount", discount, len(rates), high=1.0)
     regularizations = _one_per_game("regularization", regularization, len(rates))
-    if not (math.isfinite(coefficient_bound) and coefficient_bound > 0):
+    if not (isinstance(coefficient_bound, Real) and 0 < coefficient_bound < math.inf):
         raise ValueError(f"coefficient_bound must be a finite number above 0; got {coefficient_bound!r}")
     return _solve(rates, discounts, regularizations, float(coefficient_bound))
 
@@ -126,8 +134,8 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
     Raises:
         ValueError: If the profile or the episode is not one of the game's.
     """
-    if not 0 <= episode < game.episodes:
-        raise ValueError(f"episode must be one of 0…{game.episodes - 1}; got {episode}")
+    if not (isinstance(episode, Integral) and 0 <= episode < game.episodes):
+        raise ValueError(f"episode must be one of 0…{game.episodes - 1}; got {episode!r}")
     return float(best_responses(game, coefficients)[episode])
 
 
@@ -159,8 +167,9 @@ def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
     gap = profile - best
     curvature = alpha / 2 * (profile**2 + 2 * profile * best + 3 * best**2) + beta
-    gains: Array = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
-    return gains
+    gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
+    # Where unit sums overflow, there is no bound on what is lost.
+    return np.where(np.isnan(gains), np.inf, gains)
 
 
 def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:
@@ -243,9 +252,12 @@ def _descend(root: Array, alpha: Array, beta: Array) -> None:
     while moving:
         moving = False
         for i in range(len(root)):
-            previous = root[i]
-            root[i] = _newton_step(previous, alpha[i], beta[i])
-            moving |= root[i] < previous * (1 - 4 * _EPSILON)
+            step = _newton_step(root[i], alpha[i], beta[i])
+            falls = step < root[i] * (1 - 4 * _EPSILON)
+            root[i] = (
+                step if falls else root[i]
+            )  # a settled root stays, whatever its neighbors in the batch do
+            moving |= falls
 
 
 @_compiled
@@ -316,4 +328,10 @@ def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float)
     else:
         with ThreadPoolExecutor(shares) as pool:
             list(pool.map(solve, edges[:-1], edges[1:]))
+    if not coefficients.min(initial=np.inf) > 0:
+        lost = np.flatnonzero(~(coefficients > 0).all(axis=1))[0]
+        raise ValueError(
+            f"goals must not grow beyond floating point on the equilibrium path; game {lost}'s do, with a "
+            f"learning rate of up to {rates[lost].max():g} and regularization {regularizations[lost]:g}"
+        )
     return coefficients

@@ -7,15 +7,19 @@ names. Load only files that you trust.
 from __future__ import annotations
 
 import io
+import json
+import lzma
 import os
 import pickle
 import random
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.learner import Learner
 
@@ -24,11 +28,14 @@ _DAMAGE = (
     EOFError,
     ImportError,
     KeyError,
+    OSError,
     RuntimeError,
     TypeError,
     ValueError,
     pickle.UnpicklingError,
+    lzma.LZMAError,
     zipfile.BadZipFile,
+    zlib.error,
 )
 
 
@@ -67,19 +74,24 @@ def load(path: str | Path) -> Learner:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             missing = {"data", "policy.pth"} - set(archive.namelist())
-        if damaged or missing:
-            raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
+            if damaged or missing:
+                raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
+            if "learning_curve" not in json.loads(archive.read("data")):
+                raise ValueError("it holds another kind of model")
         return Learner.load(path, device="cpu")
     except _DAMAGE as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{path} must be a model saved by scripts/train.py; it cannot be read: {error}"
+            f"{path} must be a model saved by scripts/train.py; it cannot be read: {reason}"
         ) from error
 
 
 def save_checkpoint(model: Learner, path: Path) -> None:
     """Save all that training needs to go on as if it had not been interrupted, in one file."""
+    assert model.env is not None
     model.interrupted = {
         "environment": model.env,
+        "games": model.env.unwrapped,  # which VecNormalize leaves out of its pickle
         "torch": torch.get_rng_state(),
         "numpy": np.random.get_state(),  # noqa: NPY002 - Stable-Baselines3 draws its minibatches from it
         "python": random.getstate(),
@@ -103,7 +115,10 @@ def load_checkpoint(path: Path) -> Learner:
     if interrupted is None:
         raise ValueError(f"{path} must be a checkpoint; it is a finished model")
     model.interrupted = None
-    model.set_env(interrupted["environment"], force_reset=False)
+    environment = interrupted["environment"]
+    if isinstance(environment, VecNormalize):
+        environment.set_venv(interrupted["games"])
+    model.set_env(environment, force_reset=False)
     torch.set_rng_state(interrupted["torch"])
     np.random.set_state(interrupted["numpy"])  # noqa: NPY002 - see save_checkpoint
     random.setstate(interrupted["python"])

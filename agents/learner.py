@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Validate every setting."""
         for name in ("turns", "games", "epochs", "minibatches", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number ≥ 1; got {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be a whole number ≥ 1; got {value}")
         if self.games < 2:
             raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
         for name in ("learning_rate", "clip_range", "first_noise", "last_noise"):
@@ -121,7 +123,9 @@ class AnnealedNoise(BaseCallback):
         self.model.policy.get_parameter("log_std").requires_grad_(False)
 
     def _on_rollout_start(self) -> None:
-        played = self.model.num_timesteps / self.model._total_timesteps
+        assert isinstance(self.model, PPO)
+        rollout = self.model.n_steps * self.model.n_envs
+        played = self.model.num_timesteps / max(self.model._total_timesteps - rollout, 1)
         noise = self.first * (self.last / self.first) ** played
         self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
         self.logger.record("self_play/noise", noise)

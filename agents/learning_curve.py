@@ -21,13 +21,14 @@ class LearningCurve(BaseCallback):
         """Measure in `game` after every `every`-th rollout."""
         super().__init__()
         self.game, self.every = game, every
-        self._rollouts = 0
 
     def _on_rollout_end(self) -> None:
-        self._rollouts += 1
-        if self._rollouts % self.every:
-            return
         assert isinstance(self.model, Learner)
+        rollouts = self.model.num_timesteps // (
+            self.model.n_steps * self.model.n_envs
+        )  # over a resumption, too
+        if rollouts % self.every:
+            return
         games = compare(self.game, {"learner": self.model}, typical_goals(self.game))
         point = {metric: float(games[metric].mean()) for metric in METRICS}
         self.model.learning_curve.append({"turns": self.model.num_timesteps} | point)

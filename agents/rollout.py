@@ -40,8 +40,11 @@ def rollout(game: Game, agent: Agent, initial_goal: ArrayLike, deterministic: bo
     Raises:
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
     """
-    first = np.asarray(initial_goal, dtype=np.float64)
-    if first.ndim > 1 or not (np.abs(first) <= game.goal_bound).all():
+    try:
+        first = np.asarray(initial_goal, dtype=np.float64)
+    except (TypeError, ValueError):
+        first = np.array(np.nan)
+    if first.ndim > 1 or not first.size or not (np.abs(first) <= game.goal_bound).all():
         raise ValueError(
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
         )

@@ -34,8 +34,11 @@ class BatchedVecEnv(VecEnv):
     def reset(self) -> NDArray[np.float32]:
         """Begin new games, from the last seed given if it has not been used yet."""
         seeds = [seed for seed in self._seeds if seed is not None]
-        observation, _ = self.env.reset(seed=seeds[0] if seeds else None)
+        if any(options != self._options[0] for options in self._options):
+            raise ValueError(f"options must be the same for every row; got {self._options}")
+        observation, _ = self.env.reset(seed=seeds[0] if seeds else None, options=self._options[0] or None)
         self._reset_seeds()
+        self._reset_options()
         return np.asarray(observation)
 
     def step_async(self, actions: NDArray[Any]) -> None:

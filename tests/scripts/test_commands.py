@@ -128,17 +128,8 @@ class TestTrain:
         whole, killed = tmp_path / "whole", tmp_path / "killed"
         settings = Settings(turns=8 * 8 * 150, games=8, hidden=8, epochs=1, minibatches=1)
         train.train(tiny_training(whole, settings=settings))
-        options = [
-            "--game.train",
-            "3",
-            "--game.deploy",
-            "5",
-            "--settings.games",
-            "8",
-            "--settings.hidden",
-            "8",
-        ]
-        options += ["--settings.turns", str(settings.turns), "--out", str(killed)]
+        options = ["--game.train=3", "--game.deploy=5", f"--out={killed}"]
+        options += [f"--settings.{name}={value}" for name, value in dataclasses.asdict(settings).items()]
         command = [sys.executable, "-m", "scripts.train", *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
