@@ -136,7 +136,7 @@ class BestResponse:
     Args:
         game: The game.
         successors: What agents n + 1, n + 2, … play: coefficients of shape (N,), or an agent with `predict`,
-            asked deterministically. None: every successor plays 1, its own goal.
+            asked deterministically. None: every successor plays 1 (or the bound, if that is less).
     """
 
     game: Game
@@ -145,7 +145,8 @@ class BestResponse:
     def __post_init__(self) -> None:
         """Validate the successors."""
         if self.successors is None:
-            object.__setattr__(self, "successors", np.ones(self.game.episodes))
+            one = min(1.0, self.game.coefficient_bound)
+            object.__setattr__(self, "successors", np.full(self.game.episodes, one))
         elif not isinstance(self.successors, Agent):
             object.__setattr__(self, "successors", validated_coefficients(self.game, self.successors))
 

@@ -139,12 +139,13 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin a new game; the same seed gives the same game as in the Gymnasium interfaces."""
+        goal = spaces.initial_goals(options, self.game, ())
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
         chance = self._generator.random(self.game.draws)
         self._goals, self._returns = np.zeros((2, self.game.episodes + 1))
         self._observations = []
-        self._arrive(self.game.start(chance, spaces.initial_goals(options, self.game, ())))
+        self._arrive(self.game.start(chance, goal))
         self.agents = self.possible_agents[:]
         self.agent_selection = self.agents[0]
         self.rewards = dict.fromkeys(self.agents, 0.0)

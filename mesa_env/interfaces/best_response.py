@@ -93,7 +93,9 @@ class BestResponseVectorEnv(ProblemVectorEnv[State]):
         game: Game | None = None,
         successors: Agent | Sequence[float] | Array | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         """Prepare a batch of decisions; they are posed by `reset`."""
-        super().__init__(BestResponse(spaces.validated_game(game), successors), num_envs, autoreset_mode)
+        super().__init__(
+            BestResponse(spaces.validated_game(game), successors), num_envs, autoreset_mode, render_mode
+        )

@@ -105,7 +105,7 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState]):
         game: Game | None = None,
         judge: Literal["initial", "current"] = "initial",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         """Prepare a batch of games; they begin with `reset`."""
-        super().__init__(Control(spaces.validated_game(game), judge), num_envs, autoreset_mode)
+        super().__init__(Control(spaces.validated_game(game), judge), num_envs, autoreset_mode, render_mode)

@@ -46,8 +46,8 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
         """Begin a new problem; `options` may hold an `initial_goal`."""
-        super().reset(seed=seed)
         goals = spaces.initial_goals(options, self.problem.game, (1,))
+        super().reset(seed=seed)
         self._state = self.problem.begin(self.np_random.random((1, self.problem.draws)), goals)
         self._history = []
         if self.render_mode == "human":
@@ -79,13 +79,20 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
 class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], Generic[StateT]):
     """A batch of decision problems, stepped together on arrays."""
 
-    def __init__(self, problem: Problem[StateT], num_envs: int, autoreset_mode: AutoresetMode | str) -> None:
-        """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's three."""
+    def __init__(
+        self,
+        problem: Problem[StateT],
+        num_envs: int,
+        autoreset_mode: AutoresetMode | str,
+        render_mode: str | None = None,
+    ) -> None:
+        """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's, and there is no rendering."""
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs must be a whole number ≥ 1; got {num_envs!r}")
         self.problem = problem
         self.num_envs = int(num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": _validated_mode(autoreset_mode)}
+        self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         self.single_observation_space = spaces.observation_space(problem.game)
         self.single_action_space = spaces.action_space(problem.game)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -108,11 +115,12 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
                 generators.
             options: `reset_mask`, booleans of shape (num_envs,), and `initial_goal`, one number or one a row.
         """
-        super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         mask = self._validated_mask(options.pop("reset_mask", self._everywhere))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
-        self._reseed(seed, mask)
+        seeds = self._validated_seeds(seed)
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        self._reseed(seeds, mask)
         self._over = self._over & ~mask
         return self.problem.observe(self._begin(mask, goals)), {}
 
@@ -136,7 +144,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         ):  # next-step autoreset: a game that was over begins anew, and its action is void
             self._state = _merge(waiting, state, step.state)
             reward, terminated, mask = np.where(waiting, 0.0, reward), terminated & ~waiting, ~waiting
-        self._over = terminated
+        self._over = terminated.copy()
         if mode is AutoresetMode.SAME_STEP and terminated.any():
             info = self._final_info(step, mask & terminated)
             self._begin(terminated)
@@ -158,17 +166,25 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._state = fresh if mask.all() or self._state is None else _merge(mask, fresh, self._state)
         return self._state
 
-    def _reseed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_]) -> None:
-        if seed is None or isinstance(seed, int):
-            seeds = [None if seed is None else seed + row for row in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed must be one number or {self.num_envs}, one a row; got {len(seeds)}")
+    def _reseed(self, seeds: list[int | None], mask: NDArray[np.bool_]) -> None:
         if self.problem.draws:
             for row in np.flatnonzero(mask):
                 if seeds[row] is not None or self._generators[row] is None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]
+
+    def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """One seed a row; None for a row that goes on with its own generator."""
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer) and seed >= 0:
+            return [int(seed) + row for row in range(self.num_envs)]
+        if isinstance(seed, Sequence) and len(seed) == self.num_envs:
+            seeds = list(seed)
+            if all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds):
+                return seeds
+        raise ValueError(
+            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one a row; got {seed!r}"
+        )
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
         """What Gymnasium's same-step autoreset tells of the games that have just ended."""
@@ -202,11 +218,14 @@ def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 
 def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> Info:
-    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere."""
-    whole = bool(mask.all())
+    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere.
+
+    The arrays are copies, so that nothing a user does to them reaches the games.
+    """
+    whole, mask = bool(mask.all()), mask.copy()
     masked: Info = {}
     for name, values in info.items():
-        masked[name] = values if whole else np.where(mask, values, np.zeros_like(values))
+        masked[name] = values.copy() if whole else np.where(mask, values, np.zeros_like(values))
         masked[f"_{name}"] = mask
     return masked
 

@@ -6,12 +6,12 @@ hands out as `info`.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ def text(game: Game, history: Sequence[Episode]) -> str:
 def frame(game: Game, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
     outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
@@ -48,10 +49,8 @@ def frame(game: Game, history: Sequence[Episode]) -> Frame:
     axes.plot(outputs, label="output y")
     axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
     axes.legend(loc="upper right")
-    pixels = io.BytesIO()
-    figure.savefig(pixels, format="rgba")
-    width, height = (round(inches * _DPI) for inches in _SIZE)
-    return np.frombuffer(pixels.getvalue(), dtype=np.uint8).reshape(height, width, 4)[..., :3].copy()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 class Screen:
@@ -62,7 +61,7 @@ class Screen:
         self.game = game
         self.render_mode = render_mode
         self.frames_per_second = frames_per_second
-        self._window: Any = None
+        self._open = False
 
     def show(self, history: Sequence[Episode]) -> Frame | str | None:
         """The history as the render mode says; None in a window, and where there is no render mode."""
@@ -81,23 +80,22 @@ class Screen:
             raise DependencyNotInstalled(
                 "render_mode='human' needs pygame: run pip install 'mesa-env[window]'"
             ) from None
-        if self._window is None:
+        # Pygame has one display for all: another environment may have closed it since.
+        window = pygame.display.get_surface()
+        if window is None:
             pygame.display.init()
             pygame.display.set_caption("mesa-env")
-            self._window = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
-        self._window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
+            window = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
+        self._open = True
+        window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
         pygame.event.pump()
         pygame.display.flip()
         pygame.time.wait(1000 // self.frames_per_second)
 
     def close(self) -> None:
-        """Close the window, if one is open."""
-        if self._window is not None:
+        """Close the window, if this environment opened one."""
+        if self._open:
             import pygame
 
             pygame.display.quit()
-            self._window = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy or pickle opens a window of its own."""
-        return self.__dict__ | {"_window": None}
+            self._open = False

@@ -18,7 +18,7 @@ of 4096 run the same code and play, bit for bit, the same games. Shapes are give
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
 
@@ -135,7 +135,9 @@ class Game:
     @cached_property
     def training(self) -> NDArray[np.bool_]:
         """Whether each episode is a training episode, shape (N,)."""
-        return np.asarray(self.learning_rates > 0)
+        training = np.asarray(self.learning_rates > 0)
+        training.setflags(write=False)
+        return training
 
     @property
     def draws(self) -> int:
@@ -255,10 +257,10 @@ class Game:
         costs = np.empty_like(outputs)
         squares, sums, weights = np.zeros((3, *outputs.shape[1:]))
         for n in reversed(range(len(outputs))):
-            squares = outputs[n] ** 2 + self.discount * squares
+            squares = outputs[n] * outputs[n] + self.discount * squares
             sums = outputs[n] + self.discount * sums
             weights = 1 + self.discount * weights
-            costs[n] = np.maximum(squares - 2 * goals[n] * sums + goals[n] ** 2 * weights, 0)
+            costs[n] = np.maximum(squares - 2 * goals[n] * sums + goals[n] * goals[n] * weights, 0)
         return costs
 
     # -- Tables and identity --------------------------------------------------------------------------
@@ -287,16 +289,9 @@ class Game:
         low, high = self.action_bounds
         return np.minimum(low, low.astype(np.float32)), np.maximum(high, high.astype(np.float32))
 
-    def _key(self) -> tuple[object, ...]:
-        return (
-            type(self),
-            self.learning_rates.tobytes(),
-            self.discount,
-            self.regularization,
-            self.coefficient_bound,
-            self.goal_bound,
-            self.initial_goal,
-        )
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copies and pickles are built anew from the parameters, and so are as immutable."""
+        return type(self), tuple(getattr(self, parameter.name) for parameter in fields(self))
 
     def __eq__(self, other: object) -> bool:
         """Two games are equal when all their parameters are."""
@@ -305,6 +300,10 @@ class Game:
     def __hash__(self) -> int:
         """Consistent with equality."""
         return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        rates, *others = (getattr(self, parameter.name) for parameter in fields(self))
+        return type(self), rates.tobytes(), *others
 
 
 def validated_coefficients(game: Game, coefficients: object) -> Array:
@@ -334,11 +333,14 @@ def validated_coefficients(game: Game, coefficients: object) -> Array:
 def _validated_schedule(learning_rates: object) -> Array:
     allowed = "learning_rates must be a non-empty one-dimensional sequence of finite numbers ≥ 0"
     try:
-        rates = np.array(learning_rates, dtype=np.float64)
-    except (TypeError, ValueError):
+        given = np.array(learning_rates)
+    except ValueError:
         raise ValueError(f"{allowed}; got {learning_rates!r}") from None
-    if rates.ndim != 1 or rates.size == 0:
-        raise ValueError(f"{allowed}; got an array of shape {rates.shape}")
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"{allowed}; got {learning_rates!r}")
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"{allowed}; got an array of shape {given.shape}")
+    rates = given.astype(np.float64) + 0.0  # turns −0 into 0
     wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
     if wrong.size:
         raise ValueError(f"{allowed}; got {rates[wrong[0]]} for episode {wrong[0]}")
@@ -348,26 +350,26 @@ def _validated_schedule(learning_rates: object) -> Array:
 def _validated_number(
     name: str, value: object, low: float = -np.inf, high: float = np.inf, above: float | None = None
 ) -> float:
-    """Check that `value` is a finite number in [low, high], or in (above, high] where `above` is given."""
+    """Check that `value` is a finite number in [low, high], or greater than `above` where that is given."""
     if above is not None:
         allowed = f"greater than {above:g}"
     elif np.isfinite(high):
         allowed = f"in [{low:g}, {high:g}]"
     else:
         allowed = f"at least {low:g}"
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = np.nan
+    given = np.asarray(value)
+    number = float(given) if given.ndim == 0 and given.dtype.kind in "fiu" else np.nan
     if not (np.isfinite(number) and low <= number <= high and (above is None or number > above)):
         raise ValueError(f"{name} must be a finite number {allowed}; got {value!r}")
-    return number
+    return number + 0.0  # turns −0 into 0
 
 
 def _validated_goals(initial_goal: object, bound: float) -> float | tuple[float, float]:
     """Check θ_0, a number or a (low, high) pair, against the goal bound."""
-    if not isinstance(initial_goal, Sequence | np.ndarray) or isinstance(initial_goal, str):
+    pair = isinstance(initial_goal, Sequence) and not isinstance(initial_goal, str)
+    if not (pair or (isinstance(initial_goal, np.ndarray) and initial_goal.ndim)):
         return _validated_number("initial_goal", initial_goal, -bound, bound)
+    assert isinstance(initial_goal, Sequence | np.ndarray)
     if len(initial_goal) != 2:
         raise ValueError(f"initial_goal must be a number or a (low, high) pair; got {initial_goal!r}")
     low, high = (_validated_number("initial_goal", goal, -bound, bound) for goal in initial_goal)
