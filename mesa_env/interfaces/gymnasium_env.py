@@ -181,7 +181,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         if isinstance(seed, Sequence) and len(seed) == self.num_envs:
             seeds = list(seed)
             if all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds):
-                return seeds
+                return [None if s is None else int(s) for s in seeds]
         raise ValueError(
             f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one a row; got {seed!r}"
         )

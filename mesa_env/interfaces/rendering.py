@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mesa_env.rules.game import Game
@@ -37,6 +35,9 @@ def text(game: Game, history: Sequence[Episode]) -> str:
 
 def frame(game: Game, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # only who looks at a game waits for it
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()

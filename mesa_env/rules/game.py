@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_LARGEST = 1e38
+"""Bound of whatever agents observe or do: their spaces are in single precision."""
+
 
 class State(NamedTuple):
     """Where each game of a batch stands, before its present episode is played.
@@ -110,8 +113,10 @@ class Game:
         numbers = {
             "discount": _validated_number("discount", self.discount, 0.0, 1.0),
             "regularization": _validated_number("regularization", self.regularization, 0.0),
-            "coefficient_bound": _validated_number("coefficient_bound", self.coefficient_bound, above=0.0),
-            "goal_bound": _validated_number("goal_bound", self.goal_bound, above=0.0),
+            "coefficient_bound": _validated_number(
+                "coefficient_bound", self.coefficient_bound, high=_LARGEST, above=0.0
+            ),
+            "goal_bound": _validated_number("goal_bound", self.goal_bound, high=_LARGEST, above=0.0),
         }
         for name, value in {"learning_rates": rates, **numbers}.items():
             object.__setattr__(self, name, value)
@@ -352,7 +357,7 @@ def _validated_number(
 ) -> float:
     """Check that `value` is a finite number in [low, high], or greater than `above` where that is given."""
     if above is not None:
-        allowed = f"greater than {above:g}"
+        allowed = f"greater than {above:g} and at most {high:.1g}"
     elif np.isfinite(high):
         allowed = f"in [{low:g}, {high:g}]"
     else:
