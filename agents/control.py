@@ -34,7 +34,7 @@ def new_controller(
         logs: Folder for TensorBoard's files, if any.
     """
     games = VecNormalize(BatchedVecEnv(lockstep(game, settings, judge=judge)), norm_obs=False)
-    return build_learner(games, game, settings, seed, logs, gamma=1.0, gae_lambda=0.95)
+    return build_learner(games, game, settings, seed, logs, gamma=1.0, gae_lambda=1.0)
 
 
 def callbacks(settings: Settings) -> list[BaseCallback]:

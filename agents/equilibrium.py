@@ -201,8 +201,11 @@ def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf
 
 
 def _warn_where_goals_are_projected(game: Game, coefficients: Array) -> None:
-    goal = float(np.max(np.abs(game.initial_goal)))
-    contraction = 1 - 2 * game.learning_rates * (coefficients**2 + game.regularization)
+    first = game.initial_goal
+    goal = max(map(abs, first)) if isinstance(first, tuple) else abs(first)
+    contraction = 1 - 2 * game.learning_rates * (coefficients * coefficients + game.regularization)
+    if np.abs(contraction).max() <= 1:  # as in all but strongly regularized games
+        return
     with np.errstate(over="ignore", invalid="ignore"):
         largest = goal * np.max(np.abs(np.cumprod(contraction)))
     if goal and not largest <= game.goal_bound:
@@ -316,18 +319,17 @@ def _solve_into(
 def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float) -> Array:
     """Equilibria of the games, shape (B, N), shared out among the cores (the kernel needs no GIL)."""
     coefficients = np.empty_like(rates)
-    shares = min(os.cpu_count() or 1, -(-len(rates) // _BLOCK))
-    edges = np.linspace(0, len(rates), max(shares, 1) + 1).astype(int)
+    share = max(_BLOCK, -(-len(rates) // (os.cpu_count() or 1)))
 
-    def solve(first: int, end: int) -> None:
-        games = slice(first, end)
+    def solve(first: int) -> None:
+        games = slice(first, first + share)
         _solve_into(coefficients[games], rates[games], discounts[games], regularizations[games], bound)
 
-    if shares <= 1:
-        solve(0, len(rates))
+    if len(rates) <= share:
+        solve(0)
     else:
-        with ThreadPoolExecutor(shares) as pool:
-            list(pool.map(solve, edges[:-1], edges[1:]))
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(solve, range(0, len(rates), share)))
     if not coefficients.min(initial=np.inf) > 0:
         lost = np.flatnonzero(~(coefficients > 0).all(axis=1))[0]
         raise ValueError(

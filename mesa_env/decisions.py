@@ -28,7 +28,10 @@ StateT = TypeVar("StateT", bound=tuple[Any, ...])
 
 
 class Step(NamedTuple, Generic[StateT]):
-    """What a batch of decisions led to; rewards and flags have shape (B,), as has every array of `info`."""
+    """What a batch of decisions led to; rewards and flags have shape (B,), as has every array of `info`.
+
+    The arrays of `info` share no memory with the state: whoever gets them may write into them.
+    """
 
     state: StateT
     reward: Array
@@ -108,7 +111,8 @@ class Control:
             cost = self.game.mesa_cost(outcome.output, state.initial_goal, state.game.episode)
         else:
             cost = self.game.mesa_cost(outcome.output, outcome.goal, 0)
-        return Step(ControlState(after, state.initial_goal), -cost, self.game.over(after), outcome._asdict())
+        info = outcome._asdict() | {"goal": outcome.goal.copy(), "next_goal": outcome.next_goal.copy()}
+        return Step(ControlState(after, state.initial_goal), -cost, self.game.over(after), info)
 
 
 @runtime_checkable
@@ -185,7 +189,7 @@ class BestResponse:
             cost += playing * self.game.mesa_cost(turn.output, judge, elapsed)
             scale += playing * self.game.mesa_cost(np.zeros_like(judge), judge, elapsed)
             start = np.zeros_like(start)
-        info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": outcome.next_goal}
+        info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": after.goal.copy()}
         return Step(after, -cost, np.ones(len(judge), dtype=bool), info | {"scale": scale})
 
     def _plan(

@@ -19,7 +19,7 @@ from mesa_env.rules.game import Game, State
 
 def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[Any], Any]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
-    return OrderEnforcingWrapper(raw_env(game, render_mode))
+    return OrderEnforcing(raw_env(game, render_mode))
 
 
 def raw_env(game: Game | None = None, render_mode: str | None = None) -> SequentialEnv:
@@ -130,6 +130,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self.observation_spaces = {a: spaces.observation_space(self.game) for a in self.possible_agents}
         self.action_spaces = {a: spaces.action_space(self.game) for a in self.possible_agents}
         self.state_space = self._state_space()
+        self._countdown = np.arange(episodes - 1, -1, -1)
         self.agents: list[str] = []
         self._observations: list[NDArray[np.float32]] = []  # one an episode so far, the present one's last
         self._history: list[dict[str, Any]] = []
@@ -171,9 +172,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         state, outcome = self.game.play(self._state, action)
         self._arrive(state)
         self.infos[agent] = {name: value.item() for name, value in outcome._asdict().items()}
-        self._history.append(self.infos[agent])
+        self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.
-        elapsed = np.arange(n, -1, -1)
+        elapsed = self._countdown[-n - 1 :]
         rewards = -self.game.mesa_cost(outcome.output, self._goals[: n + 1], elapsed)
         self._returns[: n + 1] += rewards
         self.rewards.update(zip(self.agents, rewards.tolist(), strict=False))
@@ -256,3 +257,20 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         low, high = (bound.astype(np.float32) for bound in self.game.observation_bounds)
         goals = np.full(self.game.episodes, self.game.goal_bound, dtype=np.float32)
         return Box(np.concatenate([low, -goals]), np.concatenate([high, goals]), dtype=np.float32)
+
+
+class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):
+    """PettingZoo's wrapper, with properties for what every turn reads: its own `__getattr__` is slow."""
+
+
+def _forwarded(name: str) -> property:
+    def read(self: OrderEnforcing) -> Any:
+        if not self._has_reset:
+            raise AttributeError(name)  # upon which the wrapper's own __getattr__ explains
+        return getattr(self.env, name)
+
+    return property(read)
+
+
+for _name in ("agents", "agent_selection", "terminations", "truncations", "infos", "_cumulative_rewards"):
+    setattr(OrderEnforcing, _name, _forwarded(_name))

@@ -61,7 +61,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         actions = self.problem.game.validated_actions(action, ())[None]
         state, reward, terminated, arrays = self.problem.step(self._state, actions)
         info = {name: values[0].item() for name, values in arrays.items()}
-        self._history.append(info)
+        self._history.append(info.copy())
         self._state = None if terminated[0] else state
         if self.render_mode == "human":
             self.render()
@@ -218,14 +218,11 @@ def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 
 def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> Info:
-    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere.
-
-    The arrays are copies, so that nothing a user does to them reaches the games.
-    """
+    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere."""
     whole, mask = bool(mask.all()), mask.copy()
     masked: Info = {}
     for name, values in info.items():
-        masked[name] = values.copy() if whole else np.where(mask, values, np.zeros_like(values))
+        masked[name] = values if whole else np.where(mask, values, np.zeros_like(values))
         masked[f"_{name}"] = mask
     return masked
 

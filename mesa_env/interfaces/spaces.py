@@ -20,8 +20,8 @@ def observation_space(game: Game) -> Box:
 
 def action_space(game: Game) -> Box:
     """Space of one agent's action."""
-    low, high = (bound.astype(np.float32) for bound in game.action_bounds)
-    return Box(low, high, dtype=np.float32)
+    bound = game.action_bound.astype(np.float32)
+    return Box(-bound, bound, dtype=np.float32)
 
 
 def validated_game(game: object) -> Game:

@@ -156,9 +156,9 @@ class Game:
         return np.array([-self.goal_bound, 0, 0, 0]), np.array([self.goal_bound, fastest, 1, 1])
 
     @property
-    def action_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest action, each of shape (1,)."""
-        return np.array([-self.coefficient_bound]), np.array([self.coefficient_bound])
+    def action_bound(self) -> Array:
+        """Actions lie in [−bound, bound], componentwise; shape (1,)."""
+        return np.array([self.coefficient_bound])
 
     # -- Playing --------------------------------------------------------------------------------------
 
@@ -176,14 +176,12 @@ class Game:
             ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.
         """
         actions = np.asarray(action)
-        low, high = self._action_limits
-        if actions.shape != (*batch, len(low)):
-            raise ValueError(f"actions must have shape {(*batch, len(low))}; got shape {actions.shape}")
-        if actions.dtype.kind not in "fiu" or not ((actions >= low) & (actions <= high)).all():
-            lowest, highest = self.action_bounds
-            raise ValueError(
-                f"actions must be finite numbers in [{lowest[0]:g}, {highest[0]:g}]; got {action}"
-            )
+        limit = self._action_limit
+        if actions.shape != (*batch, len(limit)):
+            raise ValueError(f"actions must have shape {(*batch, len(limit))}; got shape {actions.shape}")
+        if actions.dtype.kind not in "fiu" or not (np.abs(actions) <= limit).all():
+            bound = ", ".join(f"[{-bound:g}, {bound:g}]" for bound in self.action_bound)
+            raise ValueError(f"actions must be finite numbers in {bound}; got {action}")
         return actions
 
     def start(self, chance: Array, initial_goal: Array | None = None) -> State:
@@ -222,14 +220,20 @@ class Game:
         goal = state.goal
         coefficient = action[..., 0].astype(np.float64)[()]
         output = coefficient * goal
-        slope = coefficient * coefficient + self.regularization  # half of ∂L/∂θ, in units of θ
-        contraction = 1 - self._doubled_rates[state.episode] * slope
-        next_goal = np.minimum(np.maximum(contraction * goal, -self.goal_bound), self.goal_bound)
+        contraction = (
+            coefficient * coefficient
+        )  # in place from here on: a batch is soon larger than the cache
+        if self.regularization:
+            contraction += self.regularization
+        pull = self._pulls[state.episode]
+        contraction *= pull
+        contraction += 1.0
+        contraction *= goal
+        next_goal = contraction.clip(-self.goal_bound, self.goal_bound)
         base_loss = output * output
         if self.regularization:
             base_loss += self.regularization * (goal * goal)
-        training = self.training[state.episode]
-        return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, training)
+        return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, pull < 0)
 
     def over(self, state: State) -> NDArray[np.bool_]:
         """Whether each game has been played to its end, shape (B,)."""
@@ -279,9 +283,9 @@ class Game:
         return np.stack([np.zeros_like(left), rates, left, training_left], axis=1).astype(np.float32)
 
     @cached_property
-    def _doubled_rates(self) -> Array:
-        """2 η_n, shape (N,)."""
-        return 2 * self.learning_rates
+    def _pulls(self) -> Array:
+        """−2 η_n, shape (N,)."""
+        return -2 * self.learning_rates
 
     @cached_property
     def _discounts(self) -> Array:
@@ -289,10 +293,9 @@ class Game:
         return np.cumprod(np.append(1.0, np.full(self.episodes - 1, self.discount)))
 
     @cached_property
-    def _action_limits(self) -> tuple[Array, Array]:
-        """The action bounds, widened to what a bound such as 0.1 becomes in single precision."""
-        low, high = self.action_bounds
-        return np.minimum(low, low.astype(np.float32)), np.maximum(high, high.astype(np.float32))
+    def _action_limit(self) -> Array:
+        """The action bound, or what it becomes in single precision, if that is more (0.1 does)."""
+        return np.maximum(self.action_bound, self.action_bound.astype(np.float32))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Copies and pickles are built anew from the parameters, and so are as immutable."""

@@ -581,9 +581,8 @@ def test_a_game_keeps_no_hold_of_the_callers_schedule():
     game = Game(schedule)
     schedule[:] = 9
     np.testing.assert_array_equal(game.learning_rates, [1, 0])
-    bounds = game.action_bounds
-    bounds[0][:] = 0
-    np.testing.assert_array_equal(game.action_bounds[0], [-2])
+    game.action_bound[:] = 0
+    np.testing.assert_array_equal(game.action_bound, [2])
 
 
 def test_an_outcome_names_what_the_design_names():
