@@ -52,7 +52,7 @@ def rollout(game: Game, agent: Agent, initial_goal: ArrayLike, deterministic: bo
     state, memory = game.start(np.zeros((len(goal), game.draws)), goal), None
     begins = np.ones(len(goal), dtype=bool)
     steps = []
-    while not game.over(state).all():
+    while not np.logical_or(*game.over(state)).all():
         action, memory = agent.predict(
             game.observe(state), state=memory, episode_start=begins, deterministic=deterministic
         )

@@ -36,6 +36,7 @@ class Step(NamedTuple, Generic[StateT]):
     state: StateT
     reward: Array
     terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
     info: dict[str, NDArray[Any]]
 
 
@@ -112,7 +113,7 @@ class Control:
         else:
             cost = self.game.mesa_cost(outcome.output, outcome.goal, 0)
         info = outcome._asdict() | {"goal": outcome.goal.copy(), "next_goal": outcome.next_goal.copy()}
-        return Step(ControlState(after, state.initial_goal), -cost, self.game.over(after), info)
+        return Step(ControlState(after, state.initial_goal), -cost, *self.game.over(after), info)
 
 
 @runtime_checkable
@@ -156,13 +157,12 @@ class BestResponse:
 
     @property
     def draws(self) -> int:
-        """One draw names the deciding agent; the others are the game's."""
+        """One draw names the deciding agent's seat; the others are the game's."""
         return 1 + self.game.draws
 
     def begin(self, chance: Array, initial_goal: Array | None = None) -> State:
         """Seat an agent in every row of the batch."""
-        state = self.game.start(chance[:, 1:], initial_goal)
-        return state._replace(episode=(chance[:, 0] * self.game.episodes).astype(np.int64))
+        return self.game.seat(chance, initial_goal)
 
     def observe(self, state: State) -> Observation:
         """The deciding agents' observations."""
@@ -180,7 +180,7 @@ class BestResponse:
         scale = self.game.mesa_cost(np.zeros_like(judge), judge, 0)
         rest, recurrent, start = after, None, np.ones(len(judge), dtype=bool)
         for _ in range(state.episode.min(), last):
-            playing = ~self.game.over(rest)
+            playing = ~np.logical_or(*self.game.over(rest))
             # A finished game idles in its last episode, at no cost, until the longest one is over.
             rest = rest._replace(episode=np.minimum(rest.episode, last))
             elapsed = rest.episode - state.episode
@@ -190,7 +190,8 @@ class BestResponse:
             scale += playing * self.game.mesa_cost(np.zeros_like(judge), judge, elapsed)
             start = np.zeros_like(start)
         info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": after.goal.copy()}
-        return Step(after, -cost, np.ones(len(judge), dtype=bool), info | {"scale": scale})
+        done = np.ones(len(judge), dtype=bool)
+        return Step(after, -cost, done, np.zeros_like(done), info | {"scale": scale})
 
     def _plan(
         self, state: State, recurrent: Any, start: NDArray[np.bool_]

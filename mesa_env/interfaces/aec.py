@@ -162,7 +162,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         """Play the selected agent's episode, or retire it once the game is over (with `None`)."""
         if not self.agents:
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
-        if self.terminations[self.agent_selection]:
+        if self.terminations[self.agent_selection] or self.truncations[self.agent_selection]:
             self._retire(action)
         else:
             self._play(self.game.validated_actions(action, ()))
@@ -179,8 +179,10 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self._returns[: n + 1] += rewards
         self.rewards.update(zip(self.agents, rewards.tolist(), strict=False))
         self._cumulative_rewards.update(zip(self.agents, self._returns[: n + 1].tolist(), strict=False))
-        if self.game.over(state):
-            self.terminations = dict.fromkeys(self.agents, True)
+        terminated, truncated = self.game.over(state)
+        if terminated or truncated:
+            self.terminations = dict.fromkeys(self.agents, bool(terminated))
+            self.truncations = dict.fromkeys(self.agents, bool(truncated))
             self.agent_selection = self.agents[0]
         else:
             self.agent_selection = self.possible_agents[n + 1]

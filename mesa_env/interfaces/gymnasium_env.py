@@ -59,13 +59,13 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         if self._state is None:
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
         actions = self.problem.game.validated_actions(action, ())[None]
-        state, reward, terminated, arrays = self.problem.step(self._state, actions)
+        state, reward, terminated, truncated, arrays = self.problem.step(self._state, actions)
         info = {name: values[0].item() for name, values in arrays.items()}
         self._history.append(info.copy())
-        self._state = None if terminated[0] else state
+        self._state = None if terminated[0] or truncated[0] else state
         if self.render_mode == "human":
             self.render()
-        return self.problem.observe(state)[0], float(reward[0]), bool(terminated[0]), False, info
+        return self.problem.observe(state)[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Any:
         """Draw the game so far as `render_mode` says."""
@@ -100,7 +100,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
         self._state: StateT | None = None
         self._everywhere = np.ones(self.num_envs, dtype=bool)
-        self._over = np.zeros(self.num_envs, dtype=bool)
+        self._over: NDArray[np.bool_] | None = None
 
     def reset(
         self,
@@ -121,7 +121,8 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         seeds = self._validated_seeds(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         self._reseed(seeds, mask)
-        self._over = self._over & ~mask
+        left = None if self._over is None else self._over & ~mask
+        self._over = left if left is not None and left.any() else None
         return self.problem.observe(self._begin(mask, goals)), {}
 
     def step(
@@ -131,28 +132,23 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         if self._state is None:
             raise ResetNeeded("there are no games to act in: call reset() first")
         actions = self.problem.game.validated_actions(actions, (self.num_envs,))
-        mode = self.metadata["autoreset_mode"]
-        waiting = self._over if self._over.any() else None
+        waiting, mode = self._over, self.metadata["autoreset_mode"]
         if waiting is not None and mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"{waiting.sum()} games are over: reset them with options={{'reset_mask': …}}")
         state = self._state if waiting is None else self._begin(waiting)
         step = self.problem.step(state, actions)
-        reward, terminated, mask, info = step.reward, step.terminated, self._everywhere, Info()
+        if waiting is not None:
+            step = _void(waiting, state, step)
         self._state = step.state
-        if (
-            waiting is not None
-        ):  # next-step autoreset: a game that was over begins anew, and its action is void
-            self._state = _merge(waiting, state, step.state)
-            reward, terminated, mask = np.where(waiting, 0.0, reward), terminated & ~waiting, ~waiting
-        self._over = terminated.copy()
-        if mode is AutoresetMode.SAME_STEP and terminated.any():
-            info = self._final_info(step, mask & terminated)
-            self._begin(terminated)
-            self._over, mask = np.zeros_like(terminated), mask & ~terminated
-        if mask.any():
-            info |= _masked(step.info, mask)
-        truncated = np.zeros_like(terminated)
-        return self.problem.observe(self._state), reward, terminated, truncated, info
+        over = step.terminated | step.truncated
+        self._over = over if over.any() else None
+        if mode is AutoresetMode.SAME_STEP and self._over is not None:
+            info = self._final_info(step, over)
+            self._begin(over)
+            self._over = None
+        else:
+            info = _masked(step.info, self._everywhere if waiting is None else ~waiting)
+        return self.problem.observe(self._state), step.reward, step.terminated, step.truncated, info
 
     def _begin(self, mask: NDArray[np.bool_], initial_goal: Array | None = None) -> StateT:
         """Begin new problems where `mask` says, each from its own row's generator."""
@@ -187,17 +183,18 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         )
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
-        """What Gymnasium's same-step autoreset tells of the games that have just ended."""
+        """What Gymnasium's same-step autoreset tells, of the games that have just ended and of the others."""
         final_observation = np.full(self.num_envs, None, dtype=object)
         observation = self.problem.observe(step.state)
         for row in np.flatnonzero(ended):
             final_observation[row] = observation[row]
-        return {
+        final: Info = {
             "final_obs": final_observation,
             "_final_obs": ended,
             "final_info": _masked(step.info, ended),
             "_final_info": ended,
         }
+        return final if ended.all() else final | _masked(step.info, ~ended)
 
     def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
         if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
@@ -217,9 +214,22 @@ def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
         raise ValueError(f"autoreset_mode must be one of {allowed}; got {mode!r}") from None
 
 
+def _void(waiting: NDArray[np.bool_], fresh: StateT, step: Step[StateT]) -> Step[StateT]:
+    """Next-step autoreset: where a game was over, a fresh one stands, and the action counts for nothing."""
+    return Step(
+        _merge(waiting, fresh, step.state),
+        np.where(waiting, 0.0, step.reward),
+        step.terminated & ~waiting,
+        step.truncated & ~waiting,
+        step.info,
+    )
+
+
 def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> Info:
     """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere."""
     whole, mask = bool(mask.all()), mask.copy()
+    if not mask.any():
+        return {}
     masked: Info = {}
     for name, values in info.items():
         masked[name] = values if whole else np.where(mask, values, np.zeros_like(values))

@@ -176,7 +176,7 @@ class Game:
             ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.
         """
         actions = np.asarray(action)
-        limit = self._action_limit
+        limit = self._single_limit if actions.dtype == np.float32 else self._double_limit
         if actions.shape != (*batch, len(limit)):
             raise ValueError(f"actions must have shape {(*batch, len(limit))}; got shape {actions.shape}")
         if actions.dtype.kind not in "fiu" or not (np.abs(actions) <= limit).all():
@@ -200,6 +200,16 @@ class Game:
         else:
             goal = np.full(batch, self.initial_goal)
         return State(np.zeros(batch, dtype=np.int64)[()], goal[()])
+
+    def seat(self, chance: Array, initial_goal: Array | None = None) -> State:
+        """Set up a batch at an agent's turn, the agent drawn uniformly and its goal as a first one's.
+
+        Args:
+            chance: Uniform draws from [0, 1), shape (B, 1 + draws); the first names the agent.
+            initial_goal: Goals that replace what chance would give, shape (B,).
+        """
+        agent = (chance[..., 0] * self.episodes).astype(np.int64)
+        return self.start(chance[..., 1:], initial_goal)._replace(episode=agent)
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """What the present agents see: (θ_n, η_n, share of episodes left, share of training left), (B, 4)."""
@@ -235,9 +245,13 @@ class Game:
             base_loss += self.regularization * (goal * goal)
         return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, pull < 0)
 
-    def over(self, state: State) -> NDArray[np.bool_]:
-        """Whether each game has been played to its end, shape (B,)."""
-        return state.episode >= self.episodes
+    def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether each game has come to its end, and whether it was cut short; each of shape (B,).
+
+        This game ends after its last episode and is never cut short.
+        """
+        ended = state.episode >= self.episodes
+        return ended, np.zeros(state.episode.shape, dtype=bool)[()]
 
     # -- Judging --------------------------------------------------------------------------------------
 
@@ -293,9 +307,14 @@ class Game:
         return np.cumprod(np.append(1.0, np.full(self.episodes - 1, self.discount)))
 
     @cached_property
-    def _action_limit(self) -> Array:
+    def _single_limit(self) -> NDArray[np.float32]:
+        """The action bound in single precision, in which spaces are written and most actions come."""
+        return self.action_bound.astype(np.float32)
+
+    @cached_property
+    def _double_limit(self) -> Array:
         """The action bound, or what it becomes in single precision, if that is more (0.1 does)."""
-        return np.maximum(self.action_bound, self.action_bound.astype(np.float32))
+        return np.maximum(self.action_bound, self._single_limit)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Copies and pickles are built anew from the parameters, and so are as immutable."""

@@ -122,7 +122,7 @@ def test_a_batch_plays_the_same_games_bit_for_bit(data, game, goals):
                         np.testing.assert_array_equal(wide[row], np.squeeze(narrow))
             for whole, part in zip(states, alone, strict=True):
                 np.testing.assert_array_equal(game.observe(whole)[row], game.observe(part).reshape(4))
-                assert bool(game.over(whole)[row]) == bool(np.all(game.over(part)))
+                assert bool(game.over(whole)[0][row]) == bool(np.all(game.over(part)[0]))
 
 
 @modest
@@ -134,7 +134,8 @@ def test_play_is_the_game_by_hand(by_hand, data, game):
     np.testing.assert_allclose(stacked(states, "goal"), expected.goals, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(stacked(outcomes, "output"), expected.outputs, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(stacked(outcomes, "base_loss"), expected.base_losses, rtol=1e-9, atol=1e-12)
-    assert [bool(game.over(state)) for state in states] == [False] * game.episodes + [True]
+    assert [bool(game.over(state)[0]) for state in states] == [False] * game.episodes + [True]
+    assert not any(game.over(state)[1] for state in states)
 
 
 def test_play_leaves_its_arguments_alone():
@@ -333,7 +334,7 @@ def test_mesa_cost_of_a_constant_policy_in_deployment_is_a_geometric_sum(discoun
 def test_a_single_episode_pays_once():
     game = Game([1.0])
     states, (outcome,) = play_out(game, 0.8, [0.25])
-    assert game.over(states[1])
+    assert game.over(states[1])[0]
     assert game.mesa_costs(np.array([[0.8]]), outcome.output[None, None])[0, 0] == pytest.approx(0.36)
     assert states[1].goal == pytest.approx(0.8 * (1 - 2 * 0.25**2))
     np.testing.assert_array_equal(game.observe(states[0])[2:], [1, 1])
