@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 SEEDS := 0 1 2 3 4
-TRAIN = $(BIN)/python -m scripts.train --out $(@D) $(if $(wildcard $(@D)/checkpoint.zip),--resume)
+TRAIN = $(BIN)/python -m scripts.train --out $(@D) $(if $(wildcard $(@D)/config.json),--resume)
 comma := ,
 empty :=
 models = $(subst $(empty) $(empty),$(comma),$(SEEDS:%=runs/$(1)_%/model.zip))
@@ -29,15 +29,18 @@ reproduce: .venv/ready
 	$(BIN)/python -m scripts.reproduce
 
 # The README's tables of learners: five seeds of self-play on each of the post's experiments, and one
-# controller a judge. About a quarter of an hour; an interrupted run goes on where it stopped.
+# controller a judge, beside the exact optima of what the judges pay for. About twenty minutes on one core;
+# an interrupted run goes on where it stopped.
 results: .venv/ready $(SEEDS:%=runs/one_%/model.zip) $(SEEDS:%=runs/two_%/model.zip) \
 		runs/initial/model.zip runs/current/model.zip
-	$(BIN)/python -m scripts.evaluate --initial-goal 0.8 --out runs/results_one --agents equilibrium \
-		$(foreach seed,$(SEEDS),seed_$(seed)=runs/one_$(seed)/model.zip) self-play=$(call models,one) \
-		judge_initial=runs/initial/model.zip judge_current=runs/current/model.zip
-	$(BIN)/python -m scripts.evaluate --initial-goal 0.8 --out runs/results_two --agents equilibrium \
+	$(BIN)/python -m scripts.evaluate --out runs/results_one --agents equilibrium \
+		$(foreach seed,$(SEEDS),seed_$(seed)=runs/one_$(seed)/model.zip) self-play=$(call models,one)
+	$(BIN)/python -m scripts.evaluate --out runs/results_two --agents equilibrium \
 		$(foreach seed,$(SEEDS),seed_$(seed)=runs/two_$(seed)/model.zip) self-play=$(call models,two) \
 		--game.train 100 --game.deploy 0
+	$(BIN)/python -m scripts.evaluate --out runs/results_judges --initial-goal 0.8 --agents equilibrium \
+		self-play=$(call models,one) judge_initial=runs/initial/model.zip precommitment \
+		judge_current=runs/current/model.zip myopic
 
 runs/one_%/model.zip:
 	$(TRAIN) --seed $*
@@ -55,4 +58,4 @@ runs/initial/model.zip runs/current/model.zip: runs/%/model.zip:
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv

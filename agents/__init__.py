@@ -3,6 +3,10 @@
 Every agent has Stable-Baselines3's `predict`, so that a trained model can go wherever an oracle can.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from agents.equilibrium import (
     best_response,
     best_responses,
@@ -13,11 +17,15 @@ from agents.equilibrium import (
     solve_equilibrium,
     unit_sums,
 )
-from agents.files import load
 from agents.grid import grid_search
 from agents.metrics import METRICS, compare, measure, summarize
 from agents.reference import NAMES, make
 from agents.rollout import Trajectory, play, rollout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
 __all__ = [
     "METRICS",
@@ -40,3 +48,13 @@ __all__ = [
     "summarize",
     "unit_sums",
 ]
+
+
+def load(path: str | Path) -> BaseAlgorithm:
+    """`agents.files.load`; PyTorch, which only models need, is imported when the first one is loaded.
+
+    The file holds pickles: load only what you trust.
+    """
+    from agents import files
+
+    return files.load(path)

@@ -1,7 +1,8 @@
 """Controllers: PPO that plays every episode of a game and is paid by one judge, the plain Gymnasium way.
 
-They are here to be compared with self-play. Paid by its first goal, a controller solves agent 0's commitment
-problem; paid by its current goal, it does best to have its goal changed. Neither is the game's equilibrium.
+They are here to be compared with self-play. Paid by its first goal, a controller faces agent 0's commitment
+problem; paid by its current goal, it does not care what becomes of that goal. Neither is the game's
+equilibrium.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def new_controller(
     seed: int,
     logs: Path | None = None,
 ) -> Learner:
-    """A learner at the start of its training as a controller, its return undiscounted but for the game's γ.
+    """A learner at the start of its training as a controller, paid the sum of the environment's rewards.
 
     Args:
         game: The game.

@@ -15,9 +15,12 @@ import random
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3 import A2C, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -59,13 +62,13 @@ def save(model: Learner, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: str | Path) -> Learner:
-    """Load a saved model; it is an agent, with `predict`.
+def load(path: str | Path) -> BaseAlgorithm:
+    """Load a model saved by `scripts/train.py`, or by Stable-Baselines3; it is an agent, with `predict`.
 
     The file holds pickles: load only what you trust.
 
     Raises:
-        ValueError: If there is no such file, or it is no whole PPO model.
+        ValueError: If there is no such file, or it is no whole model of PPO, A2C, SAC or TD3.
     """
     path = Path(path)
     if not path.is_file():
@@ -76,14 +79,28 @@ def load(path: str | Path) -> Learner:
             missing = {"data", "policy.pth"} - set(archive.namelist())
             if damaged or missing:
                 raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
-            if "learning_curve" not in json.loads(archive.read("data")):
-                raise ValueError("it holds another kind of model")
-        return Learner.load(path, device="cpu")
+            algorithm = _algorithm(json.loads(archive.read("data")))
+        return algorithm.load(path, device="cpu")
     except _DAMAGE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{path} must be a model saved by scripts/train.py; it cannot be read: {reason}"
+            f"{path} must be a whole model of Stable-Baselines3; it cannot be read: {reason}"
         ) from error
+
+
+def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
+    """The algorithm that saved these attributes, told by one that no other has."""
+    marks: dict[str, type[BaseAlgorithm]] = {
+        "learning_curve": Learner,
+        "clip_range": PPO,
+        "target_entropy": SAC,
+        "target_policy_noise": TD3,
+        "normalize_advantage": A2C,
+    }
+    for mark, algorithm in marks.items():
+        if mark in saved:
+            return algorithm
+    raise ValueError("it holds no model of PPO, A2C, SAC or TD3")
 
 
 def save_checkpoint(model: Learner, path: Path) -> None:
@@ -111,9 +128,9 @@ def load_checkpoint(path: Path) -> Learner:
         ValueError: If there is no such file, or it is no whole checkpoint.
     """
     model = load(path)
-    interrupted = model.interrupted
-    if interrupted is None:
+    if not isinstance(model, Learner) or model.interrupted is None:
         raise ValueError(f"{path} must be a checkpoint; it is a finished model")
+    interrupted = model.interrupted
     model.interrupted = None
     environment = interrupted["environment"]
     if isinstance(environment, VecNormalize):

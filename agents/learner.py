@@ -128,7 +128,7 @@ class AnnealedNoise(BaseCallback):
         played = self.model.num_timesteps / max(self.model._total_timesteps - rollout, 1)
         noise = self.first * (self.last / self.first) ** played
         self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
-        self.logger.record("self_play/noise", noise)
+        self.logger.record("train/noise", noise)
 
     def _on_step(self) -> bool:
         return True
@@ -166,7 +166,7 @@ def build_learner(
         "MlpPolicy",
         environment,
         n_steps=game.episodes,
-        batch_size=-(-rollout // settings.minibatches),
+        batch_size=max(2, -(-rollout // settings.minibatches)),
         n_epochs=settings.epochs,
         learning_rate=LinearSchedule(settings.learning_rate),
         clip_range=settings.clip_range,

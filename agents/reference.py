@@ -104,14 +104,14 @@ class Precommitment(ReferenceAgent):
     def _act(
         self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
-        if memory is None and not begins.all():
-            if isinstance(self.game.initial_goal, tuple):
-                raise ValueError(
-                    "precommitment does not know θ_0 of a game that it has not seen begin: "
-                    "pass the state that predict returned"
-                )
-            memory = np.full(len(goal), self.game.initial_goal)
+        unseen = (episode > 0) & (begins | (memory is None))
+        if unseen.any() and isinstance(self.game.initial_goal, tuple):
+            raise ValueError(
+                "precommitment does not know θ_0 of a game that it has not seen begin: "
+                "pass the state that predict returned"
+            )
         first = goal if memory is None else np.where(begins, goal, memory)
+        first = np.where(unseen, self.game.initial_goal, first) if unseen.any() else first
         coefficients = np.divide(first, goal, out=np.ones_like(goal), where=goal != 0)
         return coefficients, first
 
@@ -141,8 +141,8 @@ class BestOfK(ReferenceAgent):
     def __init__(self, game: Game, proposals: int, generator: np.random.Generator) -> None:
         """Weigh `proposals` of them, drawn from `generator`."""
         super().__init__(game)
-        if proposals < 1:
-            raise ValueError(f"best_of_K needs K ≥ 1 proposals; got {proposals}")
+        if not 1 <= proposals <= _MOST_PROPOSALS:
+            raise ValueError(f"best_of_K needs K in 1…{_MOST_PROPOSALS}; got {proposals}")
         self.proposals = proposals
         self.generator = generator
 
@@ -181,6 +181,7 @@ _RULES: dict[str, Callable[[Game, np.random.Generator], ReferenceAgent]] = {
     "precommitment": lambda game, _: Precommitment(game),
     "random": Random,
 }
+_MOST_PROPOSALS = 100_000
 _BEST_OF = re.compile(r"best_of_(\d+)")
 
 NAMES = (*_RULES, "best_of_2", "best_of_8")
@@ -198,6 +199,8 @@ def make(name: str, game: Game, seed: int | None = 0) -> ReferenceAgent:
     Raises:
         ValueError: If no agent has that name; the message says which do.
     """
+    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise ValueError(f"seed must be a whole number ≥ 0 or None; got {seed!r}")
     generator = np.random.default_rng(seed)
     if name in _RULES:
         return _RULES[name](game, generator)

@@ -4,10 +4,12 @@ One shared policy plays every agent of B games in lockstep. A turn is a one-step
 return −J_n is known only when the game is over; so a rollout is one whole game in every row, and when it ends
 
 1. every turn is paid −J_n, judged by that agent's own goal, in units of θ_n² Σ_{k≥n} γ^(k−n), the cost of
-   emitting 0 for ever: returns of different goals, discounts and episodes become comparable;
+   emitting 0 for ever: returns of different goals, discounts and episodes become comparable. Returns are
+   floored at `WORST_RETURN`, which only wild games reach, early in training;
 2. its advantage is that return's distance from the mean over the B games in the same episode, in standard
-   deviations. By homogeneity all B games are at the same decision, so their mean is the baseline; and the
-   last agents, whose choice moves their return little, learn as fast as the first ones.
+   deviations. By homogeneity all B games are at much the same decision, whatever their goals, so their mean
+   serves as the baseline and no critic is trained; and the last agents, whose choice moves their return
+   little, learn as fast as the first ones.
 
 The discount of the learning algorithm is 0: the game's own is in J_n. Exploration noise is annealed, since
 the successors' noise is part of what an agent responds to: with noise, the game has another equilibrium.
@@ -89,7 +91,14 @@ def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = N
         logs: Folder for TensorBoard's files, if any.
     """
     return build_learner(
-        BatchedVecEnv(lockstep(game, settings)), game, settings, seed, logs, gamma=0.0, gae_lambda=1.0
+        BatchedVecEnv(lockstep(game, settings)),
+        game,
+        settings,
+        seed,
+        logs,
+        gamma=0.0,
+        vf_coef=0.0,  # the games' mean is the baseline: there is no critic to train
+        normalize_advantage=False,  # they are standardized already, episode by episode
     )
 
 

@@ -4,8 +4,8 @@ A game is played by N agents with N different goals. A single-agent library need
 goal must be named as the judge. That choice *is* the problem:
 
 - `Control`: one controller plays every episode, and is paid by its first goal (`judge="initial"`, the
-  commitment problem) or by whatever its goal has become (`judge="current"`, which makes it content to
-  have its goal changed). Neither is the game between successive selves.
+  commitment problem) or by whatever its goal has become (`judge="current"`, which leaves it indifferent to
+  what becomes of its goal). Neither is the game between successive selves.
 - `BestResponse`: one agent decides once, its successors are given, and it is paid −J_n by its own goal.
   Where everybody best-responds to the others, that is the game's equilibrium.
 
@@ -80,7 +80,8 @@ class Control:
     Args:
         game: The game.
         judge: Whose goal pays. "initial": the reward in episode n is −γ^n (y_n − θ_0)², so that the return
-            is −J_0 of agent 0. "current": it is −(y_n − θ_n)².
+            is −J_0 of agent 0; where θ_0 is drawn, a policy must remember it, for later observations do not
+            show it. "current": the reward is −(y_n − θ_n)², whatever γ.
     """
 
     game: Game
@@ -152,7 +153,7 @@ class BestResponse:
         if self.successors is None:
             one = min(1.0, self.game.coefficient_bound)
             object.__setattr__(self, "successors", np.full(self.game.episodes, one))
-        elif not isinstance(self.successors, Agent):
+        elif isinstance(self.successors, type) or not isinstance(self.successors, Agent):
             object.__setattr__(self, "successors", validated_coefficients(self.game, self.successors))
 
     @property

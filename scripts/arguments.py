@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import tyro
 
 import agents
@@ -32,17 +33,38 @@ class GameArguments:
     """γ, by which each agent discounts later outputs."""
     regularization: float = 0.0
     """λ, weight of θ² in the base loss."""
+    coefficient_bound: float = 2.0
+    """Coefficients lie within ± this."""
+    goal_bound: float = 10.0
+    """The base optimizer keeps goals within ± this."""
+    learning_rates: tuple[float, ...] = ()
+    """A schedule of its own, one learning rate an episode, in place of the first three arguments."""
 
     def build(self, initial_goal: tuple[float, ...]) -> Game:
         """The game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from."""
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
         return Game(
-            learning_rates=train_then_deploy(self.train, self.deploy, self.learning_rate),
+            learning_rates=np.array(self.learning_rates)
+            if self.learning_rates
+            else train_then_deploy(self.train, self.deploy, self.learning_rate),
             discount=self.discount,
             regularization=self.regularization,
+            coefficient_bound=self.coefficient_bound,
+            goal_bound=self.goal_bound,
             initial_goal=initial_goal[0] if len(initial_goal) == 1 else (initial_goal[0], initial_goal[1]),
         )
+
+
+def validated_seed(seed: int) -> int:
+    """A seed that every generator takes.
+
+    Raises:
+        ValueError: If it is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be a whole number ≥ 0; got {seed}")
+    return seed
 
 
 def agent(name: str, game: Game, seed: int = 0) -> Agent:

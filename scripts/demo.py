@@ -12,7 +12,8 @@ from pathlib import Path
 
 import agents
 import mesa_env
-from agents.learner import Learner, Settings
+from agents import files
+from agents.learner import Settings
 from mesa_env.decisions import Agent
 from scripts import figures, tables, train
 from scripts.arguments import refusing_bad_input, run
@@ -46,7 +47,8 @@ def main(arguments: Arguments) -> None:
     tables.show_summary(summary, "The exact oracle, the self-taught learner, and the rest")
 
     paid = agents.play(mesa_env.env(game=game), learner)["episode_0"]
-    print(f"In the PettingZoo environment, the learned game paid its first agent {paid:.4f}.")
+    cost = float(games.set_index("agent")["mesa_cost"]["learned"])
+    print(f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}.")
     folder = RunFolder(arguments.out)
     folder.table("comparison.csv", games)
     played = {
@@ -57,16 +59,17 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
 
 
-def _learner(arguments: Arguments) -> Learner:
+def _learner(arguments: Arguments) -> Agent:
     model = arguments.out / "model.zip"
-    if model.exists():
-        print(f"Found a trained learner in {model}; remove {arguments.out} to train anew.")
-        with refusing_bad_input():
-            return agents.load(model)
-    settings = Settings(turns=arguments.turns)
-    training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
+    with refusing_bad_input():
+        settings = Settings(turns=arguments.turns)
+        training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
+        if model.exists():
+            train.check_arguments(training)
+            print(f"Found a trained learner in {model}; remove {arguments.out} to train anew.")
+            return files.load(model)
     print("Training by self-play with PPO: one shared policy plays every episode's agent.")
-    resume = (arguments.out / "checkpoint.zip").exists()
+    resume = (arguments.out / "config.json").exists()
     return train.train(dataclasses.replace(training, resume=resume))
 
 

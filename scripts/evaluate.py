@@ -18,7 +18,7 @@ import agents
 from mesa_env import Game
 from mesa_env.decisions import Agent
 from scripts import figures, tables
-from scripts.arguments import GameArguments, agent, refusing_bad_input, run
+from scripts.arguments import GameArguments, agent, refusing_bad_input, run, validated_seed
 from scripts.run_folder import RunFolder
 
 
@@ -44,6 +44,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Play, measure, print the table, and write it down."""
     with refusing_bad_input():
+        validated_seed(arguments.seed)
         if arguments.games < 1:
             raise ValueError(f"games must be a whole number ≥ 1; got {arguments.games}")
         game = arguments.game.build(arguments.initial_goal)
@@ -73,6 +74,8 @@ def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]
     contestants: dict[str, Sequence[Agent]] = {}
     for entry in arguments.agents:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
+        if label in contestants:
+            raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")
         contestants[label] = [agent(name, game, arguments.seed) for name in models.split(",")]
     return contestants
 

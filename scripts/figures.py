@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from agents.rollout import Trajectory
 from mesa_env import Game
 
+_HEIGHT = 2.2  # a game that leaves this range is shown as far as it stays
+
 
 def side_by_side(game: Game, played: Mapping[str, Trajectory], window: int, columns: int = 3) -> Figure:
     """One panel an agent: goal, coefficient, learning rate and output over the first `window` episodes."""
@@ -22,8 +24,8 @@ def side_by_side(game: Game, played: Mapping[str, Trajectory], window: int, colu
         axes.set_title(name)
     for axes in panels[len(played) :]:
         axes.set_axis_off()
-    negative = any((trajectory.coefficients[:window] < -0.2).any() for trajectory in played.values())
-    panels[0].set_ylim(-1.2 if negative else -0.2, 1.2)
+    lowest, highest = panels[0].get_ylim()
+    panels[0].set_ylim(max(lowest, -_HEIGHT), min(highest, _HEIGHT))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 

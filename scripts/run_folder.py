@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import platform
 import subprocess
 from importlib import metadata
@@ -43,7 +44,8 @@ class RunFolder:
 
     def json(self, name: str, content: Any) -> None:
         """Write a JSON file."""
-        write_atomically(self.path / name, (json.dumps(content, indent=2, default=str) + "\n").encode())
+        text = json.dumps(_without_nan(content), indent=2, default=str, allow_nan=False)
+        write_atomically(self.path / name, (text + "\n").encode())
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         """Write a CSV file; numbers in full precision."""
@@ -66,6 +68,15 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "versions": {package: metadata.version(package) for package in _PACKAGES},
     }
+
+
+def _without_nan(content: Any) -> Any:
+    """The same with null for numbers that JSON does not have."""
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _git(*arguments: str) -> str | None:

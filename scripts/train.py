@@ -28,7 +28,7 @@ from agents.learning_curve import LearningCurve
 from mesa_env import Game
 from mesa_env.decisions import Agent
 from scripts import figures, tables
-from scripts.arguments import GameArguments, refusing_bad_input, run
+from scripts.arguments import GameArguments, refusing_bad_input, run, validated_seed
 from scripts.run_folder import RunFolder
 
 EVERY = 10  # rollouts between two measurements, and between two checkpoints
@@ -89,7 +89,13 @@ def train(arguments: Arguments) -> Learner:
         folder = RunFolder(arguments.out)
         checkpoint = arguments.out / "checkpoint.zip"
         _check_folder(arguments)
+        validated_seed(arguments.seed)
+        if arguments.threads < 1:
+            raise ValueError(f"threads must be a whole number ≥ 1; got {arguments.threads}")
         game = arguments.game.build(arguments.initial_goal)
+        arguments.game.build(
+            (arguments.evaluation_goal,)
+        )  # refuses a bad goal before, not after the training
         turns = arguments.settings.whole_turns(game)
         torch.set_num_threads(arguments.threads)
         if arguments.resume and checkpoint.exists():
@@ -109,9 +115,9 @@ def train(arguments: Arguments) -> Learner:
         reset_num_timesteps=model.num_timesteps == 0,
         tb_log_name=arguments.problem,
     )
+    folder.table("learning_curve.csv", pd.DataFrame(model.learning_curve))
     files.save(model, arguments.out / "model.zip")
     checkpoint.unlink(missing_ok=True)
-    folder.table("learning_curve.csv", pd.DataFrame(model.learning_curve))
     return model
 
 
@@ -158,15 +164,23 @@ def _check_folder(arguments: Arguments) -> None:
         raise ValueError(f"--resume needs a run to go on with; {folder} holds none")
     if (folder / "model.zip").exists():
         raise ValueError(f"the run in {folder} is finished; there is nothing to resume")
+    check_arguments(arguments)
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Refuse arguments other than those that the folder's run began with."""
+    recorded = arguments.out / "config.json"
     try:
         began = json.loads(recorded.read_text())
-    except ValueError:
-        raise ValueError(f"{recorded} must hold the run's arguments; it is no JSON file") from None
+    except (OSError, ValueError):
+        began = None
+    if not isinstance(began, dict):
+        raise ValueError(f"{recorded} must hold the arguments of the run beside it; it does not")
     asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
     other = [name for name in asked if name not in ("out", "resume") and asked[name] != began.get(name)]
     if other:
         raise ValueError(
-            f"--resume needs the arguments that the run began with; {other[0]} was {began.get(other[0])} "
+            f"the run in {arguments.out} began with other arguments; {other[0]} was {began.get(other[0])} "
             f"and is {asked[other[0]]} now"
         )
 

@@ -243,6 +243,12 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         """Close the window, if there is one."""
         self._screen.close()
 
+    def __getattr__(self, name: str) -> Any:
+        """Explain what is missing before the first reset."""
+        if name in ("agent_selection", "rewards", "terminations", "truncations", "infos"):
+            raise ResetNeeded(f"there is no {name} yet: call reset() first")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def _show(self) -> None:
         if self.render_mode == "human":
             self.render()

@@ -22,9 +22,10 @@ class ControlEnv(ProblemEnv[ControlState]):
     gradient step on y_n² + λθ_n² with learning rate η_n.
 
     This is *not* the game between successive selves. With `judge="initial"` the controller is agent 0 with
-    the power to bind its successors (the commitment problem); with `judge="current"` it is content to have
-    its goal changed. A learner trained here solves one of these problems, not the game's equilibrium: for
-    that, train by self-play (`scripts/train.py`) or against `mesa_env/BestResponse-v0`.
+    the power to bind its successors (the commitment problem); with `judge="current"` it does not care what
+    becomes of its goal, and c = 1 throughout is optimal. A learner trained here solves one of these problems,
+    not the game's equilibrium: for that, train by self-play (`scripts/train.py`) or against
+    `mesa_env/BestResponse-v0`.
 
     ## Action Space
 
@@ -38,8 +39,9 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Rewards
 
-    - `judge="initial"`: −γ^n (y_n − θ_0)²; an episode's return is −J_0, agent 0's mesa cost.
-    - `judge="current"`: −(y_n − θ_n)².
+    - `judge="initial"`: −γ^n (y_n − θ_0)²; an episode's return is −J_0, agent 0's mesa cost. Where θ_0 is
+      drawn, only the first observation shows it: fix it, or use a policy with memory.
+    - `judge="current"`: −(y_n − θ_n)², whatever γ.
 
     ## Starting State
 

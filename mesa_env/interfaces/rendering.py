@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import logger
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
@@ -72,6 +73,8 @@ class Screen:
             return frame(self.game, history)
         if self.render_mode == "human":
             self._draw(frame(self.game, history))
+        else:
+            logger.warn("render() shows nothing without a render_mode: name one when making the environment")
         return None
 
     def _draw(self, picture: Frame) -> None:

@@ -45,6 +45,8 @@ def initial_goals(options: Mapping[str, Any] | None, game: Game, batch: tuple[in
     Raises:
         ValueError: If `initial_goal` does not fit the game.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"reset's options must be a dict or None; got {options!r}")
     if not options or options.get("initial_goal") is None:
         return None
     goals: NDArray[Any] = np.asarray(options["initial_goal"])

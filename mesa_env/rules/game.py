@@ -75,7 +75,8 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
             raise ValueError(f"{name} must be a whole number of episodes ≥ 0; got {episodes!r}")
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
-    return np.concatenate([np.full(train, float(learning_rate)), np.zeros(deploy)])
+    rate = _validated_number("learning_rate", learning_rate, low=0.0)
+    return np.concatenate([np.full(train, rate), np.zeros(deploy)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,11 @@ import re
 import zipfile
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C
+from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 
 import agents
@@ -94,8 +95,9 @@ def bad_file(kind, good, path):
     elif kind.startswith("truncated"):
         path.write_bytes(content[: int(len(content) * float(kind.split()[-1]))])
     elif kind == "another algorithm":
-        environment = self_play.BatchedVecEnv(self_play.lockstep(GAME, SETTINGS))
-        A2C("MlpPolicy", environment, device="cpu").save(path)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("data", '{"exploration_rate": 1.0}')
+            archive.writestr("policy.pth", b"")
 
 
 @pytest.mark.parametrize(
@@ -268,3 +270,14 @@ def test_checkpoints_come_before_every_so_many_rollouts_but_the_first(
         96, callback=[*self_play.callbacks(GAME, SETTINGS), files.Checkpoint(tmp_path / "c.zip", every)]
     )
     assert saved == checkpoints
+
+
+@pytest.mark.parametrize("algorithm", [PPO, A2C, SAC, TD3, DDPG])
+def test_models_that_stable_baselines3_saved_are_agents_too(algorithm, tmp_path):
+    environment = gymnasium.make("mesa_env/BestResponse-v0", game=GAME)
+    model = algorithm("MlpPolicy", environment, device="cpu", seed=0)
+    model.save(tmp_path / "model.zip")
+    loaded = agents.load(tmp_path / "model.zip")
+    observations = np.stack([environment.observation_space.sample() for _ in range(5)])
+    expected, _ = model.predict(observations, deterministic=True)
+    np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], expected)

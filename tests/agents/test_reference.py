@@ -225,5 +225,5 @@ def test_a_name_like_none_other_still_gets_the_list(name):
 
 
 def test_best_of_none_is_refused():
-    with pytest.raises(ValueError, match="K ≥ 1 proposals; got 0"):
+    with pytest.raises(ValueError, match="K in 1…100000; got 0"):
         agents.make("best_of_0", GAME)

@@ -121,12 +121,12 @@ def test_both_interfaces_draw_the_same_game(render_mode):
         np.testing.assert_array_equal(env.render(), expected(GAME, []))
 
 
-def test_without_a_render_mode_nothing_is_shown():
+def test_without_a_render_mode_nothing_is_shown_but_a_warning():
     raw, single = mesa_env.raw_env(GAME), gymnasium.make(ID, game=GAME).unwrapped
-    raw.reset()
-    single.reset()
-    assert raw.render() is None
-    assert single.render() is None
+    for env in (raw, single):
+        env.reset()
+        with pytest.warns(UserWarning, match="without a render_mode"):
+            assert env.render() is None
 
 
 @pytest.mark.parametrize(

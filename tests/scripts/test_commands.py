@@ -64,6 +64,9 @@ class TestTrain:
             "learning_rate": 1.0,
             "discount": 1.0,
             "regularization": 0.0,
+            "coefficient_bound": 2.0,
+            "goal_bound": 10.0,
+            "learning_rates": [],
         }
         environment = json.loads((finished / "environment.json").read_text())
         assert environment["versions"]["numpy"] == np.__version__
@@ -108,11 +111,14 @@ class TestTrain:
         [
             ({"game": GameArguments(train=-1)}, ("train", "-1")),
             ({"game": GameArguments(discount=1.5)}, ("discount", "1.5", "[0, 1]")),
-            ({"game": GameArguments(learning_rate=float("nan"))}, ("learning_rates", "nan")),
+            ({"game": GameArguments(learning_rate=float("nan"))}, ("learning_rate", "nan")),
             ({"initial_goal": (1.0, -1.0)}, ("initial_goal", "(1.0, -1.0)")),
             ({"initial_goal": ()}, ("initial goal", "()")),
             ({"settings": Settings(turns=10, games=8)}, ("turns", "10")),
             ({"resume": True}, ("--resume", "none")),
+            ({"evaluation_goal": 50.0}, ("initial_goal", "50.0")),
+            ({"threads": 0}, ("threads", "0")),
+            ({"seed": -1}, ("seed", "-1")),
         ],
     )
     def test_bad_input_is_refused_in_one_sentence(self, tmp_path, capsys, changes, words):
@@ -190,6 +196,7 @@ class TestEvaluate:
             ("equilibrum", ("equilibrum", "did you mean 'equilibrium'")),
             ("missing/model.zip", ("missing/model.zip", "none")),
             ("label=", ("''",)),
+            ("best_of_99999999999", ("99999999999", "100000")),
         ],
     )
     def test_unknown_agents_are_refused(self, tmp_path, capsys, entry, words):
@@ -199,6 +206,25 @@ class TestEvaluate:
     def test_no_games_and_no_agents_are_refused(self, tmp_path, capsys):
         assert "games" in refused(capsys, evaluate.main, evaluate.Arguments(games=0, out=tmp_path))
         assert "--agents" in refused(capsys, evaluate.main, evaluate.Arguments(agents=(), out=tmp_path))
+
+    def test_a_label_that_comes_twice_is_refused(self, tmp_path, capsys):
+        twice = evaluate.Arguments(agents=("a=guard", "a=myopic"), out=tmp_path)
+        assert "'a' comes twice" in refused(capsys, evaluate.main, twice)
+
+    def test_a_seed_below_0_is_refused(self, tmp_path, capsys):
+        assert "-1" in refused(capsys, evaluate.main, evaluate.Arguments(seed=-1, out=tmp_path))
+
+    def test_a_schedule_of_its_own(self, tmp_path):
+        game = GameArguments(learning_rates=(0.5, 0.0, 1.0, 0.0))
+        evaluate.main(evaluate.Arguments(agents=("equilibrium",), game=game, games=1, out=tmp_path))
+        first = pd.read_csv(tmp_path / "games.csv")["c_first"].item()
+        assert first == pytest.approx(agents.solve_equilibrium(Game([0.5, 0.0, 1.0, 0.0]))[0], abs=1e-7)
+
+    def test_json_has_null_where_there_is_no_number(self, tmp_path):
+        evaluate.main(evaluate.Arguments(agents=("guard",), games=1, out=tmp_path))
+        text = (tmp_path / "summary.json").read_text()
+        assert "NaN" not in text
+        assert json.loads(text)["guard"]["nash_conv"]["low"] is None
 
 
 class TestReproduce:
@@ -221,9 +247,18 @@ class TestDemo:
         assert set(table["agent"]) == {*agents.NAMES, "learned"}
         printed = capsys.readouterr().out
         learned = table.set_index("agent").loc["learned"]
-        assert f"paid its first agent {-learned['mesa_cost']:.4f}" in printed
+        assert f"pays its first agent {-learned['mesa_cost']:.4f}" in printed
         demo.main(arguments)
         assert "Found a trained learner" in capsys.readouterr().out
+        other = dataclasses.replace(arguments, seed=1)
+        assert "seed was 0 and is 1 now" in refused(capsys, demo.main, other)
+
+    def test_demo_starts_again_where_it_was_stopped_before_its_first_checkpoint(self, tmp_path):
+        arguments = demo.Arguments(out=tmp_path, turns=6400)
+        settings = Settings(turns=arguments.turns)
+        train.RunFolder(tmp_path).record("train", train.Arguments(settings=settings, out=tmp_path))
+        demo.main(arguments)
+        assert (tmp_path / "model.zip").exists()
 
 
 class TestBenchmark:
