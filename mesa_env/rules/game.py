@@ -17,7 +17,6 @@ of 4096 run the same code and play, bit for bit, the same games. Shapes are give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
@@ -25,10 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from mesa_env.rules.validation import LARGEST, validated_goals, validated_number, validated_schedule
 
-_LARGEST = 1e38
-"""Bound of whatever agents observe or do: their spaces are in single precision."""
+Array = NDArray[np.float64]
 
 
 class State(NamedTuple):
@@ -75,7 +73,7 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
             raise ValueError(f"{name} must be a whole number of episodes ≥ 0; got {episodes!r}")
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
-    rate = _validated_number("learning_rate", learning_rate, low=0.0)
+    rate = validated_number("learning_rate", learning_rate, low=0.0)
     return np.concatenate([np.full(train, rate), np.zeros(deploy)])
 
 
@@ -109,19 +107,19 @@ class Game:
 
     def __post_init__(self) -> None:
         """Validate every parameter and store it in its canonical form."""
-        rates = _validated_schedule(self.learning_rates)
+        rates = validated_schedule(self.learning_rates)
         rates.setflags(write=False)
         numbers = {
-            "discount": _validated_number("discount", self.discount, 0.0, 1.0),
-            "regularization": _validated_number("regularization", self.regularization, 0.0),
-            "coefficient_bound": _validated_number(
-                "coefficient_bound", self.coefficient_bound, high=_LARGEST, above=0.0
+            "discount": validated_number("discount", self.discount, 0.0, 1.0),
+            "regularization": validated_number("regularization", self.regularization, 0.0),
+            "coefficient_bound": validated_number(
+                "coefficient_bound", self.coefficient_bound, high=LARGEST, above=0.0
             ),
-            "goal_bound": _validated_number("goal_bound", self.goal_bound, high=_LARGEST, above=0.0),
+            "goal_bound": validated_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0),
         }
         for name, value in {"learning_rates": rates, **numbers}.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "initial_goal", _validated_goals(self.initial_goal, self.goal_bound))
+        object.__setattr__(self, "initial_goal", validated_goals(self.initial_goal, self.goal_bound))
         with np.errstate(over="ignore"):
             steepest = 2 * rates.max() * (self.coefficient_bound**2 + self.regularization) * self.goal_bound
         if not np.isfinite(steepest):
@@ -356,51 +354,3 @@ def validated_coefficients(game: Game, coefficients: object) -> Array:
             f"got {profile[wrong[0]]} for episode {wrong[0]}"
         )
     return profile
-
-
-def _validated_schedule(learning_rates: object) -> Array:
-    allowed = "learning_rates must be a non-empty one-dimensional sequence of finite numbers ≥ 0"
-    try:
-        given = np.array(learning_rates)
-    except ValueError:
-        raise ValueError(f"{allowed}; got {learning_rates!r}") from None
-    if given.dtype.kind not in "fiu":
-        raise ValueError(f"{allowed}; got {learning_rates!r}")
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{allowed}; got an array of shape {given.shape}")
-    rates = given.astype(np.float64) + 0.0  # turns −0 into 0
-    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
-    if wrong.size:
-        raise ValueError(f"{allowed}; got {rates[wrong[0]]} for episode {wrong[0]}")
-    return rates
-
-
-def _validated_number(
-    name: str, value: object, low: float = -np.inf, high: float = np.inf, above: float | None = None
-) -> float:
-    """Check that `value` is a finite number in [low, high], or greater than `above` where that is given."""
-    if above is not None:
-        allowed = f"greater than {above:g} and at most {high:.1g}"
-    elif np.isfinite(high):
-        allowed = f"in [{low:g}, {high:g}]"
-    else:
-        allowed = f"at least {low:g}"
-    given = np.asarray(value)
-    number = float(given) if given.ndim == 0 and given.dtype.kind in "fiu" else np.nan
-    if not (np.isfinite(number) and low <= number <= high and (above is None or number > above)):
-        raise ValueError(f"{name} must be a finite number {allowed}; got {value!r}")
-    return number + 0.0  # turns −0 into 0
-
-
-def _validated_goals(initial_goal: object, bound: float) -> float | tuple[float, float]:
-    """Check θ_0, a number or a (low, high) pair, against the goal bound."""
-    pair = isinstance(initial_goal, Sequence) and not isinstance(initial_goal, str)
-    if not (pair or (isinstance(initial_goal, np.ndarray) and initial_goal.ndim)):
-        return _validated_number("initial_goal", initial_goal, -bound, bound)
-    assert isinstance(initial_goal, Sequence | np.ndarray)
-    if len(initial_goal) != 2:
-        raise ValueError(f"initial_goal must be a number or a (low, high) pair; got {initial_goal!r}")
-    low, high = (_validated_number("initial_goal", goal, -bound, bound) for goal in initial_goal)
-    if low > high:
-        raise ValueError(f"initial_goal's (low, high) pair must be in ascending order; got {initial_goal!r}")
-    return low, high

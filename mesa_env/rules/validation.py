@@ -1,0 +1,63 @@
+"""Checks of what users give the games, each with one sentence that says what is allowed and what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LARGEST = 1e38
+"""Bound of whatever agents observe or do: their spaces are in single precision."""
+
+
+def validated_schedule(learning_rates: object) -> Array:
+    """Check learning rates, shape (N,); what is returned is a copy."""
+    allowed = "learning_rates must be a non-empty one-dimensional sequence of finite numbers ≥ 0"
+    try:
+        given = np.array(learning_rates)
+    except ValueError:
+        raise ValueError(f"{allowed}; got {learning_rates!r}") from None
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"{allowed}; got {learning_rates!r}")
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"{allowed}; got an array of shape {given.shape}")
+    rates = given.astype(np.float64) + 0.0  # turns −0 into 0
+    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+    if wrong.size:
+        raise ValueError(f"{allowed}; got {rates[wrong[0]]} for episode {wrong[0]}")
+    return rates
+
+
+def validated_number(
+    name: str, value: object, low: float = -np.inf, high: float = np.inf, above: float | None = None
+) -> float:
+    """Check that `value` is a finite number in [low, high], or greater than `above` where that is given."""
+    if above is not None:
+        allowed = f"greater than {above:g} and at most {high:.1g}"
+    elif np.isfinite(high):
+        allowed = f"in [{low:g}, {high:g}]"
+    else:
+        allowed = f"at least {low:g}"
+    single = np.ndim(value) == 0 if isinstance(value, np.ndarray) else not isinstance(value, Sequence)
+    given = np.asarray(value) if single else np.array("several")
+    number = float(given) if given.ndim == 0 and given.dtype.kind in "fiu" else np.nan
+    if not (np.isfinite(number) and low <= number <= high and (above is None or number > above)):
+        raise ValueError(f"{name} must be a finite number {allowed}; got {value!r}")
+    return number + 0.0  # turns −0 into 0
+
+
+def validated_goals(initial_goal: object, bound: float) -> float | tuple[float, float]:
+    """Check θ_0, a number or a (low, high) pair, against the goal bound."""
+    pair = isinstance(initial_goal, Sequence) and not isinstance(initial_goal, str)
+    if not (pair or (isinstance(initial_goal, np.ndarray) and initial_goal.ndim)):
+        return validated_number("initial_goal", initial_goal, -bound, bound)
+    assert isinstance(initial_goal, Sequence | np.ndarray)
+    if len(initial_goal) != 2:
+        raise ValueError(f"initial_goal must be a number or a (low, high) pair; got {initial_goal!r}")
+    low, high = (validated_number("initial_goal", goal, -bound, bound) for goal in initial_goal)
+    if low > high:
+        raise ValueError(f"initial_goal's (low, high) pair must be in ascending order; got {initial_goal!r}")
+    return low, high
