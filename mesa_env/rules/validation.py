@@ -1,4 +1,4 @@
-"""Checks of what users give the games, each with one sentence that says what is allowed and what was given."""
+"""Checks of what users give the games; a refusal says what is allowed and what was given."""
 
 from __future__ import annotations
 
