@@ -25,6 +25,7 @@ import mesa_env
 from agents import self_play, solve_equilibria, solve_equilibrium
 from agents.grid import simulated_grid_search
 from agents.learner import Settings
+from agents.learning_curve import LearningCurve
 from mesa_env import Game, train_then_deploy
 from scripts import tables
 from scripts.arguments import refusing_bad_input, run
@@ -76,7 +77,8 @@ def main(arguments: Arguments) -> None:
     print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
     measurements = [
         *oracle(arguments.repeats, arguments.games),
-        batch(arguments.repeats, arguments.environments),
+        batch(arguments.repeats, arguments.environments, Game(), "≥ 4"),
+        batch(arguments.repeats, arguments.environments, Game(initial_goal=(-1.0, 1.0)), "–"),
         *sequence(arguments.repeats),
         *learning(arguments.repeats),
     ]
@@ -118,18 +120,18 @@ def oracle(repeats: int, games: int) -> list[Measurement]:
     ]
 
 
-def batch(repeats: int, environments: int, steps: int = 300) -> Measurement:
+def batch(repeats: int, environments: int, game: Game, aim: str, steps: int = 300) -> Measurement:
     """`make_vec` against Gymnasium's hand-batched CartPole."""
-    ours = gym.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=environments)
+    ours = gym.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=environments, game=game)
     theirs = gym.make_vec("CartPole-v1", num_envs=environments, vectorization_mode="vector_entry_point")
     mine, cartpole = medians(repeats, _stepping(ours, steps), _stepping(theirs, steps))
     rates = (environments * steps / mine, environments * steps / cartpole)
     return Measurement(
-        f"make_vec, {environments} environments",
+        f"make_vec, {environments} environments" + (", goals drawn" if game.draws else ""),
         f"{rates[0] / 1e6:.1f} M steps/s",
         f"CartPole-v1: {rates[1] / 1e6:.1f} M steps/s",
         rates[0] / rates[1],
-        "≥ 4",
+        aim,
     )
 
 
@@ -175,7 +177,7 @@ def learning(repeats: int, rollouts: int = 10) -> list[Measurement]:
     totals, shares = [], []
     for seed in range(repeats):
         model = self_play.new_learner(game, settings, seed)
-        callbacks = self_play.callbacks(game, settings)
+        callbacks = [*self_play.callbacks(game, settings), LearningCurve(game, every=10)]
         ours = Stopwatch()
         assert model.env is not None
         ours.time(model.env, "step")

@@ -26,6 +26,8 @@ from mesa_env.rules.game import Array
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
 
+_STOCK = 32  # games whose chance a row of a batch draws at a time
+
 
 class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
     """One decision problem at a time: a batch of one."""
@@ -98,6 +100,8 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
+        self._stock = np.zeros((self.num_envs, _STOCK, problem.draws))
+        self._used = np.full(self.num_envs, _STOCK)
         self._state: StateT | None = None
         self._everywhere = np.ones(self.num_envs, dtype=bool)
         self._over: NDArray[np.bool_] | None = None
@@ -152,21 +156,31 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _begin(self, mask: NDArray[np.bool_], initial_goal: Array | None = None) -> StateT:
         """Begin new problems where `mask` says, each from its own row's generator."""
-        chance = np.zeros((self.num_envs, self.problem.draws))
-        if self.problem.draws:
-            for row in np.flatnonzero(mask):
-                generator = self._generators[row]
-                assert generator is not None
-                chance[row] = generator.random(self.problem.draws)
+        chance = self._chance(mask) if self.problem.draws else np.zeros((self.num_envs, 0))
         fresh = self.problem.begin(chance, initial_goal)
         self._state = fresh if mask.all() or self._state is None else _merge(mask, fresh, self._state)
         return self._state
+
+    def _chance(self, mask: NDArray[np.bool_]) -> Array:
+        """The rows' next uniform draws, shape (num_envs, draws), from each row's own generator.
+
+        They are drawn for several games at a time, which changes nothing in a generator's stream.
+        """
+        for row in np.flatnonzero(mask & (self._used == _STOCK)):
+            generator = self._generators[row]
+            assert generator is not None
+            self._stock[row] = generator.random((_STOCK, self.problem.draws))
+            self._used[row] = 0
+        chance: Array = self._stock[np.arange(self.num_envs), self._used % _STOCK]
+        self._used[mask] += 1
+        return chance
 
     def _reseed(self, seeds: list[int | None], mask: NDArray[np.bool_]) -> None:
         if self.problem.draws:
             for row in np.flatnonzero(mask):
                 if seeds[row] is not None or self._generators[row] is None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]
+                    self._used[row] = _STOCK
 
     def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed a row; None for a row that goes on with its own generator."""

@@ -483,3 +483,15 @@ def test_the_data_equivalence_that_the_tests_rely_on_can_fail():
     assert not same(array, array.astype(np.float32))
     assert not same({"a": array}, {"b": array})
     assert not data_equivalence(array, array + 1e-9, exact=True)
+
+
+def test_rows_draw_the_goals_of_their_own_seed_for_as_long_as_they_play():
+    game = Game(train_then_deploy(1, 0), initial_goal=(-1.0, 1.0))
+    batch = gymnasium.make_vec(ID, num_envs=3, game=game, autoreset_mode="SameStep")
+    singles = [gymnasium.make(ID, game=game) for _ in range(3)]
+    goals = batch.reset(seed=5)[0][:, 0]
+    alone = [env.reset(seed=5 + row)[0][0] for row, env in enumerate(singles)]
+    for _ in range(100):
+        np.testing.assert_array_equal(goals, alone)
+        goals = batch.step(np.zeros((3, 1), dtype=np.float32))[0][:, 0]
+        alone = [env.reset()[0][0] for env in singles]
