@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Space
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
+from pettingzoo.utils.env_logger import EnvLogger
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mesa_env.interfaces import spaces
@@ -172,7 +173,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         state, outcome = self.game.play(self._state, action)
         self._arrive(state)
         self.infos[agent] = {name: value.item() for name, value in outcome._asdict().items()}
-        self._history.append(self.infos[agent].copy())
+        if self.render_mode is not None:
+            self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.
         elapsed = self._countdown[-n - 1 :]
         rewards = -self.game.mesa_cost(outcome.output, self._goals[: n + 1], elapsed)
@@ -268,7 +270,13 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
 
 class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):
-    """PettingZoo's wrapper, with properties for what every turn reads: its own `__getattr__` is slow."""
+    """PettingZoo's wrapper, with short ways to what every turn reads: its own `__getattr__` is slow."""
+
+    def last(self, observe: bool = True) -> tuple[NDArray[Any] | None, float, bool, bool, dict[str, Any]]:
+        """What the selected agent sees and has been paid, from the environment itself."""
+        if not self._has_reset:
+            EnvLogger.error_observe_before_reset()
+        return self.env.last(observe)
 
 
 def _forwarded(name: str) -> property:
@@ -280,5 +288,5 @@ def _forwarded(name: str) -> property:
     return property(read)
 
 
-for _name in ("agents", "agent_selection", "terminations", "truncations", "infos", "_cumulative_rewards"):
+for _name in ("agents", "agent_selection", "terminations", "truncations", "infos"):
     setattr(OrderEnforcing, _name, _forwarded(_name))

@@ -63,7 +63,8 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         actions = self.problem.game.validated_actions(action, ())[None]
         state, reward, terminated, truncated, arrays = self.problem.step(self._state, actions)
         info = {name: values[0].item() for name, values in arrays.items()}
-        self._history.append(info.copy())
+        if self.render_mode is not None:
+            self._history.append(info.copy())
         self._state = None if terminated[0] or truncated[0] else state
         if self.render_mode == "human":
             self.render()
