@@ -100,7 +100,7 @@ class Control:
     def begin(self, chance: Array, initial_goal: Array | None = None) -> ControlState:
         """Begin a batch of games."""
         state = self.game.start(chance, initial_goal)
-        return ControlState(state, state.goal)
+        return ControlState(state, state.goal.copy())
 
     def observe(self, state: ControlState) -> Observation:
         """The present agents' observations."""
@@ -113,7 +113,8 @@ class Control:
             cost = self.game.mesa_cost(outcome.output, state.initial_goal, state.game.episode)
         else:
             cost = self.game.mesa_cost(outcome.output, outcome.goal, 0)
-        info = outcome._asdict() | {"goal": outcome.goal.copy(), "next_goal": outcome.next_goal.copy()}
+        info = outcome._asdict()
+        info["next_goal"] = outcome.next_goal.copy()
         return Step(ControlState(after, state.initial_goal), -cost, *self.game.over(after), info)
 
 

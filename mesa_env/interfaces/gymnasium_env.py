@@ -104,7 +104,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._stock = np.zeros((self.num_envs, _STOCK, problem.draws))
         self._used = np.full(self.num_envs, _STOCK)
         self._state: StateT | None = None
-        self._everywhere = np.ones(self.num_envs, dtype=bool)
+
         self._over: NDArray[np.bool_] | None = None
 
     def reset(
@@ -121,7 +121,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             options: `reset_mask`, booleans of shape (num_envs,), and `initial_goal`, one number or one a row.
         """
         options = dict(options or {})
-        mask = self._validated_mask(options.pop("reset_mask", self._everywhere))
+        mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
         seeds = self._validated_seeds(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
@@ -152,7 +152,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             self._begin(over)
             self._over = None
         else:
-            info = _masked(step.info, self._everywhere if waiting is None else ~waiting)
+            info = _masked(step.info, None if waiting is None else ~waiting)
         return self.problem.observe(self._state), step.reward, step.terminated, step.truncated, info
 
     def _begin(self, mask: NDArray[np.bool_], initial_goal: Array | None = None) -> StateT:
@@ -209,7 +209,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             "final_info": _masked(step.info, ended),
             "_final_info": ended,
         }
-        return final if ended.all() else final | _masked(step.info, ~ended)
+        return final | _masked(step.info, ~ended)
 
     def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
         if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
@@ -240,15 +240,20 @@ def _void(waiting: NDArray[np.bool_], fresh: StateT, step: Step[StateT]) -> Step
     )
 
 
-def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> Info:
-    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere."""
-    whole, mask = bool(mask.all()), mask.copy()
-    if not mask.any():
-        return {}
+def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:
+    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere.
+
+    None stands for all rows; where there are none to speak for, nothing is said.
+    """
     masked: Info = {}
-    for name, values in info.items():
-        masked[name] = values if whole else np.where(mask, values, np.zeros_like(values))
-        masked[f"_{name}"] = mask
+    if mask is None:
+        for name, values in info.items():
+            masked[name] = values
+            masked[f"_{name}"] = np.ones(len(values), dtype=bool)
+    elif mask.any():
+        for name, values in info.items():
+            masked[name] = np.where(mask, values, np.zeros_like(values))
+            masked[f"_{name}"] = mask
     return masked
 
 

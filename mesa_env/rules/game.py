@@ -227,11 +227,10 @@ class Game:
             The games after the base update, and what the episode produced.
         """
         goal = state.goal
-        coefficient = action[..., 0].astype(np.float64)[()]
+        # Arrays of our own are changed in place: a batch of them is soon larger than the processor's cache.
+        contraction = coefficient = action[..., 0].astype(np.float64)[()]
         output = coefficient * goal
-        contraction = (
-            coefficient * coefficient
-        )  # in place from here on: a batch is soon larger than the cache
+        contraction *= coefficient
         if self.regularization:
             contraction += self.regularization
         pull = self._pulls[state.episode]
@@ -262,8 +261,8 @@ class Game:
             judge: θ_n, goal of the agent n ≤ k that judges; broadcasts against `output`.
             elapsed: k − n, episodes since the judge acted; broadcasts against `output`.
         """
-        error = output - judge
-        cost: Array = error * error
+        cost: Array = output - judge
+        cost *= cost
         return cost if self.discount == 1 else cost * self._discounts[elapsed]
 
     def mesa_costs(self, goals: Array, outputs: Array) -> Array:
