@@ -64,7 +64,7 @@ def main(arguments: Arguments) -> None:
         for name, models in contestants.items()
     }
     folder.figure("figure.png", figures.side_by_side(figured, played, window=arguments.game.train + 10))
-    tables.show_summary(summary, f"mean over {len(goals)} games a model, ± half a 95 % confidence interval")
+    tables.show_summary(summary, _title(len(goals)))
     print(f"run folder: {arguments.out}")
 
 
@@ -78,6 +78,11 @@ def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]
             raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")
         contestants[label] = [agent(name, game, arguments.seed) for name in models.split(",")]
     return contestants
+
+
+def _title(games: int) -> str:
+    over = "one game" if games == 1 else f"the mean over {games} games"
+    return f"{over} a model, ± half a 95 % confidence interval where there are several"
 
 
 def _flat(summary: pd.DataFrame) -> pd.DataFrame:

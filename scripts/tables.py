@@ -9,8 +9,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.metrics import METRICS
-
 _HEADINGS = {
     "c_first": "c first",
     "c_last_training": "c last\ntraining",
@@ -33,7 +31,7 @@ def show_summary(summary: pd.DataFrame, title: str) -> None:
 
     The metrics stand in one table where the terminal is wide enough, else in two.
     """
-    screen, metrics = console(), list(METRICS)
+    screen, metrics = console(), list(_HEADINGS)
     half = len(metrics) // 2
     parts = [metrics] if screen.width >= _WIDE else [metrics[:half], metrics[half:]]
     for part in parts:

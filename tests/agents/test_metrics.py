@@ -22,6 +22,7 @@ def test_a_game_worked_out_by_hand():
         "c_first": 0.5,
         "c_last_training": 0.5,
         "c_deployment": 1.0,
+        "c_deployment_least": 1.0,
         "goal_after_training": 1.5,
         "retention": 0.75,
         "base_loss_training": 1.0,
@@ -42,6 +43,7 @@ def test_a_discounted_regularized_game_with_a_gap_worked_out_by_hand():
     measured = agents.measure(game, played)
     assert measured["c_last_training"] == -1
     assert measured["c_deployment"] == 0.75
+    assert measured["c_deployment_least"] == 0.5
     assert measured["goal_after_training"] == -0.25
     assert measured["retention"] == 0.25
     assert measured["base_loss_training"] == 1.5
@@ -72,7 +74,7 @@ def test_compliance_gap_of_random_play_vanishes_on_average():
 @pytest.mark.parametrize(
     ("schedule", "undefined"),
     [
-        ([1.0, 1.0], {"c_deployment", "base_loss_deployment", "compliance_gap"}),
+        ([1.0, 1.0], {"c_deployment", "c_deployment_least", "base_loss_deployment", "compliance_gap"}),
         ([0.0, 0.0], {"c_last_training", "base_loss_training", "compliance_gap"}),
     ],
     ids=["no deployment", "no training"],
