@@ -245,16 +245,13 @@ def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> In
 
     None stands for all rows; where there are none to speak for, nothing is said.
     """
-    masked: Info = {}
     if mask is None:
-        for name, values in info.items():
-            masked[name] = values
-            masked[f"_{name}"] = np.ones(len(values), dtype=bool)
-    elif mask.any():
-        for name, values in info.items():
-            masked[name] = np.where(mask, values, np.zeros_like(values))
-            masked[f"_{name}"] = mask
-    return masked
+        everywhere = np.ones(len(next(iter(info.values()))), dtype=bool)
+        return info | {f"_{name}": everywhere for name in info}
+    if not mask.any():
+        return {}
+    told = {name: np.where(mask, values, np.zeros_like(values)) for name, values in info.items()}
+    return told | {f"_{name}": mask for name in info}
 
 
 def _merge(mask: NDArray[np.bool_], chosen: Any, other: Any) -> Any:
