@@ -66,6 +66,7 @@ class ReferenceAgent(ABC):
         rows = seen.reshape(-1, 4)
         episode = np.rint((1 - rows[:, 2]) * self.game.episodes).astype(np.int64)
         episode = np.minimum(episode, self.game.episodes - 1)
+        self._recognize(rows, episode)
         begins = (
             episode == 0 if episode_start is None else (episode == 0) | np.asarray(episode_start, dtype=bool)
         )
@@ -73,6 +74,17 @@ class ReferenceAgent(ABC):
         bound = self.game.coefficient_bound
         actions = np.clip(coefficients, -bound, bound).astype(np.float32)[:, None]
         return (actions[0] if seen.ndim == 1 else actions), memory
+
+    def _recognize(self, rows: Array, episode: NDArray[np.int64]) -> None:
+        """Refuse observations of another game, as told by their learning rates."""
+        expected = self.game.learning_rates[episode].astype(np.float32)
+        other = np.flatnonzero((rows[:, 1] != expected) & (rows[:, 2] > 0))
+        if other.size:
+            row = other[0]
+            raise ValueError(
+                f"this agent was made for another game: its learning rate in episode {episode[row]} is "
+                f"{expected[row]:g}, and the observation's is {rows[row, 1]:g}"
+            )
 
     @abstractmethod
     def _act(

@@ -9,6 +9,7 @@ from scipy import stats
 import agents
 from agents.reference import Profile
 from mesa_env import Game, train_then_deploy
+from mesa_env.decisions import BestResponse
 
 GAME = Game(learning_rates=train_then_deploy(3, 5))
 ANY_GOAL = Game(learning_rates=train_then_deploy(3, 5), initial_goal=(-1, 1))
@@ -227,3 +228,16 @@ def test_a_name_like_none_other_still_gets_the_list(name):
 def test_best_of_none_is_refused():
     with pytest.raises(ValueError, match="K in 1…100000; got 0"):
         agents.make("best_of_0", GAME)
+
+
+def test_an_agent_of_another_game_says_so():
+    with pytest.raises(ValueError, match="made for another game"):
+        agents.rollout(Game([0.5, 0.5, 0.0]), agents.make("equilibrium", Game()), 0.8)
+
+
+def test_precommitment_joins_a_game_that_has_begun_with_the_game_s_own_first_goal():
+    game = Game([0.3, 0.0, 0.0], initial_goal=0.8)
+    problem = BestResponse(game, agents.make("precommitment", game))
+    step = problem.step(problem.begin(np.zeros((1, problem.draws))), np.array([[0.5]]))
+    # Agent 0 emits 0.4; its successors emit θ_0 = 0.8, although they find θ_1 = 0.68.
+    np.testing.assert_allclose(step.reward, -((0.4 - 0.8) ** 2), rtol=1e-6)
