@@ -9,6 +9,8 @@ goals is a constant times the unit cost.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mesa_env.rules.game import Array, Game
@@ -19,18 +21,33 @@ GOALS = 11
 
 def grid_search(game: Game) -> Array:
     """The post's plan, exactly its choices, from unit sums; shape (N,)."""
-    grid = _grid(game)
-    plan = np.empty(game.episodes)
-    squares = outputs = weights = 0.0
-    for n in reversed(range(game.episodes)):
-        contraction = 1 - 2 * game.learning_rates[n] * (grid**2 + game.regularization)
-        future = contraction**2 * squares - 2 * contraction * outputs + weights
-        best = np.argmin((grid - 1) ** 2 + game.discount * future)
-        plan[n] = grid[best]
-        squares = plan[n] ** 2 + game.discount * contraction[best] ** 2 * squares
-        outputs = plan[n] + game.discount * contraction[best] * outputs
-        weights = 1 + game.discount * weights
+    grid = _grid(game)[None]
+    plan: Array = best_of_proposals(game, lambda: grid)[0]
     return plan
+
+
+def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
+    """Plans by backward induction in which every agent takes the best of the coefficients proposed to it.
+
+    Args:
+        game: The game.
+        propose: Called once an agent, from the last to the first; proposals of shape (games, K).
+
+    Returns:
+        Plans, shape (games, N).
+    """
+    choices: list[Array] = []
+    squares = outputs = np.zeros(1)
+    for rate in game.learning_rates[::-1]:
+        c = propose()
+        m = 1 - 2 * rate * (c**2 + game.regularization)
+        cost = (c - 1) ** 2 + game.discount * (m**2 * squares - 2 * m * outputs)
+        best = cost.argmin(axis=1)[:, None]
+        c, m = np.take_along_axis(c, best, 1), np.take_along_axis(m, best, 1)
+        squares = c**2 + game.discount * m**2 * squares
+        outputs = c + game.discount * m * outputs
+        choices.append(c[:, 0])
+    return np.stack(choices[::-1], axis=1)
 
 
 def simulated_grid_search(game: Game) -> Array:

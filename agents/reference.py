@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agents.equilibrium import solve_equilibrium
-from agents.grid import grid_search
+from agents.grid import best_of_proposals, grid_search
 from mesa_env.rules.game import Array, Game, validated_coefficients
 
 
@@ -168,20 +168,11 @@ class BestOfK(ReferenceAgent):
         return plans[np.arange(len(goal)), episode], plans
 
     def _plans(self, games: int) -> Array:
-        """Plans of `games` games, by backward induction over proposals; shape (games, N)."""
-        game, bound = self.game, self.game.coefficient_bound
-        plans = np.empty((games, game.episodes))
-        squares, outputs = np.zeros((2, games, 1))
-        for n in reversed(range(game.episodes)):
-            c = self.generator.uniform(-bound, bound, (games, self.proposals))
-            m = 1 - 2 * game.learning_rates[n] * (c**2 + game.regularization)
-            cost = (c - 1) ** 2 + game.discount * (m**2 * squares - 2 * m * outputs)
-            best = cost.argmin(axis=1)[:, None]
-            c, m = np.take_along_axis(c, best, 1), np.take_along_axis(m, best, 1)
-            squares = c**2 + game.discount * m**2 * squares
-            outputs = c + game.discount * m * outputs
-            plans[:, n] = c[:, 0]
-        return plans
+        """Plans of `games` games, each from proposals of its own; shape (games, N)."""
+        bound = self.game.coefficient_bound
+        return best_of_proposals(
+            self.game, lambda: self.generator.uniform(-bound, bound, (games, self.proposals))
+        )
 
 
 _RULES: dict[str, Callable[[Game, np.random.Generator], ReferenceAgent]] = {

@@ -55,7 +55,7 @@ def main(arguments: Arguments) -> None:
         "the exact oracle": agents.rollout(game, oracle, GOAL),
         "learned by self-play": agents.rollout(game, learner, GOAL),
     }
-    folder.figure("figure.png", figures.side_by_side(game, played, window=30))
+    folder.figure("figure.png", figures.side_by_side(game, played))
     print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
 
 

@@ -63,7 +63,7 @@ def main(arguments: Arguments) -> None:
         name: agents.rollout(figured, models[0], arguments.figure_goal)
         for name, models in contestants.items()
     }
-    folder.figure("figure.png", figures.side_by_side(figured, played, window=arguments.game.train + 10))
+    folder.figure("figure.png", figures.side_by_side(figured, played))
     tables.show_summary(summary, _title(len(goals)))
     print(f"run folder: {arguments.out}")
 

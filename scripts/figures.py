@@ -10,17 +10,19 @@ from matplotlib.figure import Figure
 from agents.rollout import Trajectory
 from mesa_env import Game
 
+_COLUMNS = 3
 _HEIGHT = 2.2  # a game that leaves this range is shown as far as it stays
 
 
-def side_by_side(game: Game, played: Mapping[str, Trajectory], window: int, columns: int = 3) -> Figure:
-    """One panel an agent: goal, coefficient, learning rate and output over the first `window` episodes."""
-    columns = min(columns, len(played))
+def side_by_side(game: Game, played: Mapping[str, Trajectory]) -> Figure:
+    """One panel an agent: goal, coefficient, learning rate and output, until soon after training."""
+    window = min(int(game.training.nonzero()[0].max(initial=0)) + 11, game.episodes)
+    columns = min(_COLUMNS, len(played))
     rows = -(-len(played) // columns)
     figure = Figure(figsize=(4.8 * columns, 3.6 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (name, trajectory) in zip(panels, played.items(), strict=False):
-        _post_panel(axes, game, trajectory, min(window, game.episodes))
+        _post_panel(axes, game, trajectory, window)
         axes.set_title(name)
     for axes in panels[len(played) :]:
         axes.set_axis_off()

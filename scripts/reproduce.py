@@ -33,12 +33,10 @@ class Experiment:
 
     Attributes:
         game: Its game.
-        window: Episodes that the post's figure shows.
         published: What the post states, by what it is of the played game.
     """
 
     game: Game
-    window: int
     published: dict[str, tuple[float, Callable[[Trajectory], float]]]
 
 
@@ -57,12 +55,10 @@ def _last_goal(played: Trajectory) -> float:
 EXPERIMENTS = {
     "one": Experiment(
         Game(train_then_deploy(20, 80)),
-        window=30,
         published={"θ_0": (0.8, _first_goal), "starting coefficient": (0.03, _first_coefficient)},
     ),
     "two": Experiment(
         Game(train_then_deploy(100, 0)),
-        window=100,
         published={
             "θ_0": (0.8, _first_goal),
             "starting coefficient": (0.05, _first_coefficient),
@@ -86,7 +82,7 @@ def main(arguments: Arguments) -> None:
         for quantity, (published, of) in experiment.published.items():
             grid, exact = of(played["grid"]), of(played["equilibrium"])
             rows.append((name, quantity, published, grid, exact))
-        folder.figure(f"experiment_{name}.png", figures.side_by_side(game, played, experiment.window))
+        folder.figure(f"experiment_{name}.png", figures.side_by_side(game, played))
     table = pd.DataFrame(rows, columns=["experiment", "quantity", "published", "grid", "exact"])
     folder.record("reproduce", arguments)
     folder.table("experiments.csv", table)

@@ -93,9 +93,7 @@ def train(arguments: Arguments) -> Learner:
         if arguments.threads < 1:
             raise ValueError(f"threads must be a whole number ≥ 1; got {arguments.threads}")
         game = arguments.game.build(arguments.initial_goal)
-        arguments.game.build(
-            (arguments.evaluation_goal,)
-        )  # refuses a bad goal before, not after the training
+        arguments.game.build((arguments.evaluation_goal,))  # a bad goal is refused now, not after training
         turns = arguments.settings.whole_turns(game)
         torch.set_num_threads(arguments.threads)
         if arguments.resume and checkpoint.exists():
@@ -132,7 +130,7 @@ def main(arguments: Arguments) -> None:
     played = {
         name: agents.rollout(game, agent, arguments.evaluation_goal) for name, agent in contestants.items()
     }
-    folder.figure("figure.png", figures.side_by_side(game, played, window=arguments.game.train + 10))
+    folder.figure("figure.png", figures.side_by_side(game, played))
     title = f"learned by {arguments.problem}, from θ_0 = {arguments.evaluation_goal:g}"
     tables.show_summary(agents.summarize(games), title)
     print(f"run folder: {arguments.out}")

@@ -248,7 +248,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     def __getattr__(self, name: str) -> Any:
         """Explain what is missing before the first reset."""
         if name in ("agent_selection", "rewards", "terminations", "truncations", "infos"):
-            raise ResetNeeded(f"there is no {name} yet: call reset() first")
+            raise AttributeError(f"there is no {name} yet: call reset() first")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _show(self) -> None:

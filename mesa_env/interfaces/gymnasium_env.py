@@ -104,7 +104,6 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._stock = np.zeros((self.num_envs, _STOCK, problem.draws))
         self._used = np.full(self.num_envs, _STOCK)
         self._state: StateT | None = None
-
         self._over: NDArray[np.bool_] | None = None
 
     def reset(
