@@ -67,10 +67,10 @@ class Problem(Protocol[StateT]):
 
 
 class ControlState(NamedTuple):
-    """A batch of games with the goals θ_0 that each began with."""
+    """A batch of games with what each one's first agent judges by."""
 
     game: State
-    initial_goal: Array
+    first_judge: Array
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Control:
     def begin(self, chance: Array, initial_goal: Array | None = None) -> ControlState:
         """Begin a batch of games."""
         state = self.game.start(chance, initial_goal)
-        return ControlState(state, state.goal.copy())
+        return ControlState(state, self.game.judge(state).copy())
 
     def observe(self, state: ControlState) -> Observation:
         """The present agents' observations."""
@@ -110,12 +110,12 @@ class Control:
         """Play the present episode of every game."""
         after, outcome = self.game.play(state.game, action)
         if self.judge == "initial":
-            cost = self.game.mesa_cost(outcome.output, state.initial_goal, state.game.episode)
+            cost = self.game.mesa_cost(outcome.output, state.first_judge, state.game.episode)
         else:
-            cost = self.game.mesa_cost(outcome.output, outcome.goal, 0)
-        info = outcome._asdict()
+            cost = self.game.mesa_cost(outcome.output, self.game.judge(state.game), 0)
+        info = outcome.info()
         info["next_goal"] = outcome.next_goal.copy()
-        return Step(ControlState(after, state.initial_goal), -cost, *self.game.over(after), info)
+        return Step(ControlState(after, state.first_judge), -cost, *self.game.over(after), info)
 
 
 @runtime_checkable
@@ -176,11 +176,12 @@ class BestResponse:
         `info` holds each decision's `output`, `base_loss` and `next_goal`, and `scale` = θ_n² K_n, the cost
         of emitting 0 for ever: the reward divided by it is comparable between agents.
         """
-        judge, last = state.goal, self.game.episodes - 1
+        judge, last = self.game.judge(state), self.game.episodes - 1
         after, outcome = self.game.play(state, action)
         cost = self.game.mesa_cost(outcome.output, judge, 0)
-        scale = self.game.mesa_cost(np.zeros_like(judge), judge, 0)
-        rest, recurrent, start = after, None, np.ones(len(judge), dtype=bool)
+        silence = np.zeros_like(cost)
+        scale = self.game.mesa_cost(silence, judge, 0)
+        rest, recurrent, start = after, None, np.ones(len(cost), dtype=bool)
         for _ in range(state.episode.min(), last):
             playing = ~np.logical_or(*self.game.over(rest))
             # A finished game idles in its last episode, at no cost, until the longest one is over.
@@ -189,10 +190,10 @@ class BestResponse:
             planned, recurrent = self._plan(rest, recurrent, start)
             rest, turn = self.game.play(rest, planned)
             cost += playing * self.game.mesa_cost(turn.output, judge, elapsed)
-            scale += playing * self.game.mesa_cost(np.zeros_like(judge), judge, elapsed)
+            scale += playing * self.game.mesa_cost(silence, judge, elapsed)
             start = np.zeros_like(start)
         info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": after.goal.copy()}
-        done = np.ones(len(judge), dtype=bool)
+        done = np.ones(len(cost), dtype=bool)
         return Step(after, -cost, done, np.zeros_like(done), info | {"scale": scale})
 
     def _plan(

@@ -172,7 +172,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         agent, n = self.agent_selection, len(self._observations) - 1
         state, outcome = self.game.play(self._state, action)
         self._arrive(state)
-        self.infos[agent] = {name: value.item() for name, value in outcome._asdict().items()}
+        self.infos[agent] = {name: value.item() for name, value in outcome.info().items()}
         if self.render_mode is not None:
             self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.

@@ -17,14 +17,16 @@ of 4096 run the same code and play, bit for bit, the same games. Shapes are give
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.validation import LARGEST, validated_goals, validated_number, validated_schedule
+from mesa_env.rules.validation import LARGEST, validated_number, validated_range, validated_schedule
 
 Array = NDArray[np.float64]
 
@@ -35,14 +37,16 @@ class State(NamedTuple):
     Attributes:
         episode: Index n of the present episode, shape (B,); N once the game is over.
         goal: Goal θ_n of the present agent, shape (B,).
+        more: What else a variant's games keep: a NamedTuple of arrays of shape (B, …), or nothing.
     """
 
     episode: NDArray[np.int64]
     goal: Array
+    more: Any = ()
 
 
 class Outcome(NamedTuple):
-    """What one episode produced in each game of a batch; every field has shape (B,).
+    """What one episode produced in each game of a batch; every array has shape (B,).
 
     Attributes:
         output: y_n, what the model emitted.
@@ -50,6 +54,7 @@ class Outcome(NamedTuple):
         goal: θ_n, before the base update.
         next_goal: θ_{n+1}, after it.
         training: Whether the base optimizer was at work (η_n > 0).
+        details: What else there is to tell in a variant, by name; none by the name of a field.
     """
 
     output: Array
@@ -57,6 +62,14 @@ class Outcome(NamedTuple):
     goal: Array
     next_goal: Array
     training: NDArray[np.bool_]
+    details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+
+    def info(self) -> dict[str, NDArray[Any]]:
+        """Everything by name, details included."""
+        told = self._asdict()
+        del told["details"]
+        told.update(self.details)
+        return told
 
 
 def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:
@@ -105,21 +118,26 @@ class Game:
     goal_bound: float = 10.0
     initial_goal: float | tuple[float, float] = 0.8
 
+    coefficients_suffice: ClassVar[bool] = True
+    """Whether the best policies are one action an episode, the same for every goal, as homogeneity gives."""
+    traces: ClassVar[dict[str, str]] = {}
+    """What else to draw of a game beside goal and output: names in its outcomes, and their labels."""
+
     def __post_init__(self) -> None:
         """Validate every parameter and store it in its canonical form."""
         rates = validated_schedule(self.learning_rates)
         rates.setflags(write=False)
-        numbers = {
-            "discount": validated_number("discount", self.discount, 0.0, 1.0),
-            "regularization": validated_number("regularization", self.regularization, 0.0),
-            "coefficient_bound": validated_number(
+        self._keep(
+            learning_rates=rates,
+            discount=validated_number("discount", self.discount, 0.0, 1.0),
+            regularization=validated_number("regularization", self.regularization, 0.0),
+            coefficient_bound=validated_number(
                 "coefficient_bound", self.coefficient_bound, high=LARGEST, above=0.0
             ),
-            "goal_bound": validated_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0),
-        }
-        for name, value in {"learning_rates": rates, **numbers}.items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "initial_goal", validated_goals(self.initial_goal, self.goal_bound))
+            goal_bound=validated_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0),
+        )
+        bound = self.goal_bound
+        self._keep(initial_goal=validated_range("initial_goal", self.initial_goal, -bound, bound))
         with np.errstate(over="ignore"):
             steepest = 2 * rates.max() * (self.coefficient_bound**2 + self.regularization) * self.goal_bound
         if not np.isfinite(steepest):
@@ -128,6 +146,11 @@ class Game:
                 f"regularization {self.regularization:g}, coefficient_bound {self.coefficient_bound:g} "
                 f"and goal_bound {self.goal_bound:g}"
             )
+
+    def _keep(self, **values: object) -> None:
+        """Store parameters in their canonical form, which only `__post_init__` may do."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     # -- What the parameters imply --------------------------------------------------------------------
 
@@ -142,6 +165,11 @@ class Game:
         training = np.asarray(self.learning_rates > 0)
         training.setflags(write=False)
         return training
+
+    @property
+    def in_expectation(self) -> Game:
+        """The same game with chance's part in its length taken in expectation: this one has none."""
+        return self
 
     @property
     def draws(self) -> int:
@@ -193,11 +221,8 @@ class Game:
         batch = chance.shape[:-1]
         if initial_goal is not None:
             goal = np.array(initial_goal, dtype=np.float64)
-        elif isinstance(self.initial_goal, tuple):
-            low, high = self.initial_goal
-            goal = low + (high - low) * chance[..., 0]
         else:
-            goal = np.full(batch, self.initial_goal)
+            goal = drawn(self.initial_goal, chance[..., :1])
         return State(np.zeros(batch, dtype=np.int64)[()], goal[()])
 
     def seat(self, chance: Array, initial_goal: Array | None = None) -> State:
@@ -215,6 +240,11 @@ class Game:
         observation = self._clock.take(state.episode, axis=0)
         observation[..., 0] = state.goal
         return observation
+
+    def seen_episode(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The episode that an observation tells its agent it is in, from 0 to N − 1; (B, 4) to (B,)."""
+        episode = np.rint((1 - observation[..., 2].astype(np.float64)) * self.episodes).astype(np.int64)
+        return np.minimum(episode, self.episodes - 1)
 
     def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
         """Play the present episode of every game, none of which may be over.
@@ -241,7 +271,8 @@ class Game:
         base_loss = output * output
         if self.regularization:
             base_loss += self.regularization * (goal * goal)
-        return State(state.episode + 1, next_goal), Outcome(output, base_loss, goal, next_goal, pull < 0)
+        after = State(state.episode + 1, next_goal, state.more)
+        return after, Outcome(output, base_loss, goal, next_goal, pull < 0)
 
     def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether each game has come to its end, and whether it was cut short; each of shape (B,).
@@ -253,24 +284,31 @@ class Game:
 
     # -- Judging --------------------------------------------------------------------------------------
 
+    def judge(self, state: State) -> Array:
+        """What the present agents judge outputs by: here their goals, (B,); elsewhere perhaps (B, …)."""
+        return state.goal
+
     def mesa_cost(self, output: Array, judge: Array, elapsed: NDArray[np.int64] | int) -> Array:
-        """Term γ^elapsed (y − θ)² of the mesa cost of an agent whose goal is `judge`.
+        """Term γ^elapsed (y − θ)² of the mesa cost of an agent that judges by `judge`.
 
         Args:
             output: y_k, what was emitted in episode k.
-            judge: θ_n, goal of the agent n ≤ k that judges; broadcasts against `output`.
+            judge: What the agent n ≤ k judges by (`judge`); broadcasts against `output`.
             elapsed: k − n, episodes since the judge acted; broadcasts against `output`.
         """
         cost: Array = output - judge
         cost *= cost
         return cost if self.discount == 1 else cost * self._discounts[elapsed]
 
-    def mesa_costs(self, goals: Array, outputs: Array) -> Array:
+    def mesa_costs(
+        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] | None = None
+    ) -> Array:
         """Mesa cost J_n of every agent of finished games, each judged by its own goal.
 
         Args:
             goals: θ_n, shape (N, B).
             outputs: y_n, shape (N, B).
+            details: The outcomes' details, each of shape (N, B), for variants that judge by more than goals.
 
         Returns:
             J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B).
@@ -329,6 +367,15 @@ class Game:
     def _key(self) -> tuple[object, ...]:
         rates, *others = (getattr(self, parameter.name) for parameter in fields(self))
         return type(self), rates.tobytes(), *others
+
+
+def drawn(value: float | tuple[float, float], chance: Array) -> Array:
+    """What games begin with: `value`, or drawn from the range that it is by uniform draws (B, 1); (B,)."""
+    if isinstance(value, tuple):
+        low, high = value
+        uniform: Array = low + (high - low) * chance[..., 0]
+        return uniform
+    return np.full(chance.shape[:-1], value)
 
 
 def validated_coefficients(game: Game, coefficients: object) -> Array:

@@ -49,15 +49,29 @@ def validated_number(
     return number + 0.0  # turns −0 into 0
 
 
-def validated_goals(initial_goal: object, bound: float) -> float | tuple[float, float]:
-    """Check θ_0, a number or a (low, high) pair, against the goal bound."""
-    pair = isinstance(initial_goal, Sequence) and not isinstance(initial_goal, str)
-    if not (pair or (isinstance(initial_goal, np.ndarray) and initial_goal.ndim)):
-        return validated_number("initial_goal", initial_goal, -bound, bound)
-    assert isinstance(initial_goal, Sequence | np.ndarray)
-    if len(initial_goal) != 2:
-        raise ValueError(f"initial_goal must be a number or a (low, high) pair; got {initial_goal!r}")
-    low, high = (validated_number("initial_goal", goal, -bound, bound) for goal in initial_goal)
-    if low > high:
-        raise ValueError(f"initial_goal's (low, high) pair must be in ascending order; got {initial_goal!r}")
-    return low, high
+def validated_range(name: str, value: object, low: float, high: float) -> float | tuple[float, float]:
+    """Check what a game begins with: a number in [low, high], or a pair of them to draw it from."""
+    pair = isinstance(value, Sequence) and not isinstance(value, str)
+    if not (pair or (isinstance(value, np.ndarray) and value.ndim)):
+        return validated_number(name, value, low, high)
+    assert isinstance(value, Sequence | np.ndarray)
+    if len(value) != 2:
+        raise ValueError(f"{name} must be a number or a (low, high) pair; got {value!r}")
+    first, last = (validated_number(name, end, low, high) for end in value)
+    if first > last:
+        raise ValueError(f"{name}'s (low, high) pair must be in ascending order; got {value!r}")
+    return first, last
+
+
+def validated_whole(name: str, value: object, low: int) -> int:
+    """Check that `value` is a whole number of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise ValueError(f"{name} must be a whole number ≥ {low}; got {value!r}")
+    return int(value)
+
+
+def validated_flag(name: str, value: object) -> bool:
+    """Check that `value` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
