@@ -46,33 +46,34 @@ class ReferenceAgent(ABC):
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
-        """Coefficients for one observation (4,) or a batch (B, 4).
+        """Actions for one observation (W,) or a batch (B, W).
 
         Args:
-            observation: θ_n, η_n, share of episodes left, share of training left.
+            observation: What the game's `observe` shows: θ_n, η_n, share of episodes left, share of training
+                left, and what else there is in a variant.
             state: Memory from the previous call on the same games, if the agent keeps one.
             episode_start: Where new games begin, shape (B,); the first episode is recognized without it.
             deterministic: Accepted for compatibility: these agents are what they are.
 
         Returns:
-            Actions of shape (1,) or (B, 1), and the memory for the next call.
+            Actions of shape (A,) or (B, A), and the memory for the next call.
 
         Raises:
             ValueError: If the observation has another shape.
         """
         seen = np.asarray(observation, dtype=np.float64)
-        if seen.ndim not in (1, 2) or seen.shape[-1] != 4:
-            raise ValueError(f"observation must have shape (4,) or (B, 4); got shape {seen.shape}")
-        rows = seen.reshape(-1, 4)
-        episode = np.rint((1 - rows[:, 2]) * self.game.episodes).astype(np.int64)
-        episode = np.minimum(episode, self.game.episodes - 1)
+        width = len(self.game.observation_bounds[0])
+        if seen.ndim not in (1, 2) or seen.shape[-1] != width:
+            raise ValueError(f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}")
+        rows = seen.reshape(-1, width)
+        episode = self.game.seen_episode(rows)
         self._recognize(rows, episode)
         begins = (
             episode == 0 if episode_start is None else (episode == 0) | np.asarray(episode_start, dtype=bool)
         )
-        coefficients, memory = self._act(rows[:, 0], episode, state, begins)
-        bound = self.game.coefficient_bound
-        actions = np.clip(coefficients, -bound, bound).astype(np.float32)[:, None]
+        chosen, memory = self._act(rows, episode, state, begins)
+        bound = self.game.action_bound
+        actions = np.clip(chosen.reshape(len(rows), len(bound)), -bound, bound).astype(np.float32)
         return (actions[0] if seen.ndim == 1 else actions), memory
 
     def _recognize(self, rows: Array, episode: NDArray[np.int64]) -> None:
@@ -88,13 +89,24 @@ class ReferenceAgent(ABC):
 
     @abstractmethod
     def _act(
-        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
-        """Coefficients and new memory for a batch of games; all arguments have one row a game."""
+        """Actions, (B,) or (B, A), and new memory for a batch of games.
+
+        Args:
+            rows: Observations, shape (B, W).
+            episode: The episodes that they tell, shape (B,).
+            memory: What was returned with the last call's actions.
+            begins: Where new games begin, shape (B,).
+        """
 
 
 class Profile(ReferenceAgent):
-    """One coefficient an episode, whatever the goal."""
+    """One action an episode, whatever else there is to see.
+
+    Where a game's action is more than a coefficient, a coefficient stands for all its parts: a linear policy
+    y = cθ has the slope c.
+    """
 
     def __init__(self, game: Game, coefficients: ArrayLike) -> None:
         """Play `coefficients`, shape (N,)."""
@@ -102,9 +114,10 @@ class Profile(ReferenceAgent):
         self.coefficients = validated_coefficients(game, coefficients)
 
     def _act(
-        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
-        return self.coefficients[episode], None
+        parts = len(self.game.action_bound)
+        return np.repeat(self.coefficients[episode, None], parts, axis=1), None
 
 
 class Precommitment(ReferenceAgent):
@@ -114,8 +127,9 @@ class Precommitment(ReferenceAgent):
     """
 
     def _act(
-        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
+        goal = rows[:, 0]
         unseen = (episode > 0) & (begins | (memory is None))
         if unseen.any() and isinstance(self.game.initial_goal, tuple):
             raise ValueError(
@@ -137,10 +151,10 @@ class Random(ReferenceAgent):
         self.generator = generator
 
     def _act(
-        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
-        bound = self.game.coefficient_bound
-        return self.generator.uniform(-bound, bound, len(goal)), None
+        bound = self.game.action_bound
+        return self.generator.uniform(-bound, bound, (len(rows), len(bound))), None
 
 
 class BestOfK(ReferenceAgent):
@@ -159,13 +173,13 @@ class BestOfK(ReferenceAgent):
         self.generator = generator
 
     def _act(
-        self, goal: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
         unplanned = np.ones_like(begins) if memory is None else begins & (episode == 0)
-        plans = np.empty((len(goal), self.game.episodes)) if memory is None else memory.copy()
+        plans = np.empty((len(rows), self.game.episodes)) if memory is None else memory.copy()
         if unplanned.any():
             plans[unplanned] = self._plans(int(unplanned.sum()))
-        return plans[np.arange(len(goal)), episode], plans
+        return plans[np.arange(len(rows)), episode], plans
 
     def _plans(self, games: int) -> Array:
         """Plans of `games` games, each from proposals of its own; shape (games, N)."""

@@ -18,14 +18,18 @@ from mesa_env.interfaces.rendering import Screen
 from mesa_env.rules.game import Game, State
 
 
-def env(game: Game | None = None, render_mode: str | None = None) -> AECEnv[str, NDArray[Any], Any]:
+def env(
+    game: Game | None = None, render_mode: str | None = None, rules: str = spaces.BASE
+) -> AECEnv[str, NDArray[Any], Any]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
-    return OrderEnforcing(raw_env(game, render_mode))
+    return OrderEnforcing(raw_env(game, render_mode, rules))
 
 
-def raw_env(game: Game | None = None, render_mode: str | None = None) -> SequentialEnv:
+def raw_env(
+    game: Game | None = None, render_mode: str | None = None, rules: str = spaces.BASE
+) -> SequentialEnv:
     """`SequentialEnv` without wrappers."""
-    return SequentialEnv(game, render_mode)
+    return SequentialEnv(game, render_mode, rules)
 
 
 class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
@@ -69,8 +73,12 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     | 3   | share of training episodes left | 0             | 1                |
 
     An agent that has acted keeps seeing what it saw when it acted; one whose turn has not come sees the
-    present episode. `state()` is the present observation followed by the goals θ_0…θ_n of all agents so far,
-    padded with 0: with the game's parameters, all that the future of every reward depends on.
+    present episode. `state()` is the present observation (and what a variant hides from its agents) followed
+    by the goals θ_0…θ_n of all agents so far, padded with 0: with the game's parameters, all that the future
+    of every reward depends on.
+
+    Variants of the game (`mesa_env.rules`) see and do more than this; their own docstrings say what, and
+    their ids are listed in `mesa_env`.
 
     ## Rewards
 
@@ -90,7 +98,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     ## Episode End
 
-    After the last episode all agents terminate. The game never truncates.
+    After the last episode all agents terminate. The base game never truncates.
 
     ## Arguments
 
@@ -98,6 +106,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
       deployment).
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" (the post's figure so far) or "ansi" (a
       line on the last episode).
+    - `rules`: set by the ids of the variants: which kind of game this must be.
 
     ```python
     import mesa_env
@@ -121,9 +130,11 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         "is_parallelizable": False,
     }
 
-    def __init__(self, game: Game | None = None, render_mode: str | None = None) -> None:
+    def __init__(
+        self, game: Game | None = None, render_mode: str | None = None, rules: str = spaces.BASE
+    ) -> None:
         """Prepare a game; it begins with `reset`."""
-        self.game = spaces.validated_game(game)
+        self.game = spaces.validated_game(game, rules)
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         episodes = self.game.episodes
         self.possible_agents = [f"episode_{n}" for n in range(episodes)]
@@ -145,7 +156,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
         chance = self._generator.random(self.game.draws)
-        self._goals, self._returns = np.zeros((2, self.game.episodes + 1))
+        self._judges = np.zeros((self.game.episodes + 1, *self.game.judge_bound.shape))
+        self._returns = np.zeros(self.game.episodes + 1)
         self._observations = []
         self._arrive(self.game.start(chance, goal))
         self.agents = self.possible_agents[:]
@@ -177,7 +189,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.
         elapsed = self._countdown[-n - 1 :]
-        rewards = -self.game.mesa_cost(outcome.output, self._goals[: n + 1], elapsed)
+        rewards = -self.game.mesa_cost(outcome.output, self._judges[: n + 1], elapsed)
         self._returns[: n + 1] += rewards
         self.rewards.update(zip(self.agents, rewards.tolist(), strict=False))
         self._cumulative_rewards.update(zip(self.agents, self._returns[: n + 1].tolist(), strict=False))
@@ -192,15 +204,15 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     def _arrive(self, state: State) -> None:
         """Make `state` the present one; its agent will go on seeing it."""
-        self._goals[len(self._observations)] = state.goal
+        self._judges[len(self._observations)] = self.game.judge(state)
         self._observations.append(self.game.observe(state))
         self._state = state
 
     def _retire(self, action: NDArray[Any] | None) -> None:
-        """Remove the selected agent, which has terminated, as PettingZoo's agent cycle asks."""
+        """Remove the selected agent, whose game is over, as PettingZoo's agent cycle asks."""
         if action is not None:
             raise ValueError(
-                f"{self.agent_selection} has terminated: its only action is None; got {action!r}"
+                f"{self.agent_selection}'s game is over: its only action is None; got {action!r}"
             )
         agent = self.agents.pop(0)
         if not self._settled:
@@ -224,10 +236,11 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         return self._observations[min(self._named(agent), len(self._observations) - 1)].copy()
 
     def state(self) -> NDArray[np.float32]:
-        """The present observation, then the goals of all agents so far, padded with 0; shape (4 + N,)."""
+        """The game's overview, then the goals of all agents so far, padded with 0; shape (4 + N,) or more."""
         if not self._observations:
             raise ResetNeeded("there is no state: call reset() first")
-        return np.concatenate([self._observations[-1], self._goals[:-1].astype(np.float32)])
+        judges = self._judges[:-1].astype(np.float32)
+        return np.concatenate([self.game.overview(self._state), judges.ravel()])
 
     def observation_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of what `agent` observes."""
@@ -264,9 +277,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             ) from None
 
     def _state_space(self) -> Box:
-        low, high = (bound.astype(np.float32) for bound in self.game.observation_bounds)
-        goals = np.full(self.game.episodes, self.game.goal_bound, dtype=np.float32)
-        return Box(np.concatenate([low, -goals]), np.concatenate([high, goals]), dtype=np.float32)
+        low, high = (bound.astype(np.float32) for bound in self.game.overview_bounds)
+        judges = np.tile(self.game.judge_bound.astype(np.float32).ravel(), self.game.episodes)
+        return Box(np.concatenate([low, -judges]), np.concatenate([high, judges]), dtype=np.float32)
 
 
 class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):

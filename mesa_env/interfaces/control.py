@@ -50,8 +50,8 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Episode End
 
-    The environment's episode is a whole game: it terminates after the game's last episode, and never
-    truncates.
+    The environment's episode is a whole game: it terminates after the game's last episode, and the base game
+    never truncates.
 
     ## Info
 
@@ -62,6 +62,7 @@ class ControlEnv(ProblemEnv[ControlState]):
     - `game`: a `mesa_env.Game`; by default the post's first experiment.
     - `judge`: "initial" or "current": whose goal pays.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
+    - `rules`: set by the ids of the variants: which kind of game this must be.
 
     ```python
     import gymnasium
@@ -86,9 +87,10 @@ class ControlEnv(ProblemEnv[ControlState]):
         game: Game | None = None,
         judge: Literal["initial", "current"] = "initial",
         render_mode: str | None = None,
+        rules: str = spaces.BASE,
     ) -> None:
         """Prepare a game; it begins with `reset`."""
-        super().__init__(Control(spaces.validated_game(game), judge), render_mode)
+        super().__init__(Control(spaces.validated_game(game, rules), judge), render_mode)
 
 
 class ControlVectorEnv(ProblemVectorEnv[ControlState]):
@@ -99,6 +101,8 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState]):
         game: Their parameters.
         judge: Whose goal pays, as in `ControlEnv`.
         autoreset_mode: Gymnasium's "NextStep" (default), "SameStep" or "Disabled".
+        render_mode: None: a batch is not drawn.
+        rules: As in `ControlEnv`.
     """
 
     def __init__(
@@ -108,6 +112,8 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState]):
         judge: Literal["initial", "current"] = "initial",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        rules: str = spaces.BASE,
     ) -> None:
         """Prepare a batch of games; they begin with `reset`."""
-        super().__init__(Control(spaces.validated_game(game), judge), num_envs, autoreset_mode, render_mode)
+        problem = Control(spaces.validated_game(game, rules), judge)
+        super().__init__(problem, num_envs, autoreset_mode, render_mode)

@@ -26,7 +26,7 @@ from mesa_env.rules.game import Array
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
 
-_STOCK = 32  # games whose chance a row of a batch draws at a time
+_STOCK = 32  # draws of chance that a row of a batch takes at a time, in whole games
 
 
 class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
@@ -101,8 +101,8 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
-        self._stock = np.zeros((self.num_envs, _STOCK, problem.draws))
-        self._used = np.full(self.num_envs, _STOCK)
+        self._stock = np.zeros((self.num_envs, max(1, _STOCK // max(1, problem.draws)), problem.draws))
+        self._used = np.full(self.num_envs, self._stock.shape[1])
         self._state: StateT | None = None
         self._over: NDArray[np.bool_] | None = None
 
@@ -166,12 +166,13 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
         They are drawn for several games at a time, which changes nothing in a generator's stream.
         """
-        for row in np.flatnonzero(mask & (self._used == _STOCK)):
+        games = self._stock.shape[1]
+        for row in np.flatnonzero(mask & (self._used == games)):
             generator = self._generators[row]
             assert generator is not None
-            self._stock[row] = generator.random((_STOCK, self.problem.draws))
+            self._stock[row] = generator.random((games, self.problem.draws))
             self._used[row] = 0
-        chance: Array = self._stock[np.arange(self.num_envs), self._used % _STOCK]
+        chance: Array = self._stock[np.arange(self.num_envs), self._used % games]
         self._used[mask] += 1
         return chance
 
@@ -180,7 +181,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             for row in np.flatnonzero(mask):
                 if seeds[row] is not None or self._generators[row] is None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]
-                    self._used[row] = _STOCK
+                    self._used[row] = self._stock.shape[1]
 
     def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed a row; None for a row that goes on with its own generator."""

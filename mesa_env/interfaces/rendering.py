@@ -49,6 +49,8 @@ def frame(game: Game, history: Sequence[Episode]) -> Frame:
     axes.plot(coefficients, label="coefficient y/θ")
     axes.plot(game.learning_rates, color="0.6", linewidth=1, label="learning rate η")
     axes.plot(outputs, label="output y")
+    for name, label in game.traces.items():
+        axes.plot([episode[name] for episode in history], linestyle=":", label=label)
     axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
     axes.legend(loc="upper right")
     canvas.draw()

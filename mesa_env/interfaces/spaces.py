@@ -9,7 +9,11 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from mesa_env.rules import GAMES
 from mesa_env.rules.game import Array, Game
+
+BASE = "DeceptiveAlignment"
+"""Name of the base game, whose id takes its variants, too."""
 
 
 def observation_space(game: Game) -> Box:
@@ -24,16 +28,24 @@ def action_space(game: Game) -> Box:
     return Box(-bound, bound, dtype=np.float32)
 
 
-def validated_game(game: object) -> Game:
-    """The game a user passed, or the default one for None.
+def validated_game(game: object, rules: str = BASE) -> Game:
+    """The game a user passed, or the default one of its rules for None.
+
+    Args:
+        game: What the user passed.
+        rules: Name of the game's rules, one of `mesa_env.rules.GAMES`.
 
     Raises:
         TypeError: If it is something else.
+        ValueError: If there are no such rules.
     """
+    if rules not in GAMES:
+        raise ValueError(f"rules must be one of {', '.join(GAMES)}; got {rules!r}")
+    kind = GAMES[rules]
     if game is None:
-        return Game()
-    if not isinstance(game, Game):
-        raise TypeError(f"game must be a mesa_env.Game; got {game!r}")
+        return kind()
+    if not isinstance(game, kind):
+        raise TypeError(f"game must be a mesa_env.{kind.__name__}; got {game!r}")
     return game
 
 

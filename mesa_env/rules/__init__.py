@@ -1,5 +1,12 @@
 """The rules of the games: pure functions on arrays, one module a game."""
 
 from mesa_env.rules.game import Game, Outcome, State, train_then_deploy
+from mesa_env.rules.infinite_horizon import InfiniteHorizon
 
-__all__ = ["Game", "Outcome", "State", "train_then_deploy"]
+GAMES: dict[str, type[Game]] = {
+    "DeceptiveAlignment": Game,
+    "InfiniteHorizon": InfiniteHorizon,
+}
+"""Every game by the name in its environments' ids; all are variants of the first, which is the base game."""
+
+__all__ = ["GAMES", "Game", "InfiniteHorizon", "Outcome", "State", "train_then_deploy"]

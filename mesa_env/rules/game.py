@@ -183,6 +183,16 @@ class Game:
         return np.array([-self.goal_bound, 0, 0, 0]), np.array([self.goal_bound, fastest, 1, 1])
 
     @property
+    def judge_bound(self) -> Array:
+        """What agents judge by lies in [−bound, bound]; of the shape of one agent's entry in `judge`."""
+        return np.array(self.goal_bound)
+
+    @property
+    def overview_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest overview, each of the shape of one game's in `overview`."""
+        return self.observation_bounds
+
+    @property
     def action_bound(self) -> Array:
         """Actions lie in [−bound, bound], componentwise; shape (1,)."""
         return np.array([self.coefficient_bound])
@@ -240,6 +250,10 @@ class Game:
         observation = self._clock.take(state.episode, axis=0)
         observation[..., 0] = state.goal
         return observation
+
+    def overview(self, state: State) -> NDArray[np.float32]:
+        """All that is to be known of a game's present: what agents see, then what is hidden from them."""
+        return self.observe(state)
 
     def seen_episode(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
         """The episode that an observation tells its agent it is in, from 0 to N − 1; (B, 4) to (B,)."""
