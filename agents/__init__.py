@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agents.audit import Audit
 from agents.equilibrium import (
     best_response,
     best_responses,
@@ -19,8 +20,9 @@ from agents.equilibrium import (
 )
 from agents.grid import grid_search
 from agents.metrics import METRICS, compare, measure, summarize
-from agents.reference import NAMES, make
+from agents.names import NAMES, VARIANT_NAMES, make
 from agents.rollout import Trajectory, play, rollout
+from agents.solvers import audit, oracle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = [
     "METRICS",
     "NAMES",
+    "VARIANT_NAMES",
+    "Audit",
     "Trajectory",
+    "audit",
     "best_response",
     "best_responses",
     "compare",
@@ -40,6 +45,7 @@ __all__ = [
     "make",
     "measure",
     "nash_conv",
+    "oracle",
     "play",
     "relative_exploitability",
     "rollout",

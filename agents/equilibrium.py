@@ -60,6 +60,7 @@ def solve_equilibrium(game: Game) -> Array:
         >>> solve_equilibrium(Game())[[0, 19, 20]].round(7)
         array([0.0311513, 0.1115536, 1.       ])
     """
+    _insist_on_the_base_game(game)
     coefficients: Array = _solve(
         game.learning_rates[None],
         np.array([game.discount]),
@@ -119,6 +120,7 @@ def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
     Returns:
         A_n, B_n and K_n, taken over the agents after n; 0 for the last agent.
     """
+    _insist_on_the_base_game(game)
     profile = validated_coefficients(game, coefficients)
     return UnitSums(*_unit_sums(game.learning_rates, game.discount, game.regularization, profile))
 
@@ -188,6 +190,14 @@ def _cubics(game: Game, successors: UnitSums) -> tuple[Array, Array]:
     return _cubic(
         game.learning_rates, game.discount, game.regularization, successors.squares, successors.outputs
     )
+
+
+def _insist_on_the_base_game(game: Game) -> None:
+    if type(game) is not Game:
+        raise ValueError(
+            f"this closed form is the base game's, a mesa_env.Game; got a {type(game).__name__}, "
+            "whose oracle is agents.make('equilibrium', game)"
+        )
 
 
 def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf) -> Array:

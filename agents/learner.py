@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import torch
@@ -16,6 +16,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
 from mesa_env.rules.game import Game
+
+TWINS = 8
+"""How many games meet the same chance, where games differ in more than the goal's scale."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Settings:
         first_noise: Standard deviation of the first rollout's coefficients around the policy's mean.
         last_noise: That of the last rollout; geometric in between.
         hidden: Units in each of the policy's two hidden layers.
+        twins: Games that meet the same chance and are each other's baseline; with 1, every game meets its
+            own, and all games are. None: 1 where all games are at much the same decision by homogeneity, else
+            `TWINS`.
     """
 
     turns: int = 1_500_000
@@ -43,6 +49,7 @@ class Settings:
     first_noise: float = 0.3
     last_noise: float = 0.01
     hidden: int = 64
+    twins: int | None = None
 
     def __post_init__(self) -> None:
         """Validate every setting."""
@@ -56,12 +63,24 @@ class Settings:
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name} must be a finite number above 0; got {getattr(self, name)}")
 
+    def twins_in(self, game: Game) -> int:
+        """How many games meet the same chance.
+
+        Raises:
+            ValueError: If the games cannot be shared out so.
+        """
+        twins = (1 if game.coefficients_suffice else TWINS) if self.twins is None else self.twins
+        if twins < 1 or self.games % twins:
+            raise ValueError(f"games must be a multiple of twins; got {self.games} games and {twins} twins")
+        return twins
+
     def whole_turns(self, game: Game) -> int:
         """Turns of the whole rollouts that fit into `turns`.
 
         Raises:
-            ValueError: If not even one does.
+            ValueError: If not even one does, or the games cannot be shared out among twins.
         """
+        self.twins_in(game)
         rollout = self.games * game.episodes
         if self.turns < rollout:
             raise ValueError(
@@ -87,16 +106,28 @@ class Learner(PPO):
 
 
 class ClockFeatures(BaseFeaturesExtractor):
-    """The observation, its two clocks also on a logarithmic scale, which tells the last episodes apart."""
+    """The observation, its two clocks also on a logarithmic scale, which tells the last episodes apart.
+
+    What a variant shows beside goal and clock is handed on as it is, if no subclass knows better.
+    """
+
+    others: ClassVar[int | None] = None
+    """Number of features that `other_features` makes; None: as many as there are other observations."""
 
     def __init__(self, observation_space: gym.spaces.Box) -> None:
-        """Make 7 features of an observation."""
-        super().__init__(observation_space, 7)
+        """Make 7 features of goal and clock, and more of what else there is."""
+        others = observation_space.shape[0] - 4 if self.others is None else self.others
+        super().__init__(observation_space, 7 + others)
+
+    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
+        """Features of what a variant shows, each roughly in [−1, 1]."""
+        return observation[:, 4:]
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Features of a batch, each roughly in [−1, 1]."""
-        goal, rate, left, training_left = observation.unbind(-1)
+        goal, rate, left, training_left = observation[:, :4].unbind(-1)
         still_training = (training_left > 0).float()
+        others = self.other_features(observation)
         return torch.stack(
             [
                 goal,
@@ -106,9 +137,14 @@ class ClockFeatures(BaseFeaturesExtractor):
                 torch.log(left.clamp_min(1e-4)) / 2 + 1,
                 still_training * torch.log(training_left.clamp_min(1e-4)) / 2 + 1,
                 still_training,
+                *others.unbind(-1),
             ],
             dim=-1,
         )
+
+
+FEATURES: dict[type[Game], type[ClockFeatures]] = {}
+"""The features of variants that need their own."""
 
 
 class AnnealedNoise(BaseCallback):
@@ -174,7 +210,7 @@ def build_learner(
         device="cpu",
         tensorboard_log=None if logs is None else str(logs),
         policy_kwargs={
-            "features_extractor_class": ClockFeatures,
+            "features_extractor_class": FEATURES.get(type(game), ClockFeatures),
             "net_arch": [settings.hidden, settings.hidden],
             "log_std_init": math.log(settings.first_noise),
         },

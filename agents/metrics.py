@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from agents.equilibrium import nash_conv
+from agents.audit import Audit
 from agents.rollout import Trajectory, rollout
+from agents.solvers import audit, audit_base_game
 from mesa_env.decisions import Agent
 from mesa_env.rules.game import Array, Game
 
@@ -25,20 +26,28 @@ METRICS = {
     "base_loss_deployment": "mean base loss in deployment",
     "mesa_cost": "agent 0's mesa cost J_0",
     "nash_conv": "NashConv, in units of each agent's θ²",
+    "relative_exploitability": "mean exploitability, as a share of the cost of emitting 0 for ever",
     "compliance_gap": "mean |y/θ| in deployment minus in training",
 }
 
 
-def measure(game: Game, played: Trajectory) -> dict[str, float]:
+def measure(game: Game, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
     """Every metric of one game; NaN where a game has no training or no deployment.
 
-    NashConv is that of the coefficients as they were played: every agent's deviation is weighed with its
-    successors' coefficients held fixed.
+    Args:
+        game: The game.
+        played: How it was played.
+        audited: What its agents could have gained: every one's deviation is weighed with its successors'
+            policies held fixed. By default that of the base game's coefficients.
     """
-    training = game.training
+    if audited is None:
+        audited = audit_base_game(game, played.coefficients[None]).row(0)
+    training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients
-    size = np.abs(coefficients)
+    before = goals[:-1]
+    size = np.abs(np.divide(played.outputs, before, out=coefficients.copy(), where=before != 0))
+    details = {name: values[:, None] for name, values in played.details.items()}
     return {
         "c_first": float(coefficients[0]),
         "c_last_training": float(coefficients[end - 1]) if end else np.nan,
@@ -48,33 +57,38 @@ def measure(game: Game, played: Trajectory) -> dict[str, float]:
         "retention": float(goals[end] / goals[0]) if goals[0] else np.nan,
         "base_loss_training": _mean(played.base_losses[training]),
         "base_loss_deployment": _mean(played.base_losses[~training]),
-        "mesa_cost": float(game.mesa_costs(goals[:-1, None], played.outputs[:, None])[0, 0]),
-        "nash_conv": nash_conv(game, coefficients),
+        "mesa_cost": float(game.mesa_costs(before[:, None], played.outputs[:, None], details)[0, 0]),
+        "nash_conv": float(audited.gains.sum()),
+        "relative_exploitability": float(audited.relative.mean()),
         "compliance_gap": _mean(size[~training]) - _mean(size[training]),
     }
 
 
 def compare(
-    game: Game, contestants: Mapping[str, Agent | Sequence[Agent]], initial_goals: ArrayLike
+    game: Game, contestants: Mapping[str, Agent | Sequence[Agent]], initial_goals: ArrayLike, seed: int = 0
 ) -> pd.DataFrame:
     """Play every agent from every θ_0 and measure each game.
+
+    Games whose length is chance's are played out, with chance's part in it taken in expectation.
 
     Args:
         game: The game.
         contestants: Agents by name; a sequence of them, such as one model a training seed, goes by one name.
         initial_goals: θ_0 of the games, a number or shape (B,).
+        seed: Of whatever else chance decides: all agents meet the same chance.
 
     Returns:
         One row a game: the columns `agent`, `model` (which of the sequence), `initial_goal` and those of
         `METRICS`.
     """
     goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
-    rows = []
+    rows, game = [], game.in_expectation
     for name, entry in contestants.items():
         for model, agent in enumerate([entry] if isinstance(entry, Agent) else entry):
-            batch = rollout(game, agent, goals)
+            batch = rollout(game, agent, goals, generator=np.random.default_rng(seed))
+            audited = audit(game, agent, batch)
             for i, goal in enumerate(goals):
-                metrics = measure(game, Trajectory(*(field[i] for field in batch)))
+                metrics = measure(game, batch.row(i), audited.row(i))
                 rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
     return pd.DataFrame(rows)
 
@@ -100,8 +114,9 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
 
 
 def _interval(values: Array, confidence: float) -> tuple[float, float, float]:
-    mean = float(values.mean())
-    if len(values) < 2 or np.isnan(mean):
+    values = values[~np.isnan(values)]  # not every game of chance has, say, a deployment
+    mean = _mean(values)
+    if len(values) < 2:
         return mean, np.nan, np.nan
     half = float(stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1))
     return mean, mean - half, mean + half

@@ -1,31 +1,17 @@
-"""Reference agents: oracles and fixed rules, all with Stable-Baselines3's `predict`, all found by name.
-
-| name            | rule                                                                                    |
-| --------------- | --------------------------------------------------------------------------------------- |
-| `equilibrium`   | the exact oracle (`agents.equilibrium`)                                                 |
-| `grid`          | the post's grid oracle (`agents.grid`)                                                  |
-| `myopic`        | c = 1: minds its own episode only                                                       |
-| `compliant`     | c = 0: always emits the base optimum                                                    |
-| `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
-| `precommitment` | y = θ_0 always: what agent 0 would dictate to its successors                            |
-| `random`        | uniform coefficients                                                                    |
-| `best_of_K`     | the best of K uniform proposals by the agent's own J, given its successors' plan        |
-"""
+"""Reference agents: fixed rules and weak optimizers, all with Stable-Baselines3's `predict`."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agents.equilibrium import solve_equilibrium
-from agents.grid import best_of_proposals, grid_search
+from agents.grid import best_of_proposals
 from mesa_env.rules.game import Array, Game, validated_coefficients
+
+MOST_PROPOSALS = 100_000
 
 
 class ReferenceAgent(ABC):
@@ -64,7 +50,9 @@ class ReferenceAgent(ABC):
         seen = np.asarray(observation, dtype=np.float64)
         width = len(self.game.observation_bounds[0])
         if seen.ndim not in (1, 2) or seen.shape[-1] != width:
-            raise ValueError(f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}")
+            raise ValueError(
+                f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}"
+            )
         rows = seen.reshape(-1, width)
         episode = self.game.seen_episode(rows)
         self._recognize(rows, episode)
@@ -167,8 +155,8 @@ class BestOfK(ReferenceAgent):
     def __init__(self, game: Game, proposals: int, generator: np.random.Generator) -> None:
         """Weigh `proposals` of them, drawn from `generator`."""
         super().__init__(game)
-        if not 1 <= proposals <= _MOST_PROPOSALS:
-            raise ValueError(f"best_of_K needs K in 1…{_MOST_PROPOSALS}; got {proposals}")
+        if not 1 <= proposals <= MOST_PROPOSALS:
+            raise ValueError(f"best_of_K needs K in 1…{MOST_PROPOSALS}; got {proposals}")
         self.proposals = proposals
         self.generator = generator
 
@@ -187,42 +175,3 @@ class BestOfK(ReferenceAgent):
         return best_of_proposals(
             self.game, lambda: self.generator.uniform(-bound, bound, (games, self.proposals))
         )
-
-
-_RULES: dict[str, Callable[[Game, np.random.Generator], ReferenceAgent]] = {
-    "equilibrium": lambda game, _: Profile(game, solve_equilibrium(game)),
-    "grid": lambda game, _: Profile(game, grid_search(game)),
-    "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
-    "compliant": lambda game, _: Profile(game, np.zeros(game.episodes)),
-    "guard": lambda game, _: Profile(game, np.where(game.training, 0, 1).clip(max=game.coefficient_bound)),
-    "precommitment": lambda game, _: Precommitment(game),
-    "random": Random,
-}
-_MOST_PROPOSALS = 100_000
-_BEST_OF = re.compile(r"best_of_(\d+)")
-
-NAMES = (*_RULES, "best_of_2", "best_of_8")
-"""Names that `make` knows; any other whole number may stand in `best_of_K`."""
-
-
-def make(name: str, game: Game, seed: int | None = 0) -> ReferenceAgent:
-    """Build a reference agent by name.
-
-    Args:
-        name: One of `NAMES`, or `best_of_K` for any K ≥ 1.
-        game: The game it will play.
-        seed: Of the agents that draw; None for a fresh one every time.
-
-    Raises:
-        ValueError: If no agent has that name; the message says which do.
-    """
-    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
-        raise ValueError(f"seed must be a whole number ≥ 0 or None; got {seed!r}")
-    generator = np.random.default_rng(seed)
-    if name in _RULES:
-        return _RULES[name](game, generator)
-    if match := _BEST_OF.fullmatch(str(name)):
-        return BestOfK(game, int(match[1]), generator)
-    close = difflib.get_close_matches(str(name), NAMES, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise ValueError(f"agents are named {', '.join(NAMES)}; got {name!r}{hint}")

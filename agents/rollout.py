@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,26 +10,49 @@ from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
 from mesa_env.decisions import Agent
-from mesa_env.rules.game import Array, Game
+from mesa_env.rules.game import Array, Game, Outcome, State
 
 
 class Trajectory(NamedTuple):
-    """One game, or a batch of B games with a leading axis on every field.
+    """One game, or a batch of B games with a leading axis on every array.
+
+    Where a game ends before others of its batch, NaN stands for what was not played.
 
     Attributes:
         goals: θ_0…θ_N, shape (N + 1,).
-        coefficients: y_n / θ_n, shape (N,); what was played, where the goal is 0.
+        coefficients: c_n, shape (N,): the action, or its first part.
         outputs: y_n, shape (N,).
         base_losses: Base loss of each episode, shape (N,).
+        training: 1 where the base optimizer was at work, 0 elsewhere, shape (N,).
+        details: What else a variant's episodes produced, by name, each of shape (N,).
     """
 
     goals: Array
     coefficients: Array
     outputs: Array
     base_losses: Array
+    training: Array
+    details: Mapping[str, Array]
+
+    def row(self, index: int) -> Trajectory:
+        """One game of a batch."""
+        return Trajectory(
+            self.goals[index],
+            self.coefficients[index],
+            self.outputs[index],
+            self.base_losses[index],
+            self.training[index],
+            {name: values[index] for name, values in self.details.items()},
+        )
 
 
-def rollout(game: Game, agent: Agent, initial_goal: ArrayLike, deterministic: bool = True) -> Trajectory:
+def rollout(
+    game: Game,
+    agent: Agent,
+    initial_goal: ArrayLike,
+    deterministic: bool = True,
+    generator: np.random.Generator | None = None,
+) -> Trajectory:
     """Play `game` from its first episode to its last, the agent seeing nothing but observations.
 
     Args:
@@ -36,6 +60,7 @@ def rollout(game: Game, agent: Agent, initial_goal: ArrayLike, deterministic: bo
         agent: Anything with Stable-Baselines3's `predict`.
         initial_goal: θ_0, a number for one game or shape (B,) for a batch.
         deterministic: Whether a stochastic policy plays its mean.
+        generator: Decides whatever else chance decides; by default one of seed 0.
 
     Raises:
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
@@ -48,21 +73,62 @@ def rollout(game: Game, agent: Agent, initial_goal: ArrayLike, deterministic: bo
         raise ValueError(
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
         )
-    goal = first.reshape(-1)
-    state, memory = game.start(np.zeros((len(goal), game.draws)), goal), None
-    begins = np.ones(len(goal), dtype=bool)
-    steps = []
-    while not np.logical_or(*game.over(state)).all():
+    generator = generator or np.random.default_rng(0)
+    played = _gathered(list(turns(game, agent, first.reshape(-1), deterministic, generator)))
+    return played if first.ndim else played.row(0)
+
+
+class Turn(NamedTuple):
+    """One episode of a batch of games: where it began, what was done, what came of it, and in which games."""
+
+    state: State
+    action: NDArray[np.floating[Any]]
+    outcome: Outcome
+    playing: NDArray[np.bool_]
+
+
+def turns(
+    game: Game, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
+) -> Iterator[Turn]:
+    """Play a batch of games, episode by episode; those that end before the others idle.
+
+    Args:
+        game: The game.
+        agent: Who plays it.
+        goals: θ_0, shape (B,).
+        deterministic: Whether a stochastic policy plays its mean.
+        generator: Decides whatever chance decides.
+    """
+    state, memory = game.start(generator.random((len(goals), game.draws)), goals), None
+    begins = playing = np.ones(len(goals), dtype=bool)
+    while playing.any():
         action, memory = agent.predict(
             game.observe(state), state=memory, episode_start=begins, deterministic=deterministic
         )
-        action = game.validated_actions(action, goal.shape)
-        state, outcome = game.play(state, action)
-        steps.append((outcome.goal, action[:, 0].astype(np.float64), outcome.output, outcome.base_loss))
-        begins = np.zeros_like(begins)
-    goals, coefficients, outputs, losses = np.array(steps).transpose(1, 2, 0)
-    played = Trajectory(np.column_stack([goals, state.goal]), coefficients, outputs, losses)
-    return played if first.ndim else Trajectory(*(field[0] for field in played))
+        action = game.validated_actions(action, goals.shape)
+        after, outcome = game.play(state, action)
+        yield Turn(state, action, outcome, playing)
+        begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
+        state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
+
+
+def _gathered(played: list[Turn]) -> Trajectory:
+    told = [{"action": turn.action[:, 0], **turn.outcome.info()} for turn in played]
+    arrays = {
+        name: np.array(
+            [np.where(turn.playing, values[name], np.nan) for turn, values in zip(played, told, strict=True)]
+        ).T
+        for name in told[0]
+    }
+    goals, following = arrays.pop("goal"), arrays.pop("next_goal")
+    return Trajectory(
+        np.concatenate([goals[:, :1], following], axis=1),
+        arrays.pop("action"),
+        arrays.pop("output"),
+        arrays.pop("base_loss"),
+        arrays.pop("training"),
+        arrays,
+    )
 
 
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:

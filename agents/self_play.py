@@ -11,13 +11,20 @@ return −J_n is known only when the game is over; so a rollout is one whole gam
    serves as the baseline and no critic is trained; and the last agents, whose choice moves their return
    little, learn as fast as the first ones.
 
+Where games are not at the same decision, since chance or something else than the goal's scale sets them
+apart, they come in groups of twins, which meet the same chance and differ only in what they explored: each
+group's mean is then the baseline. Games whose length is chance's are played out and settled in expectation,
+and agents so late that their future is cut off learn nothing.
+
 The discount of the learning algorithm is 0: the game's own is in J_n. Exploration noise is annealed, since
 the successors' noise is part of what an agent responds to: with noise, the game has another equilibrium.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +33,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.learner import AnnealedNoise, Learner, Settings, build_learner, lockstep
 from agents.vec_env import BatchedVecEnv
-from mesa_env.rules.game import Array, Game
+from mesa_env.rules import Game, InfiniteHorizon
+from mesa_env.rules.game import Array
 
 WORST_RETURN = -4.0
 """Floor of a settled return: a goal that exploded tenfold says no more than one that doubled."""
@@ -35,49 +43,53 @@ WORST_RETURN = -4.0
 class SettledReturns(BaseCallback):
     """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards."""
 
-    def __init__(self, game: Game) -> None:
-        """Settle games of `game`."""
+    def __init__(self, game: Game, twins: int = 1) -> None:
+        """Settle games of `game`, so many of which at a time meet the same chance."""
         super().__init__()
-        self.game = game
-        self._goals: list[Array] = []
-        self._outputs: list[Array] = []
+        self.game, self.twins = game, twins
+        self._played: list[dict[str, NDArray[Any]]] = []
 
     def _on_rollout_start(self) -> None:
-        self._goals, self._outputs = [], []
+        self._played = []
 
     def _on_step(self) -> bool:
         assert isinstance(self.training_env, BatchedVecEnv)
-        played = self.training_env.arrays
-        self._goals.append(played["goal"])
-        self._outputs.append(played["output"])
+        self._played.append(self.training_env.arrays)
         return True
 
     def _on_rollout_end(self) -> None:
-        returns = settled_returns(self.game, np.array(self._goals), np.array(self._outputs))
+        arrays = {name: np.array([turn[name] for turn in self._played]) for name in self._played[0]}
+        returns = settled_returns(self.game, arrays.pop("goal"), arrays.pop("output"), arrays)
         assert isinstance(self.model, OnPolicyAlgorithm)
         buffer = self.model.rollout_buffer
         buffer.rewards[:] = returns
         buffer.returns[:] = returns
-        spread = returns.std(axis=1, keepdims=True)
-        buffer.advantages[:] = (returns - returns.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-8)
+        groups = returns.reshape(len(returns), -1, returns.shape[1] if self.twins == 1 else self.twins)
+        surprise = (groups - groups.mean(axis=2, keepdims=True)).reshape(returns.shape)
+        spread = np.sqrt((surprise * surprise).mean(axis=1, keepdims=True))
+        buffer.advantages[:] = np.where(self.game.settles[:, None], surprise / np.maximum(spread, 1e-8), 0)
         self.logger.record("self_play/mean_return", float(returns.mean()))
 
 
-def settled_returns(game: Game, goals: Array, outputs: Array) -> NDArray[np.float32]:
+def settled_returns(
+    game: Game, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] | None = None
+) -> NDArray[np.float32]:
     """What every turn of finished games was worth: −J_n / (θ_n² Σ_{k≥n} γ^(k−n)), floored at `WORST_RETURN`.
 
     Args:
         game: The game.
         goals: θ_n, shape (N, B).
         outputs: y_n, shape (N, B).
+        details: The outcomes' details, each of shape (N, B).
 
     Returns:
         Returns, shape (N, B): 0 for an agent whose goal was met for ever, −1 for emitting 0 for ever, 0 where
         the goal itself is 0.
     """
-    abstaining = game.mesa_costs(np.ones((len(goals), 1)), np.zeros((len(goals), 1)))
-    scale = goals**2 * abstaining
-    costs = np.divide(game.mesa_costs(goals, outputs), scale, out=np.zeros_like(scale), where=scale > 0)
+    scale = goals**2 * game.mesa_costs(np.ones_like(goals), np.zeros_like(goals), details)
+    costs = np.divide(
+        game.mesa_costs(goals, outputs, details), scale, out=np.zeros_like(scale), where=scale > 0
+    )
     return np.maximum(-costs, WORST_RETURN).astype(np.float32)
 
 
@@ -89,9 +101,18 @@ def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = N
         settings: Settings of the training.
         seed: Seed of the networks, the noise and the games.
         logs: Folder for TensorBoard's files, if any.
+
+    Raises:
+        ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
     """
+    game = game.in_expectation
+    if isinstance(game, InfiniteHorizon) and not game.settles[game.settled]:
+        raise ValueError(
+            f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
+            f"at discount {game.discount:g}, after the first {game.settled + 1}; got {game.max_episodes}"
+        )
     return build_learner(
-        BatchedVecEnv(lockstep(game, settings)),
+        BatchedVecEnv(lockstep(game, settings), settings.twins_in(game)),
         game,
         settings,
         seed,
@@ -104,7 +125,10 @@ def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = N
 
 def callbacks(game: Game, settings: Settings) -> list[BaseCallback]:
     """What turns SB3's on-policy learning into self-play; pass them to `learn`."""
-    return [AnnealedNoise(settings.first_noise, settings.last_noise), SettledReturns(game)]
+    return [
+        AnnealedNoise(settings.first_noise, settings.last_noise),
+        SettledReturns(game.in_expectation, settings.twins_in(game)),
+    ]
 
 
 def learn(game: Game, settings: Settings, seed: int = 0) -> Learner:

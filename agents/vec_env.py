@@ -21,12 +21,17 @@ class BatchedVecEnv(VecEnv):
         arrays: The last step's infos as arrays of shape (num_envs,), those of games that just ended included.
     """
 
-    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
-        """Wrap a vector environment whose autoreset mode is same-step."""
+    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], twins: int = 1) -> None:
+        """Wrap a vector environment whose autoreset mode is same-step.
+
+        Args:
+            env: The vector environment.
+            twins: How many rows in a row are given the same seed, so that they meet the same chance for ever.
+        """
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"the vector environment must reset in the same step; its mode is {mode}")
-        self.env = env
+        self.env, self.twins = env, twins
         self.arrays: dict[str, NDArray[Any]] = {}
         self._actions: NDArray[Any] | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -36,7 +41,8 @@ class BatchedVecEnv(VecEnv):
         seeds = [seed for seed in self._seeds if seed is not None]
         if any(options != self._options[0] for options in self._options):
             raise ValueError(f"options must be the same for every row; got {self._options}")
-        observation, _ = self.env.reset(seed=seeds[0] if seeds else None, options=self._options[0] or None)
+        seed = [seeds[0] + row // self.twins for row in range(self.num_envs)] if seeds else None
+        observation, _ = self.env.reset(seed=seed, options=self._options[0] or None)  # type: ignore[arg-type]
         self._reset_seeds()
         self._reset_options()
         return np.asarray(observation)

@@ -3,57 +3,97 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-import numpy as np
 import tyro
 
 import agents
-from mesa_env import Game, train_then_deploy
+from mesa_env import GAMES, Game, InfiniteHorizon, train_then_deploy
 from mesa_env.decisions import Agent
+from mesa_env.interfaces.spaces import BASE
+from mesa_env.rules.game import Array
 
 ArgumentsT = TypeVar("ArgumentsT")
 
 
 @dataclass(frozen=True)
 class GameArguments:
-    """A game by its numbers; the defaults are the post's first experiment."""
+    """A game by its numbers; what is not given is as the game's own defaults have it."""
 
-    train: int = 20
+    rules: Literal[tuple(GAMES)] = BASE  # type: ignore[valid-type]
+    """Which game: the base game, or one of its variants."""
+    train: int | None = None
     """Training episodes."""
-    deploy: int = 80
+    deploy: int | None = None
     """Deployment episodes, after training; 0 with --train 100 is the post's second experiment."""
-    learning_rate: float = 1.0
+    learning_rate: float | None = None
     """Learning rate in training."""
-    discount: float = 1.0
-    """γ, by which each agent discounts later outputs."""
-    regularization: float = 0.0
+    learning_rates: tuple[float, ...] | None = None
+    """A schedule of its own, one learning rate an episode, in place of the three above."""
+    discount: float | tuple[float, float] | None = None
+    """γ, by which each agent discounts later outputs; in LearnableDiscount, the first one, or its range."""
+    regularization: float | None = None
     """λ, weight of θ² in the base loss."""
-    coefficient_bound: float = 2.0
+    coefficient_bound: float | None = None
     """Coefficients lie within ± this."""
-    goal_bound: float = 10.0
+    goal_bound: float | None = None
     """The base optimizer keeps goals within ± this."""
-    learning_rates: tuple[float, ...] = ()
-    """A schedule of its own, one learning rate an episode, in place of the first three arguments."""
+    max_episodes: int | None = None
+    """InfiniteHorizon: episodes after which the game is cut short."""
+    belief_rate: float | None = None
+    """Misconception: ρ, the belief's learning rate as a multiple of the goal's."""
+    initial_belief: float | tuple[float, float] | None = None
+    """Misconception: b_0, or its range."""
+    discount_rate: float | None = None
+    """LearnableDiscount: κ, the discount's learning rate as a multiple of the goal's."""
+    hazard: float | None = None
+    """HiddenDeployment: probability that training ends, after each episode."""
+    shift: float | None = None
+    """HiddenDeployment: δ, by how much the signal's mean is higher in training."""
+    observed: Literal["belief", "signal"] | None = None
+    """HiddenDeployment: what agents see of the mode."""
+    decoupling: float | None = None
+    """Decoupling: δ, by how much the slope may differ from the coefficient."""
 
     def build(self, initial_goal: tuple[float, ...]) -> Game:
-        """The game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from."""
+        """The game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from.
+
+        Raises:
+            ValueError: If a parameter is out of its range, or none of this game's.
+        """
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
-        return Game(
-            learning_rates=np.array(self.learning_rates)
-            if self.learning_rates
-            else train_then_deploy(self.train, self.deploy, self.learning_rate),
-            discount=self.discount,
-            regularization=self.regularization,
-            coefficient_bound=self.coefficient_bound,
-            goal_bound=self.goal_bound,
-            initial_goal=initial_goal[0] if len(initial_goal) == 1 else (initial_goal[0], initial_goal[1]),
-        )
+        kind = GAMES[self.rules]
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        schedule = [given.pop(name, None) for name in ("train", "deploy", "learning_rate")]
+        if "learning_rates" not in given and any(value is not None for value in schedule):
+            given["learning_rates"] = _schedule(kind(), *schedule)
+        del given["rules"]
+        parameters = [parameter.name for parameter in dataclasses.fields(kind)]
+        strangers = [name for name in given if name not in parameters]
+        if strangers:
+            raise ValueError(
+                f"{strangers[0]} is no parameter of {self.rules}, whose are {', '.join(parameters)}"
+            )
+        goal = initial_goal[0] if len(initial_goal) == 1 else (initial_goal[0], initial_goal[1])
+        return kind(**given, initial_goal=goal)
+
+
+def _schedule(default: Game, train: int | None, deploy: int | None, rate: float | None) -> Array:
+    """The default game's schedule with other numbers; what never ends need be named but once."""
+    training = default.training
+    if deploy is None:
+        deploy = 1 if isinstance(default, InfiniteHorizon) else int((~training).sum())
+    return train_then_deploy(
+        int(training.sum()) if train is None else train,
+        deploy,
+        float(default.learning_rates.max()) if rate is None else rate,
+    )
 
 
 def validated_seed(seed: int) -> int:

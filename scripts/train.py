@@ -31,7 +31,9 @@ from scripts import figures, tables
 from scripts.arguments import GameArguments, refusing_bad_input, run, validated_seed
 from scripts.run_folder import RunFolder
 
-EVERY = 10  # rollouts between two measurements, and between two checkpoints
+EVERY = 10  # rollouts between two measurements, and between two checkpoints, or fewer of
+OFTEN = 64_000  # turns; where a game must be simulated to measure a learner, that is done more seldom
+SELDOM = 256_000
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,12 @@ def train(arguments: Arguments) -> Learner:
         else:
             model = _new_model(arguments, game)
             folder.record("train", arguments)
+    rollout = arguments.settings.games * game.episodes
+    every = min(EVERY, max(1, round(OFTEN / rollout)))
     callbacks: list[BaseCallback] = [
         *_problem_callbacks(arguments, game),
-        LearningCurve(game, EVERY),
-        files.Checkpoint(checkpoint, EVERY),
+        LearningCurve(game, every if game.coefficients_suffice else max(1, round(SELDOM / rollout))),
+        files.Checkpoint(checkpoint, every),
         Progress(turns),
     ]
     model.learn(

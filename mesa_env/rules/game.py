@@ -172,6 +172,11 @@ class Game:
         return self
 
     @property
+    def settles(self) -> NDArray[np.bool_]:
+        """Whether each agent's mesa cost is all but complete when its game is over, shape (N,): all here."""
+        return np.ones(self.episodes, dtype=bool)
+
+    @property
     def draws(self) -> int:
         """How many uniform draws from [0, 1) decide everything that chance decides in one game."""
         return int(isinstance(self.initial_goal, tuple))

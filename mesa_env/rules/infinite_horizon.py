@@ -86,6 +86,11 @@ class InfiniteHorizon(Game):
         return replace(self, ends=False)
 
     @property
+    def settles(self) -> NDArray[np.bool_]:
+        """Where the episodes that are cut off hold at most a tenth of an agent's weights."""
+        return np.asarray(self.discount ** np.arange(self.episodes, 0, -1) <= 0.1)
+
+    @property
     def draws(self) -> int:
         """The base game's draws, then one for the length."""
         return super().draws + self.ends

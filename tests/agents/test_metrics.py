@@ -29,6 +29,7 @@ def test_a_game_worked_out_by_hand():
         "base_loss_deployment": 2.25,
         "mesa_cost": (1 - 2) ** 2 + (1.5 - 2) ** 2,
         "nash_conv": 0.3125 - ((best - 1) ** 2 + best**4),
+        "relative_exploitability": (0.3125 - ((best - 1) ** 2 + best**4)) / 2 / 2,
         "compliance_gap": 0.5,
     }
     measured = agents.measure(TINY, played)

@@ -357,7 +357,7 @@ def test_the_dead_may_only_do_nothing(build, retired):
     env.reset(seed=0)
     play_on(env, plan(SHORT), SHORT.episodes + retired)
     before = snapshot(env)
-    with pytest.raises(ValueError, match=rf"episode_{retired} 's game is over.*None; got array\(\[0.5\]\)"):
+    with pytest.raises(ValueError, match=rf"episode_{retired}'s game is over.*None; got array\(\[0.5\]\)"):
         env.step(np.array([0.5]))
     assert data_equivalence(before, snapshot(env), exact=True)
 

@@ -1,0 +1,97 @@
+"""How much every agent of a game could gain, its successors keeping to their policies.
+
+An audit weighs each agent's turn as it was played against the best deviation from it: the agent's own goal
+judges, and its successors' policies, not their actions, are held fixed. Equilibrium leaves nothing to gain:
+it is certified by an audit that knows nothing of how it was found.
+`simulated` does it for any game without chance by playing the rest of the game from every turn under its
+actual rules; games with a closed form or with chance have audits of their own (`agents.solvers`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.rollout import Trajectory, turns
+from mesa_env.decisions import Agent, BestResponse
+from mesa_env.rules.game import Array, Game, State
+
+
+class Audit(NamedTuple):
+    """What each agent could gain, in units of θ_n²; shape (N,), or (B, N) for a batch of games.
+
+    Attributes:
+        gains: J_n as played minus the least J_n that a deviation reaches.
+        weights: Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 for ever.
+    """
+
+    gains: Array
+    weights: Array
+
+    @property
+    def relative(self) -> Array:
+        """Gains as a share of the cost of emitting 0 for ever."""
+        return self.gains / self.weights
+
+    def row(self, index: int) -> Audit:
+        """The audit of one game of a batch."""
+        return Audit(self.gains[index], self.weights[index])
+
+
+def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 41, zooms: int = 3) -> Audit:
+    """Audit games without chance by simulating deviations from every turn; exact up to the search.
+
+    Every part of the action in turn (a game may have one or two) is tried at `proposals` values over its
+    range; then a range twenty times smaller around the best is searched, `zooms` times. What is found is a
+    lower bound of what could be gained, and a sharp one where J_n has no spike between proposals.
+
+    Args:
+        game: The game.
+        agent: Who played it, and goes on playing after each deviation.
+        played: A batch of games, as `rollout` has played them.
+        proposals: Deviations tried at once.
+        zooms: Refinements around the best.
+    """
+    problem, goals = BestResponse(game, agent), played.goals[:, :-1]
+    state, best = _turns(game, agent, played.goals[:, 0])
+    own = problem.step(state, best)
+    played_costs, scale = -own.reward, own.info["scale"]
+    least, rows = played_costs.copy(), np.arange(len(best))
+    for zoom in range(zooms + 1):
+        for part, bound in enumerate(game.action_bound.astype(np.float32)):
+            center = best[:, part, None] if zoom else np.float32(0)
+            tried = np.repeat(best[:, None], proposals, axis=1)
+            tried[..., part] = np.clip(
+                center + np.linspace(-bound, bound, proposals, dtype=np.float32) * np.float32(20.0**-zoom),
+                -bound,
+                bound,
+            )
+            step = problem.step(_repeated(state, proposals), tried.reshape(-1, best.shape[1]))
+            costs = -step.reward.reshape(-1, proposals)
+            chosen = costs.argmin(axis=1)
+            better = costs[rows, chosen] < least
+            best = np.where(better[:, None], tried[rows, chosen], best)
+            least = np.minimum(least, costs[rows, chosen])
+    unit = np.where(goals == 0, 1.0, goals**2)
+    # Turns come episode by episode; audits are game by game.
+    gains, weights = ((part.reshape(goals.T.shape).T / unit) for part in (played_costs - least, scale))
+    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights))
+
+
+def _turns(game: Game, agent: Agent, goals: Array) -> tuple[State, NDArray[np.float32]]:
+    """All turns of a batch of games and the actions taken, episode by episode: N · B rows."""
+    played = list(turns(game, agent, goals, True, np.random.default_rng(0)))
+    states = [turn.state for turn in played]
+    more = type(states[0].more)(
+        *(np.concatenate(parts) for parts in zip(*(s.more for s in states), strict=True))
+    )
+    state = State(np.concatenate([s.episode for s in states]), np.concatenate([s.goal for s in states]), more)
+    return state, np.concatenate([turn.action for turn in played]).astype(np.float32)
+
+
+def _repeated(state: State, times: int) -> State:
+    """Every row of a batch several times in a row."""
+    more = type(state.more)(*(np.repeat(part, times, axis=0) for part in state.more))
+    return State(np.repeat(state.episode, times), np.repeat(state.goal, times), more)

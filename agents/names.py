@@ -1,0 +1,75 @@
+"""Agents by name.
+
+| name            | rule                                                                                    |
+| --------------- | --------------------------------------------------------------------------------------- |
+| `equilibrium`   | the oracle of the game or variant (`agents.solvers`)                                    |
+| `grid`          | the post's grid oracle (`agents.grid`)                                                  |
+| `myopic`        | c = 1: minds its own episode only                                                       |
+| `compliant`     | c = 0: always emits the base optimum                                                    |
+| `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
+| `precommitment` | y = θ_0 always: what agent 0 would dictate to its successors                            |
+| `random`        | uniform actions                                                                         |
+| `best_of_K`     | the best of K uniform proposals by the agent's own J, given its successors' plan        |
+
+The variants have all but those that know only the base game: `grid`, `precommitment` and `best_of_K`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from agents.grid import grid_search
+from agents.reference import BestOfK, Precommitment, Profile, Random
+from agents.solvers import oracle
+from mesa_env.decisions import Agent
+from mesa_env.rules.game import Game
+
+_RULES: dict[str, Callable[[Game, np.random.Generator], Agent]] = {
+    "equilibrium": lambda game, _: oracle(game),
+    "grid": lambda game, _: Profile(game, grid_search(game)),
+    "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
+    "compliant": lambda game, _: Profile(game, np.zeros(game.episodes)),
+    "guard": lambda game, _: Profile(game, np.where(game.training, 0, 1).clip(max=game.coefficient_bound)),
+    "precommitment": lambda game, _: Precommitment(game),
+    "random": Random,
+}
+_BEST_OF = re.compile(r"best_of_(\d+)")
+_BASE_ONLY = ("grid", "precommitment", "best_of_2", "best_of_8")
+
+NAMES = (*_RULES, "best_of_2", "best_of_8")
+"""Names that `make` knows; any other whole number may stand in `best_of_K`."""
+
+VARIANT_NAMES = tuple(name for name in NAMES if name not in _BASE_ONLY)
+"""The names that variants have, too."""
+
+
+def make(name: str, game: Game, seed: int | None = 0) -> Agent:
+    """Build an agent by name.
+
+    Args:
+        name: One of `NAMES`, or `best_of_K` for any K ≥ 1.
+        game: The game it will play.
+        seed: Of the agents that draw; None for a fresh one every time.
+
+    Raises:
+        ValueError: If no agent of that game has that name; the message says which do.
+    """
+    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise ValueError(f"seed must be a whole number ≥ 0 or None; got {seed!r}")
+    generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(str(name))
+    if type(game) is not Game and (name in _BASE_ONLY or best_of):
+        raise ValueError(
+            f"{name} knows only the base game; agents of {type(game).__name__} are named "
+            f"{', '.join(VARIANT_NAMES)}"
+        )
+    if name in _RULES:
+        return _RULES[name](game, generator)
+    if best_of:
+        return BestOfK(game, int(best_of[1]), generator)
+    close = difflib.get_close_matches(str(name), NAMES, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(f"agents are named {', '.join(NAMES)}; got {name!r}{hint}")

@@ -1,0 +1,70 @@
+"""Every game's oracle and audit, in one table: what a new variant adds its line to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.audit import Audit
+from agents.equilibrium import exploitability, solve_equilibrium, unit_sums
+from agents.infinite_horizon import audit_infinite_horizon, solve_infinite_horizon
+from agents.reference import Profile
+from agents.rollout import Trajectory
+from mesa_env.decisions import Agent
+from mesa_env.rules import Game, InfiniteHorizon
+from mesa_env.rules.game import Array
+
+
+class Solver(NamedTuple):
+    """What is known of a kind of game.
+
+    Attributes:
+        oracle: Builds the agent that plays its equilibrium.
+        audit: What each agent of a played batch of games could gain, by (game, agent, played).
+    """
+
+    oracle: Callable[[Any], Agent]
+    audit: Callable[[Any, Agent, Trajectory], Audit]
+
+
+def audit_base_game(game: Game, coefficients: Array) -> Audit:
+    """Audit in closed form of coefficients (B, N) as they were played, whatever the goals."""
+    gains = np.array([exploitability(game, profile) for profile in coefficients])
+    weights = 1 + game.discount * unit_sums(game, coefficients[0]).weights
+    return Audit(gains, np.broadcast_to(weights, gains.shape))
+
+
+SOLVERS: dict[type[Game], Solver] = {
+    Game: Solver(
+        lambda game: Profile(game, solve_equilibrium(game)),
+        lambda game, _, played: audit_base_game(game, played.coefficients),
+    ),
+    InfiniteHorizon: Solver(
+        lambda game: Profile(game, solve_infinite_horizon(game)),
+        lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
+    ),
+}
+
+
+def oracle(game: Game) -> Agent:
+    """The agent that plays the game's equilibrium.
+
+    Raises:
+        ValueError: If nobody has solved this kind of game.
+    """
+    return _solver(game).oracle(game)
+
+
+def audit(game: Game, agent: Agent, played: Trajectory) -> Audit:
+    """What each agent of a batch of games could gain, its successors keeping to their policies."""
+    return _solver(game).audit(game, agent, played)
+
+
+def _solver(game: Game) -> Solver:
+    try:
+        return SOLVERS[type(game)]
+    except KeyError:
+        known = ", ".join(kind.__name__ for kind in SOLVERS)
+        raise ValueError(f"there are solvers for {known}; got a {type(game).__name__}") from None
