@@ -32,6 +32,15 @@ def side_by_side(game: Game, played: Mapping[str, Trajectory]) -> Figure:
     return figure
 
 
+def panels(count: int, xlabel: str, height: float = 3.6) -> Figure:
+    """Empty axes side by side over the same quantity."""
+    figure = Figure(figsize=(4.6 * count, height), layout="constrained")
+    for axes in figure.subplots(1, count, squeeze=False).ravel():
+        axes.set(xlabel=xlabel)
+        axes.grid(alpha=0.3)
+    return figure
+
+
 def _post_panel(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
     axes.plot(played.goals[:window], label="mesa-objective θ")
     axes.plot(played.coefficients[:window], label="coefficient c")

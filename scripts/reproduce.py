@@ -1,19 +1,25 @@
-"""Regenerate the post's experiments: figures, and its published numbers beside the grid's and exact ones."""
+"""Regenerate experiments: the post's own, and those that it left as next steps (docs/results.md).
+
+Every experiment computes its oracles anew and plays the learners that `make variants` has trained, where there
+are any. It prints its answers, and writes tables, figure and its section of docs/results.md to the run folder;
+with --docs they also replace those in the documentation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import pandas as pd
+import tyro
 
-import agents
-from agents.rollout import Trajectory
-from mesa_env import Game, train_then_deploy
-from scripts import figures, tables
+from agents.files import write_atomically
+from scripts import tables
 from scripts.arguments import refusing_bad_input, run
+from scripts.experiments import EXPERIMENTS
+from scripts.experiments.finding import Finding, update
 from scripts.run_folder import RunFolder
 
 
@@ -21,73 +27,48 @@ from scripts.run_folder import RunFolder
 class Arguments:
     """Arguments of scripts/reproduce.py."""
 
-    names: tuple[Literal["one", "two"], ...] = ("one", "two")
+    names: Annotated[tuple[Literal[tuple(EXPERIMENTS)], ...], tyro.conf.Positional] = ("one", "two")  # type: ignore[valid-type]
     """Experiments to regenerate."""
     out: Path = Path("runs/reproduce")
     """Run folder; earlier results in it are replaced."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One of the post's experiments.
-
-    Attributes:
-        game: Its game.
-        published: What the post states, by what it is of the played game.
-    """
-
-    game: Game
-    published: dict[str, tuple[float, Callable[[Trajectory], float]]]
-
-
-def _first_goal(played: Trajectory) -> float:
-    return float(played.goals[0])
-
-
-def _first_coefficient(played: Trajectory) -> float:
-    return float(played.coefficients[0])
-
-
-def _last_goal(played: Trajectory) -> float:
-    return float(abs(played.goals[-2]))
-
-
-EXPERIMENTS = {
-    "one": Experiment(
-        Game(train_then_deploy(20, 80)),
-        published={"θ_0": (0.8, _first_goal), "starting coefficient": (0.03, _first_coefficient)},
-    ),
-    "two": Experiment(
-        Game(train_then_deploy(100, 0)),
-        published={
-            "θ_0": (0.8, _first_goal),
-            "starting coefficient": (0.05, _first_coefficient),
-            "final |θ|": (0.08, _last_goal),
-        },
-    ),
-}
+    docs: Path | None = None
+    """Folder of the documentation, whose results.md and figures are to be replaced, too."""
 
 
 def main(arguments: Arguments) -> None:
-    """Solve, compare with the post, print the table, and draw the figures."""
+    """Run the experiments, print their answers and tables, and write everything down."""
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
-    rows = []
-    for name in arguments.names:
-        experiment = EXPERIMENTS[name]
-        game = experiment.game
-        played = {
-            oracle: agents.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
-        }
-        for quantity, (published, of) in experiment.published.items():
-            grid, exact = of(played["grid"]), of(played["equilibrium"])
-            rows.append((name, quantity, published, grid, exact))
-        folder.figure(f"experiment_{name}.png", figures.side_by_side(game, played))
-    table = pd.DataFrame(rows, columns=["experiment", "quantity", "published", "grid", "exact"])
+        if arguments.docs and not (arguments.docs / "results.md").exists():
+            raise ValueError(
+                f"--docs must name a folder with a results.md; there is none in {arguments.docs}"
+            )
     folder.record("reproduce", arguments)
-    folder.table("experiments.csv", table)
-    tables.show(table, "The post's experiments")
+    for name in arguments.names:
+        print(f"{name} …")
+        finding: Finding = EXPERIMENTS[name]()
+        folder.figure(f"{name}.png", finding.figure)
+        folder.text(f"{name}.md", finding.section(name))
+        for table, data in finding.tables.items():
+            folder.table(f"{name}_{table}.csv", data)
+        for table, caption in finding.shown.items():
+            tables.show(finding.tables[table], caption)
+        for answer in finding.answers:
+            print(textwrap.fill(f"{answer.question} {answer.answer} ({answer.effect})", 110))
+        if arguments.docs:
+            _document(arguments.docs, name, finding)
     print(f"run folder: {arguments.out}")
+
+
+def _document(docs: Path, name: str, finding: Finding) -> None:
+    (docs / "results").mkdir(exist_ok=True)
+    picture = io.BytesIO()
+    finding.figure.savefig(picture, format="png", dpi=110)
+    write_atomically(docs / "results" / f"{name}.png", picture.getvalue())
+    for table in finding.shown:
+        data = finding.tables[table].to_csv(index=False).encode()
+        write_atomically(docs / "results" / f"{name}_{table}.csv", data)
+    update(docs / "results.md", name, finding)
 
 
 if __name__ == "__main__":

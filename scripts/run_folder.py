@@ -51,6 +51,10 @@ class RunFolder:
         """Write a CSV file; numbers in full precision."""
         write_atomically(self.path / name, table.to_csv(index=False).encode())
 
+    def text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        write_atomically(self.path / name, text.encode())
+
     def figure(self, name: str, figure: Figure) -> None:
         """Write a PNG file."""
         picture = io.BytesIO()

@@ -230,13 +230,14 @@ class TestEvaluate:
 class TestReproduce:
     def test_published_numbers_are_met_by_the_grid_as_printed(self, tmp_path):
         reproduce.main(reproduce.Arguments(out=tmp_path))
-        table = pd.read_csv(tmp_path / "experiments.csv")
-        assert len(table) == 5
-        assert np.allclose(table["grid"].round(2), table["published"])
-        exact = table.set_index(["experiment", "quantity"])["exact"]
-        assert exact["one", "starting coefficient"] == pytest.approx(0.0311513, abs=5e-8)
-        assert exact["two", "final |θ|"] == pytest.approx(0.0818778, abs=5e-8)
-        assert {path.name for path in tmp_path.glob("*.png")} == {"experiment_one.png", "experiment_two.png"}
+        tables = {name: pd.read_csv(tmp_path / f"{name}_numbers.csv") for name in ("one", "two")}
+        assert sum(map(len, tables.values())) == 5
+        for table in tables.values():
+            assert np.allclose(table["grid"].round(2), table["published"])
+        exact = {name: table.set_index("quantity")["exact"] for name, table in tables.items()}
+        assert exact["one"]["starting coefficient"] == pytest.approx(0.0311513, abs=5e-8)
+        assert exact["two"]["final |θ|"] == pytest.approx(0.0818778, abs=5e-8)
+        assert {path.name for path in tmp_path.glob("*.png")} == {"one.png", "two.png"}
 
 
 class TestDemo:

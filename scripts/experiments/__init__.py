@@ -1,0 +1,17 @@
+"""The experiments behind docs/results.md: one module a question, each a function that returns its finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scripts.experiments import discount, infinite_horizon, post, regularization
+from scripts.experiments.finding import Finding
+
+EXPERIMENTS: dict[str, Callable[[], Finding]] = {
+    "one": post.experiment_one,
+    "two": post.experiment_two,
+    "discount": discount.experiment,
+    "regularization": regularization.experiment,
+    "infinite_horizon": infinite_horizon.experiment,
+}
+"""Every experiment by the name that `scripts/reproduce.py` knows it by."""

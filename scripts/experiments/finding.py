@@ -1,0 +1,157 @@
+"""What an experiment finds, and how it is written down."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+import agents
+from agents.files import write_atomically
+from mesa_env import Game
+from mesa_env.decisions import Agent
+from scripts import tables
+
+TRAINED = Path("runs/variants")
+"""Where `make variants` leaves what it has trained: one run folder a learner and seed."""
+SEEDS = (0, 1, 2)
+
+
+class Answer(NamedTuple):
+    """A question, its answer in one sentence, and how large the effect is."""
+
+    question: str
+    answer: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an experiment found.
+
+    Attributes:
+        title: Heading of its section.
+        answers: What it answers.
+        text: Markdown, its numbers filled in from what was computed.
+        figure: The figure.
+        tables: Data frames by file name without suffix; written as CSV.
+        shown: Names of those that the section shows, too, with their captions.
+    """
+
+    title: str
+    answers: list[Answer]
+    text: str
+    figure: Figure
+    tables: Mapping[str, pd.DataFrame]
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+    def section(self, name: str) -> str:
+        """The Markdown section of experiment `name`, between marks by which it is found again."""
+        parts = [f"<!-- {name} -->", f"## {self.title}"]
+        parts += [
+            f"**Question:** {asked}\n**Answer:** {answer}\n**Effect:** {effect}"
+            for asked, answer, effect in self.answers
+        ]
+        parts += [wrapped(self.text), f"![{self.title}](results/{name}.png)"]
+        parts += [f"{caption}\n\n{markdown(self.tables[shown])}" for shown, caption in self.shown.items()]
+        parts += [f"`{command(name)}` writes this section anew.", f"<!-- end of {name} -->"]
+        return "\n\n".join(parts) + "\n"
+
+
+def command(name: str) -> str:
+    """The command that regenerates an experiment."""
+    return f"scripts/reproduce.py {name}"
+
+
+def wrapped(text: str) -> str:
+    """Paragraphs, however they were broken, in lines that are pleasant to read."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+    return "\n\n".join(
+        textwrap.fill(paragraph, 110, break_long_words=False, break_on_hyphens=False)
+        for paragraph in paragraphs
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A data frame as a Markdown table, numbers to 4 significant digits."""
+    rows = table.itertuples(index=False)
+    cells = [[tables.number(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    lines = [list(map(str, table.columns)), ["---"] * len(table.columns), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def update(document: Path, name: str, finding: Finding) -> None:
+    """Put a finding's section, and its lines of the opening table, into the document of all results."""
+    text = document.read_text(encoding="utf-8")
+    section = finding.section(name)
+    marked = re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->\n", flags=re.DOTALL)
+    if not marked.search(text):
+        raise ValueError(f"{document} must have a section between marks for {name}; it has none")
+    text = marked.sub(lambda _: section, text)
+    rows = [
+        row for experiment in re.findall(r"<!-- end of (\w+) -->", text) for row in _rows(text, experiment)
+    ]
+    table = "\n".join(["| question | answer | effect size | command |", "| --- | --- | --- | --- |", *rows])
+    opening = re.compile(r"<!-- answers -->.*?<!-- end -->", flags=re.DOTALL)
+    text = opening.sub(lambda _: f"<!-- answers -->\n{table}\n<!-- end -->", text)
+    write_atomically(document, text.encode())
+
+
+def _rows(text: str, name: str) -> list[str]:
+    """An experiment's lines in the opening table, as its section in the document has them."""
+    section = re.search(rf"<!-- {name} -->(.*?)<!-- end of {name} -->", text, flags=re.DOTALL)
+    told = r"\*\*Question:\*\* (.*)\n\*\*Answer:\*\* (.*)\n\*\*Effect:\*\* (.*)"
+    found = re.findall(told, section[1] if section else "")
+    return [f"| {asked} | {answer} | {effect} | `{command(name)}` |" for asked, answer, effect in found]
+
+
+def trained(learner: str) -> dict[str, Agent]:
+    """The models that `make variants` has trained of a learner, by seed; empty where there are none."""
+    models = {f"seed {seed}": TRAINED / f"{learner}-{seed}" / "model.zip" for seed in SEEDS}
+    return {label: agents.load(path) for label, path in models.items() if path.exists()}
+
+
+def learned(
+    learner: str, game: Game, goals: ArrayLike = (0.8, -0.4), columns: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """How the oracle and the trained learners do in `game`: one row an agent, means over games from `goals`.
+
+    Args:
+        learner: Name of the learner in `make variants`.
+        game: The game.
+        goals: θ_0 of the games.
+        columns: Metrics to show, by name, with their headings.
+    """
+    columns = columns or {
+        "c_first": "c first",
+        "c_last_training": "c last training",
+        "retention": "goal retention",
+        "mesa_cost": "J_0",
+    }
+    contestants: dict[str, Agent] = {"oracle": agents.oracle(game.in_expectation), **trained(learner)}
+    games = agents.compare(game, contestants, np.asarray(goals))
+    rows = games.groupby("agent", sort=False)[["relative_exploitability", *columns]].mean()
+    rows["relative_exploitability"] *= 100
+    rows = rows.rename(columns={"relative_exploitability": "relative exploitability, %", **columns})
+    return rows.reset_index()
+
+
+def note_on_learners(table: pd.DataFrame, learner: str) -> str:
+    """A sentence on how close to equilibrium the trained learners are."""
+    seeds = table[table["agent"] != "oracle"]
+    if seeds.empty:
+        return f"(No learner `{learner}` was found in `{TRAINED}`: `make variants` trains them.)"
+    worst = seeds["relative exploitability, %"].max()
+    mean = seeds["relative exploitability, %"].mean()
+    return (
+        f"PPO self-play (`{learner}`, {len(seeds)} seeds) ends with a relative exploitability of "
+        f"{tables.number(mean)} % on average and {tables.number(worst)} % at worst."
+    )
