@@ -13,7 +13,7 @@ from typing import Literal
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
-from agents.learner import AnnealedNoise, Learner, Settings, build_learner, lockstep
+from agents.learner import AnnealedNoise, AnyLearner, Settings, build_learner, lockstep
 from agents.vec_env import BatchedVecEnv
 from mesa_env.rules.game import Game
 
@@ -24,7 +24,7 @@ def new_controller(
     settings: Settings,
     seed: int,
     logs: Path | None = None,
-) -> Learner:
+) -> AnyLearner:
     """A learner at the start of its training as a controller, paid the sum of the environment's rewards.
 
     Args:

@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
-from agents.learner import Learner
+from agents.learner import AnyLearner, Learner, RecurrentLearner
 
 _DAMAGE = (
     AttributeError,
@@ -55,7 +56,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def save(model: Learner, path: Path) -> None:
+def save(model: AnyLearner, path: Path) -> None:
     """Save a model as an agent that `load` brings back."""
     buffer = io.BytesIO()
     model.save(buffer)
@@ -68,7 +69,7 @@ def load(path: str | Path) -> BaseAlgorithm:
     The file holds pickles: load only what you trust.
 
     Raises:
-        ValueError: If there is no such file, or it is no whole model of PPO, A2C, SAC or TD3.
+        ValueError: If there is no such file, or it is no whole model of PPO, recurrent PPO, A2C, SAC or TD3.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,6 +91,8 @@ def load(path: str | Path) -> BaseAlgorithm:
 
 def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
     """The algorithm that saved these attributes, told by one that no other has."""
+    if "_last_lstm_states" in saved:
+        return RecurrentLearner if "learning_curve" in saved else RecurrentPPO
     marks: dict[str, type[BaseAlgorithm]] = {
         "learning_curve": Learner,
         "clip_range": PPO,
@@ -103,7 +106,7 @@ def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
     raise ValueError("it holds no model of PPO, A2C, SAC or TD3")
 
 
-def save_checkpoint(model: Learner, path: Path) -> None:
+def save_checkpoint(model: AnyLearner, path: Path) -> None:
     """Save all that training needs to go on as if it had not been interrupted, in one file."""
     assert model.env is not None
     model.interrupted = {
@@ -119,7 +122,7 @@ def save_checkpoint(model: Learner, path: Path) -> None:
         model.interrupted = None
 
 
-def load_checkpoint(path: Path) -> Learner:
+def load_checkpoint(path: Path) -> AnyLearner:
     """A model ready to go on learning from its checkpoint, bit for bit; sets the global generators it uses.
 
     The file holds pickles: load only what you trust.
@@ -128,7 +131,7 @@ def load_checkpoint(path: Path) -> Learner:
         ValueError: If there is no such file, or it is no whole checkpoint.
     """
     model = load(path)
-    if not isinstance(model, Learner) or model.interrupted is None:
+    if not isinstance(model, AnyLearner) or model.interrupted is None:
         raise ValueError(f"{path} must be a checkpoint; it is a finished model")
     interrupted = model.interrupted
     model.interrupted = None
@@ -153,7 +156,7 @@ class Checkpoint(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self._rollouts and self._rollouts % self.every == 0:
-            assert isinstance(self.model, Learner)
+            assert isinstance(self.model, AnyLearner)
             save_checkpoint(self.model, self.path)
         self._rollouts += 1
 

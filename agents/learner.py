@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import torch
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
-from mesa_env.rules.game import Game
+from mesa_env.rules import Game, HiddenDeployment, Misconception
 
 TWINS = 8
 """How many games meet the same chance, where games differ in more than the goal's scale."""
@@ -38,6 +40,7 @@ class Settings:
         twins: Games that meet the same chance and are each other's baseline; with 1, every game meets its
             own, and all games are. None: 1 where all games are at much the same decision by homogeneity, else
             `TWINS`.
+        memory: Whether the policy is recurrent, with as many units of memory as a layer has.
     """
 
     turns: int = 1_500_000
@@ -50,6 +53,7 @@ class Settings:
     last_noise: float = 0.01
     hidden: int = 64
     twins: int | None = None
+    memory: bool = False
 
     def __post_init__(self) -> None:
         """Validate every setting."""
@@ -105,6 +109,24 @@ class Learner(PPO):
         super().__init__(*args, **kwargs)
 
 
+class RecurrentLearner(RecurrentPPO):
+    """`Learner` with a memory: sb3-contrib's recurrent PPO.
+
+    Attributes:
+        learning_curve: As in `Learner`.
+        interrupted: As in `Learner`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take recurrent PPO's own arguments."""
+        self.learning_curve: list[dict[str, float]] = []
+        self.interrupted: dict[str, Any] | None = None
+        super().__init__(*args, **kwargs)
+
+
+AnyLearner = Learner | RecurrentLearner
+
+
 class ClockFeatures(BaseFeaturesExtractor):
     """The observation, its two clocks also on a logarithmic scale, which tells the last episodes apart.
 
@@ -143,7 +165,41 @@ class ClockFeatures(BaseFeaturesExtractor):
         )
 
 
-FEATURES: dict[type[Game], type[ClockFeatures]] = {}
+class AngleFeatures(ClockFeatures):
+    """Of a game with a belief b: b, and the angle of (θ, b) as its symmetries have it."""
+
+    others: ClassVar[int | None] = 3
+
+    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
+        """The belief, and cosine and sine of twice the angle."""
+        goal, belief = observation[:, 0], observation[:, 4]
+        twice = 2 * torch.atan2(belief, goal)
+        return torch.stack([belief, torch.cos(twice), torch.sin(twice)], dim=-1)
+
+
+class HiddenFeatures(ClockFeatures):
+    """Of a game with hidden deployment: the belief on two scales, or the signal; not the goal.
+
+    The goal would tell an agent with memory whether the base update has moved it, which the rules have agents
+    not learn from; and by homogeneity no agent needs it.
+    """
+
+    others: ClassVar[int | None] = 2
+
+    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
+        """What is shown, in small units, and squashed."""
+        shown = observation[:, 4] / 4
+        return torch.stack([shown / 2, torch.tanh(shown)], dim=-1)
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Features of a batch, that of the goal being 0."""
+        return super().forward(torch.cat([torch.zeros_like(observation[:, :1]), observation[:, 1:]], dim=1))
+
+
+FEATURES: dict[type[Game], type[ClockFeatures]] = {
+    Misconception: AngleFeatures,
+    HiddenDeployment: HiddenFeatures,
+}
 """The features of variants that need their own."""
 
 
@@ -159,7 +215,7 @@ class AnnealedNoise(BaseCallback):
         self.model.policy.get_parameter("log_std").requires_grad_(False)
 
     def _on_rollout_start(self) -> None:
-        assert isinstance(self.model, PPO)
+        assert isinstance(self.model, OnPolicyAlgorithm)
         rollout = self.model.n_steps * self.model.n_envs
         played = self.model.num_timesteps / max(self.model._total_timesteps - rollout, 1)
         noise = self.first * (self.last / self.first) ** played
@@ -195,11 +251,13 @@ def lockstep(game: Game, settings: Settings, **kwargs: Any) -> gym.vector.Vector
 
 def build_learner(
     environment: VecEnv, game: Game, settings: Settings, seed: int, logs: Path | None, **kwargs: Any
-) -> Learner:
+) -> AnyLearner:
     """PPO whose rollouts are whole games, with the networks and steps that all our learners share."""
     rollout = settings.games * game.episodes
-    return Learner(
-        "MlpPolicy",
+    memory = {"lstm_hidden_size": settings.hidden, "shared_lstm": True, "enable_critic_lstm": False}
+    algorithm = RecurrentLearner if settings.memory else Learner
+    return algorithm(
+        "MlpLstmPolicy" if settings.memory else "MlpPolicy",
         environment,
         n_steps=game.episodes,
         batch_size=max(2, -(-rollout // settings.minibatches)),
@@ -213,6 +271,7 @@ def build_learner(
             "features_extractor_class": FEATURES.get(type(game), ClockFeatures),
             "net_arch": [settings.hidden, settings.hidden],
             "log_std_init": math.log(settings.first_noise),
+            **(memory if settings.memory else {}),
         },
         **kwargs,
     )

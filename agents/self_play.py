@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from agents.learner import AnnealedNoise, Learner, Settings, build_learner, lockstep
+from agents.learner import AnnealedNoise, AnyLearner, Settings, build_learner, lockstep
 from agents.vec_env import BatchedVecEnv
 from mesa_env.rules import Game, InfiniteHorizon
 from mesa_env.rules.game import Array
@@ -93,7 +93,7 @@ def settled_returns(
     return np.maximum(-costs, WORST_RETURN).astype(np.float32)
 
 
-def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = None) -> Learner:
+def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = None) -> AnyLearner:
     """A learner at the start of its self-play, on B games in lockstep; `callbacks` must go with it.
 
     Args:
@@ -131,7 +131,7 @@ def callbacks(game: Game, settings: Settings) -> list[BaseCallback]:
     ]
 
 
-def learn(game: Game, settings: Settings, seed: int = 0) -> Learner:
+def learn(game: Game, settings: Settings, seed: int = 0) -> AnyLearner:
     """Train a self-play learner from beginning to end; `scripts/train.py` adds logs and checkpoints."""
     model = new_learner(game, settings, seed)
     return model.learn(settings.whole_turns(game), callback=callbacks(game, settings))

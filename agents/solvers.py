@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.audit import Audit
+from agents.audit import Audit, simulated
 from agents.equilibrium import exploitability, solve_equilibrium, unit_sums
+from agents.hidden_deployment import HiddenOracle, audit_hidden_deployment
 from agents.infinite_horizon import audit_infinite_horizon, solve_infinite_horizon
+from agents.misconception import MisconceptionOracle
 from agents.reference import Profile
 from agents.rollout import Trajectory
 from mesa_env.decisions import Agent
-from mesa_env.rules import Game, InfiniteHorizon
+from mesa_env.rules import Game, HiddenDeployment, InfiniteHorizon, Misconception
 from mesa_env.rules.game import Array
 
 
@@ -45,6 +47,8 @@ SOLVERS: dict[type[Game], Solver] = {
         lambda game: Profile(game, solve_infinite_horizon(game)),
         lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
     ),
+    Misconception: Solver(MisconceptionOracle, simulated),
+    HiddenDeployment: Solver(HiddenOracle, audit_hidden_deployment),
 }
 
 

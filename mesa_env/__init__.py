@@ -17,9 +17,29 @@ import gymnasium
 import pettingzoo
 
 from mesa_env.interfaces.aec import env, raw_env
-from mesa_env.rules import GAMES, Game, InfiniteHorizon, Outcome, State, train_then_deploy
+from mesa_env.rules import (
+    GAMES,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    Misconception,
+    Outcome,
+    State,
+    train_then_deploy,
+)
 
-__all__ = ["GAMES", "Game", "InfiniteHorizon", "Outcome", "State", "env", "raw_env", "train_then_deploy"]
+__all__ = [
+    "GAMES",
+    "Game",
+    "HiddenDeployment",
+    "InfiniteHorizon",
+    "Misconception",
+    "Outcome",
+    "State",
+    "env",
+    "raw_env",
+    "train_then_deploy",
+]
 
 for _rules in GAMES:
     pettingzoo.register(

@@ -55,7 +55,7 @@ def main(arguments: Arguments) -> None:
     goals = goals if game.draws else goals[:1]
     games = agents.compare(game, contestants, goals)
     summary = agents.summarize(games)
-    folder.record("evaluate", arguments)
+    folder.record("evaluate", arguments, game)
     folder.table("games.csv", games)
     folder.table("summary.csv", _flat(summary))
     folder.json("summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()})

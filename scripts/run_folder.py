@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from agents.files import write_atomically
+from mesa_env import Game
 
 _PACKAGES = ("mesa-env", "gymnasium", "numba", "numpy", "pettingzoo", "stable-baselines3", "torch")
 
@@ -37,10 +38,13 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
 
-    def record(self, command: str, config: Any) -> None:
-        """Write down what was run, on what: `config.json` and `environment.json`."""
+    def record(self, command: str, config: Any, game: Game | None = None) -> None:
+        """Write down what was run, on what, in which game: `config.json`, `environment.json`, `game.json`."""
         self.json("config.json", {"command": command, **dataclasses.asdict(config)})
         self.json("environment.json", environment())
+        if game is not None:
+            parameters = dataclasses.asdict(game) | {"learning_rates": game.learning_rates.tolist()}
+            self.json("game.json", {"rules": type(game).__name__, **parameters})
 
     def json(self, name: str, content: Any) -> None:
         """Write a JSON file."""

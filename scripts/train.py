@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import agents
 from agents import control, files, self_play
-from agents.learner import Learner, Settings
+from agents.learner import AnyLearner, Settings
 from agents.learning_curve import LearningCurve
 from mesa_env import Game
 from mesa_env.decisions import Agent
@@ -75,7 +75,7 @@ class Progress(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        assert isinstance(self.model, Learner)
+        assert isinstance(self.model, AnyLearner)
         if self.model.learning_curve:
             latest = self.model.learning_curve[-1]["nash_conv"]
             self.bar.set_postfix(NashConv=f"{latest:.3g}", refresh=False)
@@ -85,7 +85,7 @@ class Progress(BaseCallback):
         self.bar.close()
 
 
-def train(arguments: Arguments) -> Learner:
+def train(arguments: Arguments) -> AnyLearner:
     """Train, or go on training, as the arguments say; returns the finished model, which is also saved."""
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
@@ -102,7 +102,7 @@ def train(arguments: Arguments) -> Learner:
             model = files.load_checkpoint(checkpoint)
         else:
             model = _new_model(arguments, game)
-            folder.record("train", arguments)
+            folder.record("train", arguments, game)
     rollout = arguments.settings.games * game.episodes
     every = min(EVERY, max(1, round(OFTEN / rollout)))
     callbacks: list[BaseCallback] = [
@@ -140,7 +140,7 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out}")
 
 
-def _new_model(arguments: Arguments, game: Game) -> Learner:
+def _new_model(arguments: Arguments, game: Game) -> AnyLearner:
     logs = arguments.out / "tensorboard"
     if arguments.problem == "self-play":
         return self_play.new_learner(game, arguments.settings, arguments.seed, logs)

@@ -1,7 +1,7 @@
 """Pictures and lines of a game so far, drawn from what its episodes produced.
 
-A history is a list of one mapping an episode with its `goal`, `output` and `next_goal`: what every interface
-hands out as `info`.
+A history is a list of one mapping an episode with its `goal`, `output`, `next_goal` and whether it was in
+`training`: what every interface hands out as `info`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def text(game: Game, history: Sequence[Episode]) -> str:
     if not history:
         return f"before episode 1 of {game.episodes}"
     last, n = history[-1], len(history) - 1
-    mode = "training" if game.training[n] else "deployment"
+    mode = "training" if last["training"] else "deployment"
     return (
         f"episode {n + 1:>{len(str(game.episodes))}} of {game.episodes} ({mode}): "
         f"goal {last['goal']:+.4f}, output {last['output']:+.4f}, next goal {last['next_goal']:+.4f}"

@@ -1,12 +1,25 @@
 """The rules of the games: pure functions on arrays, one module a game."""
 
 from mesa_env.rules.game import Game, Outcome, State, train_then_deploy
+from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
+from mesa_env.rules.misconception import Misconception
 
 GAMES: dict[str, type[Game]] = {
     "DeceptiveAlignment": Game,
     "InfiniteHorizon": InfiniteHorizon,
+    "Misconception": Misconception,
+    "HiddenDeployment": HiddenDeployment,
 }
 """Every game by the name in its environments' ids; all are variants of the first, which is the base game."""
 
-__all__ = ["GAMES", "Game", "InfiniteHorizon", "Outcome", "State", "train_then_deploy"]
+__all__ = [
+    "GAMES",
+    "Game",
+    "HiddenDeployment",
+    "InfiniteHorizon",
+    "Misconception",
+    "Outcome",
+    "State",
+    "train_then_deploy",
+]

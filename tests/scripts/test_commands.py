@@ -58,15 +58,16 @@ class TestTrain:
     def test_run_folder_says_what_was_run_on_what(self, finished):
         config = json.loads((finished / "config.json").read_text())
         assert config["command"] == "train"
-        assert config["game"] == {
-            "train": 3,
-            "deploy": 5,
-            "learning_rate": 1.0,
+        assert config["game"]["rules"] == "DeceptiveAlignment"
+        assert (config["game"]["train"], config["game"]["deploy"]) == (3, 5)
+        assert json.loads((finished / "game.json").read_text()) == {
+            "rules": "Game",
+            "learning_rates": [1.0] * 3 + [0.0] * 5,
             "discount": 1.0,
             "regularization": 0.0,
             "coefficient_bound": 2.0,
             "goal_bound": 10.0,
-            "learning_rates": [],
+            "initial_goal": [-1.0, 1.0],
         }
         environment = json.loads((finished / "environment.json").read_text())
         assert environment["versions"]["numpy"] == np.__version__

@@ -1,0 +1,218 @@
+"""The base game whose agents are not told when training ends.
+
+The game is in a mode z_n: 1 in training, 0 in deployment. It begins in training; after every episode training
+ends with probability h, the *hazard*, for good. The base optimizer works only while z_n = 1:
+
+    θ' = θ (1 − 2 η_n z_n (c² + λ)),   projected as in the base game.
+
+Agents know the schedule η_n, which is what the learning rate would be in training, and they do not see z_n.
+They see a signal of it, whose *distributional shift* is δ:
+
+    x_n ~ N(δ z_n, 1).
+
+Their belief p_n = P(z_n = 1 | x_0 … x_n) is filtered exactly. In log-odds, from P(z_0 = 1) = 1,
+
+    logit p_{n+1} = logit(p_n (1 − h)) + δ x_{n+1} − δ²/2.
+
+It rests on signals and hazard alone: agents do not learn from how the base update moved the goal, though the
+goal that they are handed would tell them. A hazard of 0 is the base game.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtri
+
+from mesa_env.rules.game import Array, Game, Outcome, State, train_then_deploy
+from mesa_env.rules.validation import LARGEST, validated_number
+
+LARGEST_LOG_ODDS = 30.0
+"""Log-odds are shown clipped to ± this: certainty, which is infinite, comes as near as 1e−13 to itself."""
+_LARGEST_NOISE = 9.0  # the least uniform draw that is told from 0 gives −8.3
+_LEAST_DRAW = 2.0**-54
+
+
+class Hidden(NamedTuple):
+    """What else a game keeps of its mode and of what its agents know of it.
+
+    Attributes:
+        training_episodes: Number of episodes after which training ends, shape (B,); N if it never does.
+        log_odds: logit p_n, the present agent's belief, shape (B,); infinite where it is certain.
+        signal: x_n, which the present agent sees, shape (B,).
+        noise: x_n − δ z_n of all episodes, shape (B, N).
+    """
+
+    training_episodes: NDArray[np.int64]
+    log_odds: Array
+    signal: Array
+    noise: Array
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenDeployment(Game):
+    """Parameters of the game with hidden deployment; by default 40 episodes, each of which would train.
+
+    Args:
+        learning_rates: η_n ≥ 0 while the game is in training, shape (N,): known to the agents, and silent
+            on the mode.
+        hazard: h in [0, 1], probability that training ends after an episode; 0 is the base game.
+        shift: δ ≥ 0, by how many standard deviations deployment differs from training in one signal.
+        observed: What the fifth column of the observation shows: "belief", the log-odds logit p_n clipped to
+            ±30, which tell small doubts apart where probabilities do not; or "signal", the present x_n alone,
+            from which an agent with memory can filter the belief itself.
+
+    The other parameters are `Game`'s.
+    """
+
+    learning_rates: Array = field(default_factory=lambda: train_then_deploy(40, 0))
+    hazard: float = 0.05
+    shift: float = 1.0
+    observed: Literal["belief", "signal"] = "belief"
+
+    coefficients_suffice: ClassVar[bool] = False
+    traces: ClassVar[dict[str, str]] = {"belief": "belief p"}
+
+    def __post_init__(self) -> None:
+        """Validate every parameter."""
+        super().__post_init__()
+        self._keep(
+            hazard=validated_number("hazard", self.hazard, 0.0, 1.0),
+            shift=validated_number("shift", self.shift, 0.0, LARGEST),
+        )
+        if self.observed not in ("belief", "signal"):
+            raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
+
+    @property
+    def draws(self) -> int:
+        """The base game's draws, then one for the end of training, then one for each of N signals."""
+        return super().draws + 1 + self.episodes
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation, each of shape (5,)."""
+        low, high = super().observation_bounds
+        belief, signal = self._bounds
+        shown, _ = (belief, signal) if self.observed == "belief" else (signal, belief)
+        return np.append(low, shown[0]), np.append(high, shown[1])
+
+    @property
+    def overview_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest overview, each of shape (7,)."""
+        low, high = self.observation_bounds
+        belief, signal = self._bounds
+        hidden = signal if self.observed == "belief" else belief
+        return np.append(low, [hidden[0], 0]), np.append(high, [hidden[1], 1])
+
+    # -- The filter -----------------------------------------------------------------------------------
+
+    def forecast(self, log_odds: Array) -> Array:
+        """Log-odds of training in the next episode, before its signal: logit(p (1 − h)), elementwise.
+
+        Certainty is ±∞, and stays exact: no two infinities are ever subtracted.
+        """
+        with np.errstate(divide="ignore"):
+            lasting, ending = np.log1p(-self.hazard), np.log(self.hazard)
+        odds: Array = lasting - np.logaddexp(-log_odds, ending)
+        return odds
+
+    def updated(self, forecast: Array, signal: Array) -> Array:
+        """Log-odds of training, once the episode's signal has been seen, elementwise."""
+        return forecast + (self.shift * signal - self.shift**2 / 2)
+
+    @cached_property
+    def prior(self) -> Array:
+        """Log-odds of training in every episode by the hazard alone, logit((1 − h)^n), shape (N,)."""
+        prior = np.full(self.episodes, np.inf)
+        for n in range(1, self.episodes):
+            prior[n] = self.forecast(prior[n - 1])
+        return prior
+
+    # -- Playing --------------------------------------------------------------------------------------
+
+    def start(self, chance: Array, initial_goal: Array | None = None) -> State:
+        """Set up a batch of games; the last 1 + N draws decide the end of training and the signals."""
+        state = super().start(chance, initial_goal)
+        noise = ndtri(np.maximum(chance[..., -self.episodes :], _LEAST_DRAW))
+        length = self.training_lengths(chance[..., -self.episodes - 1])
+        certain = np.full(chance.shape[:-1], np.inf)[()]
+        return state._replace(more=Hidden(length, certain, self.shift + noise[..., 0], noise))
+
+    def seat(self, chance: Array, initial_goal: Array | None = None) -> State:
+        """Seat agents drawn uniformly, with the mode and the belief that their games have come to."""
+        state = super().seat(chance, initial_goal)
+        agent, hidden = state.episode, state.more
+        for n in range(1, int(agent.max()) + 1):
+            reached = self._seen(hidden, np.full_like(agent, n)[()])
+            arrived = n <= agent
+            hidden = hidden._replace(
+                log_odds=np.where(arrived, reached.log_odds, hidden.log_odds)[()],
+                signal=np.where(arrived, reached.signal, hidden.signal)[()],
+            )
+        return state._replace(more=hidden)
+
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """(θ_n, η_n, share of episodes left, share of training left, belief or signal), shape (B, 5).
+
+        After the last episode, the belief and the signal stay what they were.
+        """
+        observation = super().observe(state)
+        shown, _ = self._shown(state.more)
+        return np.concatenate([observation, shown[..., None].astype(np.float32)], axis=-1)
+
+    def overview(self, state: State) -> NDArray[np.float32]:
+        """The observation, then which of belief and signal it does not show, and the mode, (B, 7)."""
+        _, hidden = self._shown(state.more)
+        mode = state.episode < state.more.training_episodes
+        unseen = np.stack([hidden, mode], axis=-1).astype(np.float32)
+        return np.concatenate([self.observe(state), unseen], axis=-1)
+
+    def play(self, state: State, action: NDArray[np.floating[Any]]) -> tuple[State, Outcome]:
+        """Play the present episode; the base optimizer works where the game is in training.
+
+        The outcome's details are the present agent's `belief` p_n, its `signal` x_n, and the `mode` z_n.
+        """
+        hidden = state.more
+        mode = state.episode < hidden.training_episodes
+        after, outcome = super().play(state, action)
+        next_goal = np.where(mode, outcome.next_goal, outcome.goal)[()]
+        details = {
+            "belief": expit(hidden.log_odds),
+            "signal": hidden.signal.copy(),
+            "mode": mode.astype(np.int64),
+        }
+        outcome = outcome._replace(next_goal=next_goal, training=outcome.training & mode, details=details)
+        return State(after.episode, next_goal, self._seen(hidden, after.episode)), outcome
+
+    def training_lengths(self, chance: Array) -> NDArray[np.int64]:
+        """Geometric lengths of training, by inversion of uniform draws: it goes on with probability 1 − h."""
+        if self.hazard == 0:
+            return np.full(chance.shape, self.episodes)[()]
+        with np.errstate(divide="ignore"):
+            more = np.floor(np.log1p(-chance) / np.log1p(-self.hazard))
+        length: NDArray[np.int64] = np.minimum(1 + more, self.episodes).astype(np.int64)
+        return length
+
+    def _seen(self, hidden: Hidden, episode: NDArray[np.int64]) -> Hidden:
+        """What is known once the signal of the next episode has been seen; nothing new after the last."""
+        last = episode >= self.episodes
+        present = np.minimum(episode, self.episodes - 1)[..., None]
+        noise = np.take_along_axis(hidden.noise, present, axis=-1)[..., 0]
+        signal = np.where(last, hidden.signal, self.shift * (episode < hidden.training_episodes) + noise)[()]
+        log_odds = np.where(last, hidden.log_odds, self.updated(self.forecast(hidden.log_odds), signal))[()]
+        return hidden._replace(log_odds=log_odds, signal=signal)
+
+    def _shown(self, hidden: Hidden) -> tuple[Array, Array]:
+        """Which of belief and signal the agents see, and which they do not."""
+        belief = np.clip(hidden.log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+        return (belief, hidden.signal) if self.observed == "belief" else (hidden.signal, belief)
+
+    @property
+    def _bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Lowest and highest log-odds as they are shown, and signal."""
+        belief = (-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+        return belief, (-_LARGEST_NOISE, self.shift + _LARGEST_NOISE)
