@@ -8,8 +8,24 @@ comma := ,
 empty :=
 models = $(subst $(empty) $(empty),$(comma),$(SEEDS:%=runs/$(1)_%/model.zip))
 
-.PHONY: demo test lint bench reproduce results clean
-.PRECIOUS: runs/%/model.zip
+# What `make variants` trains: the arguments of each learner, which is trained with three seeds.
+ARGUMENTS_discount := --game.discount 0.95
+ARGUMENTS_regularization := --game.regularization 0.01
+ARGUMENTS_train_forever := --game.rules InfiniteHorizon --game.learning-rates 1 --game.discount 0.9 \
+	--game.max-episodes 100
+ARGUMENTS_deploy_forever := --game.rules InfiniteHorizon --game.max-episodes 400 --settings.games 16
+ARGUMENTS_misconception := --game.rules Misconception --game.initial-belief -1 1
+ARGUMENTS_naive := --game.rules LearnableDiscount --game.discount-rate 0 --game.discount 0 1
+ARGUMENTS_foreseeing := --game.rules LearnableDiscount --game.discount 0.5 1
+ARGUMENTS_decoupling := --game.rules Decoupling
+ARGUMENTS_belief := --game.rules HiddenDeployment --settings.games 128
+ARGUMENTS_signal := $(ARGUMENTS_belief) --game.observed signal
+ARGUMENTS_memory := $(ARGUMENTS_signal) --settings.memory
+LEARNERS := discount regularization train_forever deploy_forever misconception naive foreseeing decoupling belief \
+	signal memory
+
+.PHONY: demo test lint bench reproduce results variants clean
+.PRECIOUS: runs/%/model.zip runs/variants/%/model.zip
 
 demo: .venv/ready
 	$(BIN)/python -m scripts.demo
@@ -50,6 +66,12 @@ runs/two_%/model.zip:
 
 runs/initial/model.zip runs/current/model.zip: runs/%/model.zip:
 	$(TRAIN) --problem $* --initial-goal 0.8
+
+# The learners of docs/results.md; reproduce.py plays them. About half an hour on two cores with make -j2.
+variants: .venv/ready $(foreach learner,$(LEARNERS),$(foreach seed,0 1 2,runs/variants/$(learner)-$(seed)/model.zip))
+
+runs/variants/%/model.zip:
+	$(TRAIN) --seed $(lastword $(subst -, ,$*)) $(ARGUMENTS_$(firstword $(subst -, ,$*))) --settings.turns 1000000
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with make PYTHON=...")'

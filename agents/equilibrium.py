@@ -207,7 +207,7 @@ def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf
         raise ValueError(f"{name} must be a number or have shape ({games},); got {values!r}") from None
     if not (np.isfinite(array) & (array >= 0) & (array <= high)).all():
         raise ValueError(f"{name} must be finite numbers in [0, {high:g}]; got {values!r}")
-    return np.ascontiguousarray(array)
+    return np.array(array)  # writable, as the other arguments are: the kernel is compiled once
 
 
 def _warn_where_goals_are_projected(game: Game, coefficients: Array) -> None:

@@ -17,7 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
-from mesa_env.rules import Game, HiddenDeployment, Misconception
+from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount, Misconception
 
 TWINS = 8
 """How many games meet the same chance, where games differ in more than the goal's scale."""
@@ -177,6 +177,17 @@ class AngleFeatures(ClockFeatures):
         return torch.stack([belief, torch.cos(twice), torch.sin(twice)], dim=-1)
 
 
+class PatienceFeatures(ClockFeatures):
+    """Of a game with a learnable discount: γ, and how near it is to 1 on a logarithmic scale."""
+
+    others: ClassVar[int | None] = 2
+
+    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
+        """The discount on two scales."""
+        discount = observation[:, 4]
+        return torch.stack([2 * discount - 1, torch.log(1.01 - discount) / 2 + 1], dim=-1)
+
+
 class HiddenFeatures(ClockFeatures):
     """Of a game with hidden deployment: the belief on two scales, or the signal; not the goal.
 
@@ -198,6 +209,7 @@ class HiddenFeatures(ClockFeatures):
 
 FEATURES: dict[type[Game], type[ClockFeatures]] = {
     Misconception: AngleFeatures,
+    LearnableDiscount: PatienceFeatures,
     HiddenDeployment: HiddenFeatures,
 }
 """The features of variants that need their own."""

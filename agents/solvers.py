@@ -8,14 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.audit import Audit, simulated
+from agents.decoupling import DecouplingOracle, audit_decoupling
 from agents.equilibrium import exploitability, solve_equilibrium, unit_sums
 from agents.hidden_deployment import HiddenOracle, audit_hidden_deployment
 from agents.infinite_horizon import audit_infinite_horizon, solve_infinite_horizon
+from agents.learnable_discount import ForeseeingPlanner
 from agents.misconception import MisconceptionOracle
 from agents.reference import Profile
 from agents.rollout import Trajectory
 from mesa_env.decisions import Agent
-from mesa_env.rules import Game, HiddenDeployment, InfiniteHorizon, Misconception
+from mesa_env.rules import (
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+)
 from mesa_env.rules.game import Array
 
 
@@ -48,6 +57,8 @@ SOLVERS: dict[type[Game], Solver] = {
         lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
     ),
     Misconception: Solver(MisconceptionOracle, simulated),
+    LearnableDiscount: Solver(ForeseeingPlanner, simulated),
+    Decoupling: Solver(DecouplingOracle, audit_decoupling),
     HiddenDeployment: Solver(HiddenOracle, audit_hidden_deployment),
 }
 

@@ -19,9 +19,11 @@ import pettingzoo
 from mesa_env.interfaces.aec import env, raw_env
 from mesa_env.rules import (
     GAMES,
+    Decoupling,
     Game,
     HiddenDeployment,
     InfiniteHorizon,
+    LearnableDiscount,
     Misconception,
     Outcome,
     State,
@@ -30,9 +32,11 @@ from mesa_env.rules import (
 
 __all__ = [
     "GAMES",
+    "Decoupling",
     "Game",
     "HiddenDeployment",
     "InfiniteHorizon",
+    "LearnableDiscount",
     "Misconception",
     "Outcome",
     "State",

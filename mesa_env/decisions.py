@@ -142,8 +142,9 @@ class BestResponse:
 
     Args:
         game: The game.
-        successors: What agents n + 1, n + 2, … play: coefficients of shape (N,), or an agent with `predict`,
-            asked deterministically. None: every successor plays 1 (or the bound, if that is less).
+        successors: What agents n + 1, n + 2, … play: coefficients of shape (N,), which stand for all
+            parts of actions that have several, or an agent with `predict`, asked deterministically. None:
+            every successor plays 1 (or the bound, if that is less).
     """
 
     game: Game
@@ -201,7 +202,8 @@ class BestResponse:
     ) -> tuple[NDArray[np.floating[Any]], Any]:
         """The successors' actions, and their recurrent state if they keep one."""
         if not isinstance(self.successors, Agent):
-            return np.asarray(self.successors)[state.episode, None], None
+            parts = len(self.game.action_bound)
+            return np.repeat(np.asarray(self.successors)[state.episode, None], parts, axis=-1), None
         action, recurrent = self.successors.predict(
             self.game.observe(state), state=recurrent, episode_start=start, deterministic=True
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scripts.experiments import discount, infinite_horizon, post, regularization
+from scripts.experiments import discount, infinite_horizon, misconception, post, regularization
 from scripts.experiments.finding import Finding
 
 EXPERIMENTS: dict[str, Callable[[], Finding]] = {
@@ -13,5 +13,6 @@ EXPERIMENTS: dict[str, Callable[[], Finding]] = {
     "discount": discount.experiment,
     "regularization": regularization.experiment,
     "infinite_horizon": infinite_horizon.experiment,
+    "misconception": misconception.experiment,
 }
 """Every experiment by the name that `scripts/reproduce.py` knows it by."""

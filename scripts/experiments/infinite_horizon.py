@@ -46,10 +46,10 @@ def experiment() -> Finding:
     trained, stationary = for_ever(1.0, 0.9), training_for_ever(1.0, 0.9)
     learners = pd.concat(
         [
-            learned("train-forever", trained, columns={"c_first": "c first", "mesa_cost": "J_0"}).assign(
+            learned("train_forever", trained, columns={"c_first": "c first", "mesa_cost": "J_0"}).assign(
                 game="training for ever, γ = 0.9"
             ),
-            learned("deploy-forever", deployed, columns={"c_first": "c first", "mesa_cost": "J_0"}).assign(
+            learned("deploy_forever", deployed, columns={"c_first": "c first", "mesa_cost": "J_0"}).assign(
                 game="20 training, γ = 0.99"
             ),
         ],
@@ -71,7 +71,7 @@ hardly changes m. This is the limit of long finite games; a search of the whole 
 *Deployment for ever after 20 episodes of training,* γ = 0.99: c_0 = {c[0]:.6f}, c_19 = {c[19]:.6f}, then
 1: nearly the finite game's. In the environment the game goes on after every episode with probability γ,
 which is the same in expectation (a test holds it to that).
-{note_on_learners(learners, "train-forever and deploy-forever")}
+{note_on_learners(learners, "train_forever and deploy_forever")}
 """
     figure = figures.panels(2, "episode")
     for discount in DISCOUNTS[1:]:

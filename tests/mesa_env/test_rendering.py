@@ -27,8 +27,8 @@ ID = "mesa_env/DeceptiveAlignment-v0"
 GAME = Game(train_then_deploy(1, 2), coefficient_bound=1)
 ACTION = np.full(1, 0.5, dtype=np.float32)
 HISTORY = [
-    {"goal": 0.8, "output": 0.4, "next_goal": 0.4},
-    {"goal": 0.4, "output": -0.2, "next_goal": 0.4},
+    {"goal": 0.8, "output": 0.4, "next_goal": 0.4, "training": True},
+    {"goal": 0.4, "output": -0.2, "next_goal": 0.4, "training": False},
 ]
 
 
@@ -84,7 +84,7 @@ def test_a_frame_does_not_depend_on_the_users_settings_for_saved_figures():
 
 
 def test_a_goal_of_zero_has_no_coefficient_and_does_no_harm():
-    history = [{"goal": 0.0, "output": 0.0, "next_goal": 0.0}] * 3
+    history = [{"goal": 0.0, "output": 0.0, "next_goal": 0.0, "training": True}] * 3
     assert rendering.frame(GAME, history).shape[2] == 3
 
 
@@ -161,7 +161,7 @@ def test_the_window_shows_the_game_so_far_until_it_is_closed(pygame, interface):
     env.reset(seed=0)
     np.testing.assert_array_equal(shown(pygame), rendering.frame(GAME, []))
     env.step(ACTION)
-    history = [{"goal": 0.8, "output": 0.4, "next_goal": 0.4}]
+    history = [{"goal": 0.8, "output": 0.4, "next_goal": 0.4, "training": True}]
     np.testing.assert_array_equal(shown(pygame), rendering.frame(GAME, history))
     assert env.render() is None
     env.close()
@@ -185,7 +185,7 @@ def test_closing_one_window_leaves_another_environments_game_alone(pygame):
     first.close()
     second.step(ACTION)
     np.testing.assert_array_equal(
-        shown(pygame), rendering.frame(GAME, [{"goal": 0.8, "output": 0.4, "next_goal": 0.4}])
+        shown(pygame), rendering.frame(GAME, [{"goal": 0.8, "output": 0.4, "next_goal": 0.4, "training": True}])
     )
     second.close()
 

@@ -1,0 +1,257 @@
+"""The game whose discount is a parameter too: the base optimizer trains (θ, γ), goal and patience.
+
+The model's mesa-optimizer is a planner: at discount γ, its coefficient c_n(γ) is that of the base game's
+equilibrium with γ held fixed. The planner is code of the model, so the base optimizer differentiates it:
+
+    output       y  = c θ
+    base update  θ' = θ − η ∂(y² + λ θ²)/∂θ = θ (1 − 2 η (c² + λ)),  projected onto [−goal bound, goal bound]
+                 γ' = γ − κ η ∂y²/∂γ = γ − 2 κ η y θ s_n(γ),         projected onto [0, 1]
+    mesa cost    J_n = Σ_{k ≥ n} γ_n^(k−n) (y_k − θ_n)²
+
+with s_n = dc_n/dγ. Agent n judges by its own goal *and* its own discount. Whatever coefficient c an agent
+plays, the slope is the planner's. A planner that foresees that γ moves is differentiated like one that does
+not: the slope of its own policy would be defined only by a differential equation in γ, which has a family of
+solutions. κ = 0 is the base game.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mesa_env.rules.game import Array, Game, Outcome, State, drawn, train_then_deploy
+from mesa_env.rules.validation import validated_number, validated_range
+
+CELLS = 4096
+"""Cells of the slopes' table: with it they are within 1e-8 of the exact ones, see the tests."""
+_TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
+
+
+class Patience(NamedTuple):
+    """What the model's agents discount by.
+
+    Attributes:
+        discount: γ_n of the present agent, shape (B,).
+    """
+
+    discount: Array
+
+
+@dataclass(frozen=True, eq=False)
+class LearnableDiscount(Game):
+    """Parameters of the game in which the base optimizer also descends the discount.
+
+    The slopes s_n(γ) are looked up in a table, cubic between its nodes. Where the planner's coefficient meets
+    its bound as γ varies, they jump, and the table smooths the jump over three of its cells.
+
+    Args:
+        learning_rates: As in `Game`; by default 20 episodes of training at 0.1, then 80 of deployment.
+        discount: γ_0 in [0, 1], or a (low, high) pair from which each game draws it uniformly.
+        discount_rate: κ ≥ 0, by which the base optimizer's steps in γ are longer than those in θ.
+
+    The other parameters are `Game`'s.
+    """
+
+    learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 80, 0.1))
+    discount: float | tuple[float, float] = 0.9  # type: ignore[assignment]
+    discount_rate: float = 1.0
+
+    coefficients_suffice: ClassVar[bool] = False
+    traces: ClassVar[dict[str, str]] = {"discount": "discount γ"}
+
+    def __post_init__(self) -> None:
+        """Validate every parameter; differentiate the planner, if the base optimizer does."""
+        discount = validated_range("discount", self.discount, 0.0, 1.0)
+        self._keep(discount=1.0)  # the base game wants a number
+        super().__post_init__()
+        self._keep(
+            discount=discount, discount_rate=validated_number("discount_rate", self.discount_rate, 0.0)
+        )
+        if not self.discount_rate:
+            return
+        with np.errstate(over="ignore"):
+            steepest = np.abs(self.slopes).max() * self.coefficient_bound * self.goal_bound**2
+            longest = 2 * self.discount_rate * self.learning_rates.max() * steepest
+        if not np.isfinite(longest):
+            raise ValueError(
+                "the planner's slope dc/dγ, and one base update by it, must stay finite; got a learning rate "
+                f"of {self.learning_rates.max():g} with regularization {self.regularization:g}, goal_bound "
+                f"{self.goal_bound:g} and discount_rate {self.discount_rate:g}"
+            )
+
+    # -- The planner ----------------------------------------------------------------------------------
+
+    def planned(self, discount: Array) -> tuple[Array, Array]:
+        """The planner's coefficients and their slopes, by forward differentiation of its backward induction.
+
+        The equilibrium's coefficient is the positive root of α c³ + β c − 1, clipped to the bound, with
+        α = 8 η² γ A, β = 1 − 4 η γ (a A − B), a = 1 − 2 η λ and the successors' unit sums A and B. Hence
+
+            dc = −(dα c³ + dβ c) / (3 α c² + β)  where it is not clipped, 0 where it is.
+
+        Args:
+            discount: Discounts γ, shape (G,).
+
+        Returns:
+            c_n(γ) and s_n(γ) = dc_n/dγ, each of shape (N, G).
+        """
+        coefficients, slopes = np.empty((2, self.episodes, len(discount)))
+        squares, outputs, d_squares, d_outputs = np.zeros((4, len(discount)))
+        for n in reversed(range(self.episodes)):
+            rate = self.learning_rates[n]
+            drift = 1 - 2 * rate * self.regularization
+            pull, d_pull = drift * squares - outputs, drift * d_squares - d_outputs
+            alpha, d_alpha = 8 * rate**2 * discount * squares, 8 * rate**2 * (squares + discount * d_squares)
+            beta, d_beta = 1 - 4 * rate * discount * pull, -4 * rate * (pull + discount * d_pull)
+            root = _positive_root(alpha, beta)
+            c = np.minimum(root, self.coefficient_bound)
+            slope = -(d_alpha * c**3 + d_beta * c) / (3 * alpha * c**2 + beta)
+            slope[root > self.coefficient_bound] = 0
+            m, d_m = drift - 2 * rate * c**2, -4 * rate * c * slope
+            d_squares = 2 * c * slope + m**2 * squares + discount * m * (2 * d_m * squares + m * d_squares)
+            d_outputs = slope + m * outputs + discount * (d_m * outputs + m * d_outputs)
+            squares, outputs = c**2 + discount * m**2 * squares, c + discount * m * outputs
+            coefficients[n], slopes[n] = c, slope
+        return coefficients, slopes
+
+    @cached_property
+    def slopes(self) -> Array:
+        """Slopes s_n at the discounts `nodes()`, up to the last training episode; shape (T, CELLS + 1)."""
+        trained = np.flatnonzero(self.training).max(initial=0) + 1
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            table = self.planned(nodes())[1][:trained].copy()
+        table.setflags(write=False)
+        return table
+
+    def slope(self, episode: NDArray[np.int64], discount: Array) -> Array:
+        """The planner's slope s_n(γ) in training episodes n; elementwise, from the table."""
+        row = np.minimum(episode, len(self.slopes) - 1)
+        first, (a, b, c, d) = interpolation(discount)
+        table, place = self.slopes.reshape(-1), row * (CELLS + 1) + first
+        slope: Array = a * table[place] + b * table[place + 1] + c * table[place + 2] + d * table[place + 3]
+        return slope
+
+    # -- Playing --------------------------------------------------------------------------------------
+
+    @property
+    def draws(self) -> int:
+        """The base game's draws, then one for the discount if that is drawn."""
+        return super().draws + isinstance(self.discount, tuple)
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation, each of shape (5,)."""
+        low, high = super().observation_bounds
+        return np.append(low, 0), np.append(high, 1)
+
+    @property
+    def judge_bound(self) -> Array:
+        """Agents judge by (θ, γ): bounds of both, shape (2,)."""
+        return np.array([self.goal_bound, 1.0])
+
+    def start(self, chance: Array, initial_goal: Array | None = None) -> State:
+        """Set up a batch of games; the last draw of chance gives the discount, where it is drawn."""
+        discount = drawn(self.discount, chance[..., -1:])
+        return super().start(chance, initial_goal)._replace(more=Patience(discount[()]))
+
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """The base game's four columns, then γ_n; shape (B, 5)."""
+        discount = np.asarray(state.more.discount, dtype=np.float32)
+        return np.concatenate([super().observe(state), discount[..., None]], axis=-1)
+
+    def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
+        """Play the present episode, and take the base optimizer's step in γ as in θ."""
+        after, outcome = super().play(state, action)
+        discount = next_discount = state.more.discount
+        pace = self._paces[state.episode]
+        if pace.any():  # most episodes are deployment, where the lookup would be in vain
+            gradient = 2 * outcome.output * state.goal * self.slope(state.episode, discount)
+            next_discount = (discount - pace * gradient).clip(0.0, 1.0)
+        details = {"discount": discount.copy(), "next_discount": next_discount.copy()}
+        return after._replace(more=Patience(next_discount)), outcome._replace(details=details)
+
+    # -- Judging --------------------------------------------------------------------------------------
+
+    def judge(self, state: State) -> Array:
+        """Present agents judge by (θ_n, γ_n), shape (B, 2)."""
+        return np.stack([state.goal, state.more.discount], axis=-1)
+
+    def mesa_cost(self, output: Array, judge: Array, elapsed: NDArray[np.int64] | int) -> Array:
+        """Term γ_n^elapsed (y − θ_n)² of the mesa cost of agents that judge by (θ_n, γ_n), shape (…, 2)."""
+        goal, discount = judge[..., 0], judge[..., 1]
+        if self._frozen:
+            return super().mesa_cost(output, goal, elapsed)
+        cost: Array = (output - goal) ** 2 * np.power(discount, elapsed)
+        return cost
+
+    def mesa_costs(
+        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] | None = None
+    ) -> Array:
+        """Mesa cost J_n of every agent of finished games, judged by its own goal and its own discount.
+
+        Args:
+            goals: θ_n, shape (N, B).
+            outputs: y_n, shape (N, B).
+            details: The outcomes' details; γ_n is `details["discount"]`, shape (N, B).
+        """
+        if self._frozen:
+            return super().mesa_costs(goals, outputs)
+        if details is None:
+            raise ValueError("mesa_costs needs the outcomes' details: agents judge by their own discounts")
+        discounts, costs = details["discount"], np.zeros_like(outputs)
+        for k in reversed(range(len(outputs))):
+            judges = slice(k + 1)
+            costs[judges] = (outputs[k] - goals[judges]) ** 2 + discounts[judges] * costs[judges]
+        return costs
+
+    @property
+    def _frozen(self) -> bool:
+        """Whether all agents discount alike, as in the base game."""
+        return self.discount_rate == 0 and not isinstance(self.discount, tuple)
+
+    @cached_property
+    def _paces(self) -> Array:
+        """κ η_n, shape (N,)."""
+        return self.discount_rate * self.learning_rates
+
+
+def nodes() -> Array:
+    """Discounts at which slopes are tabulated, close together near both ends of [0, 1], where they bend most.
+
+    γ = t² / (t² + (1 − t)²) for t uniform on [0, 1], shape (CELLS + 1,).
+    """
+    t = np.arange(CELLS + 1) / CELLS
+    discount: Array = t**2 / (t**2 + (1 - t) ** 2)
+    return discount
+
+
+def interpolation(discount: Any) -> tuple[Any, tuple[Any, Any, Any, Any]]:
+    """Where to look up a discount in a table over `nodes()`, cubic in t; elementwise.
+
+    Returns:
+        Index of the first of four neighboring nodes, and the weights of the four.
+    """
+    patience, impatience = np.sqrt(discount), np.sqrt(1 - discount)
+    place = CELLS * (patience / (patience + impatience))
+    first = np.minimum(np.maximum(np.floor(place) - 1, 0), CELLS - 3)
+    u = place - first
+    v, w, x = u - 1, u - 2, u - 3
+    return np.int64(first), (v * w * x / -6, u * w * x / 2, u * v * x / -2, u * v * w / 6)
+
+
+def _positive_root(alpha: Array, beta: Array) -> Array:
+    """Positive roots of α c³ + β c − 1, elementwise, by Newton's method from the right of them."""
+    curve = np.maximum(alpha, _TINY)
+    steep = np.cbrt(1 / curve) + np.sqrt(np.maximum(-beta, 0) / curve)
+    root: Array = np.minimum(steep, 1 / np.maximum(beta, _TINY))
+    while True:
+        step = (2 * alpha * root**3 + 1) / (3 * alpha * root**2 + beta)
+        falls = step < root * (1 - 1e-15)
+        if not falls.any():
+            return root
+        root = np.where(falls, step, root)
