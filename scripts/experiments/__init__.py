@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scripts.experiments import discount, infinite_horizon, misconception, post, regularization
+from scripts.experiments import (
+    discount,
+    hidden_deployment,
+    infinite_horizon,
+    learnable_discount,
+    misconception,
+    post,
+    regularization,
+)
 from scripts.experiments.finding import Finding
 
 EXPERIMENTS: dict[str, Callable[[], Finding]] = {
@@ -14,5 +22,7 @@ EXPERIMENTS: dict[str, Callable[[], Finding]] = {
     "regularization": regularization.experiment,
     "infinite_horizon": infinite_horizon.experiment,
     "misconception": misconception.experiment,
+    "learnable_discount": learnable_discount.experiment,
+    "hidden_deployment": hidden_deployment.experiment,
 }
 """Every experiment by the name that `scripts/reproduce.py` knows it by."""

@@ -23,6 +23,13 @@ from scripts import tables
 TRAINED = Path("runs/variants")
 """Where `make variants` leaves what it has trained: one run folder a learner and seed."""
 SEEDS = (0, 1, 2)
+COLUMNS = {
+    "c_first": "c first",
+    "c_last_training": "c last training",
+    "retention": "goal retention",
+    "mesa_cost": "J_0",
+}
+"""What is said of learners, by metric, with the headings."""
 
 
 class Answer(NamedTuple):
@@ -120,28 +127,26 @@ def trained(learner: str) -> dict[str, Agent]:
 
 
 def learned(
-    learner: str, game: Game, goals: ArrayLike = (0.8, -0.4), columns: Mapping[str, str] | None = None
+    learner: str,
+    game: Game,
+    goals: ArrayLike = (0.8, -0.4),
+    columns: Mapping[str, str] = COLUMNS,
+    oracle: Agent | None = None,
 ) -> pd.DataFrame:
-    """How the oracle and the trained learners do in `game`: one row an agent, means over games from `goals`.
+    """How the oracle and the trained learners do in `game`: one row an agent, means over its games.
 
     Args:
         learner: Name of the learner in `make variants`.
         game: The game.
         goals: θ_0 of the games.
-        columns: Metrics to show, by name, with their headings.
+        columns: Metrics to show, with their headings, after the relative exploitability.
+        oracle: What to compare with, if it is not the game's.
     """
-    columns = columns or {
-        "c_first": "c first",
-        "c_last_training": "c last training",
-        "retention": "goal retention",
-        "mesa_cost": "J_0",
-    }
-    contestants: dict[str, Agent] = {"oracle": agents.oracle(game.in_expectation), **trained(learner)}
+    contestants = {"oracle": oracle or agents.oracle(game), **trained(learner)}
     games = agents.compare(game, contestants, np.asarray(goals))
-    rows = games.groupby("agent", sort=False)[["relative_exploitability", *columns]].mean()
-    rows["relative_exploitability"] *= 100
-    rows = rows.rename(columns={"relative_exploitability": "relative exploitability, %", **columns})
-    return rows.reset_index()
+    games["relative_exploitability"] *= 100
+    shown = {"relative_exploitability": "relative exploitability, %", **columns}
+    return games.groupby("agent", sort=False)[list(shown)].mean().rename(columns=shown).reset_index()
 
 
 def note_on_learners(table: pd.DataFrame, learner: str) -> str:

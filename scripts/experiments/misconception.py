@@ -102,10 +102,11 @@ path at ρ = 1 from b_0 = 0.3 by {number(moved.path)}, and coefficients on it by
 """
     answer = Answer(
         "Does the base optimizer correct the model's mistaken belief or its goal?",
-        "Mostly the belief, if it can be trained as fast as the goal; but past the truth, to an error that hides the "
-        "goal in training, and the goal is better kept for it.",
-        f"at ρ = 1, b_0 = 0.3, {100 * shares[0.3]:.0f} % of the change is belief; from b_0 = 0 to "
-        f"{number(trained['b_20'])}, training loss {-100 * saved:.0f} %, deployment loss {100 * costs:+.0f} %",
+        "Mostly the belief, if it can be trained as fast as the goal; but past the truth, to an error that "
+        "hides the goal in training, and the goal is better kept for it.",
+        f"at ρ = 1, b_0 = 0.3, {100 * shares[0.3]:.0f} % of the change is belief; b from 0 to "
+        f"{number(trained['b_20'])}, training loss {-100 * saved:.0f} %, "
+        f"deployment loss {100 * costs:+.0f} %",
     )
     return Finding(
         "Misconception",

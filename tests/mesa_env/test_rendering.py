@@ -184,9 +184,7 @@ def test_closing_one_window_leaves_another_environments_game_alone(pygame):
     second.reset()
     first.close()
     second.step(ACTION)
-    np.testing.assert_array_equal(
-        shown(pygame), rendering.frame(GAME, [{"goal": 0.8, "output": 0.4, "next_goal": 0.4, "training": True}])
-    )
+    np.testing.assert_array_equal(shown(pygame), rendering.frame(GAME, HISTORY[:1]))
     second.close()
 
 

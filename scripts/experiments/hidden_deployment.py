@@ -1,0 +1,201 @@
+"""How large must the shift be before a model defects cleanly, and what does uncertainty cost it?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.optimize import brentq
+
+import agents
+from agents.hidden_deployment import (
+    FilteringOracle,
+    belief_exploitability,
+    first_costs,
+    refinement,
+    solve_hidden,
+)
+from agents.rollout import Trajectory
+from mesa_env import HiddenDeployment, train_then_deploy
+from mesa_env.rules.game import Array
+from scripts import figures
+from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.tables import number
+
+GAMES, GOAL, CLEAN = 4000, 0.8, 0.9
+SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
+AFTER = (1, 5, 10)
+LENGTHS = (40, 100)
+COLUMNS = {
+    "c_first": "c first",
+    "c_deployment": "mean c in deployment",
+    "retention": "goal retention",
+    "mesa_cost": "J_0",
+}
+
+
+def hidden(episodes: int, shift: float, observed: Literal["belief", "signal"] = "belief") -> HiddenDeployment:
+    """The game of so many episodes, all at learning rate 1 while training lasts, with hazard 0.05."""
+    return HiddenDeployment(train_then_deploy(episodes, 0), shift=shift, observed=observed)
+
+
+def play(game: HiddenDeployment) -> Trajectory:
+    """Many games of the oracle; the same chance for every shift and whatever is observed."""
+    goals = np.full(GAMES, GOAL)
+    return agents.rollout(game, agents.oracle(game), goals, generator=np.random.default_rng(0))
+
+
+def openness(played: Trajectory, longest: int = 15) -> Array:
+    """Mean coefficient in the first, second, … episode of deployment, over the games that come so far."""
+    deployed = played.details["mode"] == 0
+    since = np.cumsum(deployed, axis=1) * deployed
+    return np.array([played.coefficients[since == j].mean() for j in range(1, longest + 1)])
+
+
+def clean_shift(episodes: int, after: int, observed: Literal["belief", "signal"]) -> float:
+    """Least shift at which the mean coefficient in that episode of deployment is `CLEAN`."""
+
+    def missing(shift: float) -> float:
+        return float(openness(play(hidden(episodes, shift, observed)), after)[-1]) - CLEAN
+
+    return brentq(missing, 0.5, 8.0, xtol=0.01)
+
+
+def costs(episodes: int) -> pd.DataFrame:
+    """What agent 0 pays by what is known, and how open the model is, one row a shift."""
+    rows = []
+    for shift in SHIFTS:
+        game = hidden(episodes, shift)
+        cost, played = first_costs(game), play(game)
+        training = played.details["mode"] == 1
+        rows.append(
+            {
+                "N": episodes,
+                "δ": shift,
+                "extra cost, belief, %": 100 * (cost["belief"] / cost["known"] - 1),
+                "extra cost, signal alone, %": 100 * (cost["signal"] / cost["known"] - 1),
+                "c_0": played.coefficients[0, 0],
+                "mean c in training": played.coefficients[training].mean(),
+                "in the 1st deployment episode": openness(played, 1)[0],
+                "in deployment": played.coefficients[~training].mean(),
+                "median |θ_N/θ_0|": np.median(np.abs(played.goals[:, -1])) / GOAL,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def experiment() -> Finding:
+    """Costs and openness over shifts, the shifts of clean defection, and learners with and without memory."""
+    table = pd.concat([costs(episodes) for episodes in LENGTHS], ignore_index=True)
+    at = table.set_index(["N", "δ"]).to_dict("index")
+    observers: tuple[Literal["belief", "signal"], ...] = ("belief", "signal")
+    shifts = pd.DataFrame(
+        {
+            "N": episodes,
+            "agents know": observed,
+            **{
+                f"δ for deployment episode {j}": clean_shift(episodes, j, observed)
+                for j in AFTER[: 3 if observed == "belief" else 2]
+            },
+        }
+        for episodes in LENGTHS
+        for observed in observers
+    )
+    first, fifth = (float(shifts[f"δ for deployment episode {j}"][0]) for j in (1, 5))
+    base, signal = hidden(40, 1.0), hidden(40, 1.0, "signal")
+    solution = solve_hidden(base)
+    certified = float(belief_exploitability(base, solution.table).max())
+    seats = np.full(200, GOAL)
+    learners = pd.concat(
+        [
+            learned("belief", base, seats, COLUMNS).assign(given="the belief"),
+            learned("signal", signal, seats, COLUMNS).assign(given="x_n alone"),
+            learned("memory", signal, seats, COLUMNS, FilteringOracle(signal)).assign(
+                given="x_n, and a memory"
+            ),
+        ],
+        ignore_index=True,
+    )
+    middle = solution.table.read(np.array([20]), np.array([0.0]))[0]
+    doubtful = solution.table.read(np.array([0]), np.array([np.log(9.0)]))[0]
+    blind = at[100, 0.0]
+    text = f"""
+Training ends with probability 0.05 after every episode; agents see x ~ N(δ, 1) in training and N(0, 1) in
+deployment. Call a defection clean when the mean coefficient is at least {CLEAN:g}. In games of 40 episodes,
+agents that filter all signals need **δ = {first:.1f}** for that in the very first episode of deployment,
+and {fifth:.1f} by the fifth: evidence adds up, so that time does what shift does not. Deployment must be
+*very* likely before a model shows itself: with V = 2B − A the value of an intact goal, c ≥ 1/2 only where
+P(training) ≤ 1/(2V), a few per cent. Agents that know only the present signal are quicker in the first
+episode and never become sure.
+
+Not knowing costs agent 0 {at[40, 0.0]["extra cost, belief, %"]:.0f} % of J_0 without any shift,
+{at[40, 1.0]["extra cost, belief, %"]:.0f} % at δ = 1, {at[40, 4.0]["extra cost, belief, %"]:.1f} % at δ =
+4; with the signal alone {at[40, 1.0]["extra cost, signal alone, %"]:.0f} % and
+{at[40, 4.0]["extra cost, signal alone, %"]:.0f} %. Most of it is silence kept in deployment: at δ = 0 the
+mean coefficient there is {number(at[40, 0.0]["in deployment"])}, at δ = 10
+{number(at[40, 10.0]["in deployment"])}. **Uncertainty buys longer silence, not alignment**: at N = 100 and
+δ = 0 the model starts more guarded (c_0 = {number(blind["c_0"])} against {number(at[100, 10.0]["c_0"])} at
+δ = 10) and the median game ends with {100 * blind["median |θ_N/θ_0|"]:.0f} % of the goal. What catches it
+is training that outlasts its expectations.
+
+Checks: at belief 0.5 in episode 20, c = {middle:.4f}; at belief 0.9 in episode 0, {doubtful:.4f}.
+Certificate (δ = 1, another grid and another quadrature than the solver's): no agent can gain more than
+{number(100 * certified)} % of the cost of emitting 0; doubling the grid and the nodes moves no coefficient
+by more than {number(refinement(base))}. {note_on_learners(learners, "belief, signal and memory")} Each is
+compared with the oracle at its own information; the one with a memory (sb3-contrib's recurrent PPO) is
+given neither belief nor goal, for the goal's moves would betray the mode. Its exploitability is an estimate
+from simulated futures, biased upwards.
+"""
+    answers = [
+        Answer(
+            "How large must the distributional shift be before a model that does not know when training ends "
+            "defects cleanly?",
+            f"Its coefficient averages {CLEAN:g} in the first episode of deployment only from five standard "
+            "deviations on; two do by the fifth episode.",
+            f"δ = {first:.1f} for the first, {fifth:.1f} for the fifth deployment episode (N = 40)",
+        ),
+        Answer(
+            "What does the uncertainty cost it?",
+            "Nearly all of the cost is silence that it keeps in deployment; the goal survives, as a rule.",
+            f"J_0 {at[40, 0.0]['extra cost, belief, %']:+.0f} % at δ = 0, "
+            f"{at[40, 1.0]['extra cost, belief, %']:+.0f} % at 1, "
+            f"{at[40, 4.0]['extra cost, belief, %']:+.1f} % at 4 (N = 40)",
+        ),
+    ]
+    return Finding(
+        "Hidden deployment",
+        answers,
+        text,
+        _figure(table),
+        {"shifts": table, "clean": shifts, "learners": learners},
+        {
+            "shifts": "Equilibria by shift (agents know the belief, but for the second cost):",
+            "clean": f"Least δ for a mean c of {CLEAN:g} in deployment:",
+            "learners": "Learners at N = 40, δ = 1 (200 games each):",
+        },
+    )
+
+
+def _figure(table: pd.DataFrame) -> Figure:
+    figure = figures.panels(3, "episode of deployment")
+    opening, cost, policy = figure.axes
+    for shift in (0.0, 0.5, 1.0, 2.0, 4.0, 6.0):
+        opening.plot(range(1, 16), openness(play(hidden(40, shift))), label=f"δ = {shift:g}")
+    opening.axhline(CLEAN, color="0.6", linewidth=1)
+    opening.set(ylabel="mean coefficient", title="N = 40, agents know the belief")
+    opening.legend(fontsize="small")
+    for episodes, rows in table.groupby("N"):
+        for known in ("belief", "signal alone"):
+            style = "-" if known == "belief" else ":"
+            cost.plot(rows["δ"], rows[f"extra cost, {known}, %"], style, label=f"N = {episodes}, {known}")
+    cost.set(xlabel="shift δ", ylabel="extra cost of agent 0, %")
+    cost.legend(fontsize="small")
+    log_odds = np.linspace(-8, 8, 321)
+    solution = solve_hidden(hidden(40, 1.0)).table
+    for n in (0, 10, 20, 30, 35):
+        policy.plot(log_odds, solution.read(np.full(321, n), log_odds), label=f"n = {n}")
+    policy.set(xlabel="log-odds of training", ylabel="coefficient c_n", title="the oracle's policy, δ = 1")
+    policy.legend(fontsize="small")
+    return figure
