@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agents.audit import Audit
+from agents.audit import Audit, simulated
 from agents.equilibrium import (
     best_response,
     best_responses,
@@ -49,6 +49,7 @@ __all__ = [
     "play",
     "relative_exploitability",
     "rollout",
+    "simulated",
     "solve_equilibria",
     "solve_equilibrium",
     "summarize",

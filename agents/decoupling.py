@@ -30,13 +30,13 @@ The closed forms hold while the projection of goals does not bind; `solve_decoup
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from agents.audit import Audit
+from agents.equilibrium import warn_where_goals_are_projected
 from agents.reference import ReferenceAgent
 from agents.rollout import Trajectory
 from mesa_env.decisions import Agent
@@ -126,7 +126,7 @@ def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
         decision = _Decision(game, n, sums)
         coefficients[n], slopes[n] = action = decision.best()
         sums = decision.sums_before(*action)
-    _warn_where_goals_are_projected(game, coefficients * slopes)
+    warn_where_goals_are_projected(game, coefficients * slopes)
     return coefficients, slopes
 
 
@@ -184,17 +184,3 @@ def _validated_profile(game: Decoupling, coefficients: ArrayLike, slopes: ArrayL
     if sent.shape != profile.shape or not (np.abs(sent) <= np.float32(limit) * (1 + 1e-7)).all():
         raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {slopes!r}")
     return profile, sent.clip(profile - game.decoupling, profile + game.decoupling)
-
-
-def _warn_where_goals_are_projected(game: Decoupling, products: Array) -> None:
-    first = game.initial_goal
-    goal = max(map(abs, first)) if isinstance(first, tuple) else abs(first)
-    contraction = 1 - 2 * game.learning_rates * (products + game.regularization)
-    with np.errstate(over="ignore", invalid="ignore"):
-        largest = goal * np.abs(np.cumprod(contraction)).max()
-    if goal and not largest <= game.goal_bound:
-        warnings.warn(
-            f"the goal leaves ±{game.goal_bound:g} on the equilibrium path (|θ| would reach {largest:.3g}), "
-            "where the base optimizer projects it: the closed form does not hold for this game",
-            stacklevel=3,
-        )

@@ -67,7 +67,7 @@ def solve_equilibrium(game: Game) -> Array:
         np.array([game.regularization]),
         game.coefficient_bound,
     )[0]
-    _warn_where_goals_are_projected(game, coefficients)
+    warn_where_goals_are_projected(game, coefficients * coefficients)
     return coefficients
 
 
@@ -210,10 +210,11 @@ def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf
     return np.array(array)  # writable, as the other arguments are: the kernel is compiled once
 
 
-def _warn_where_goals_are_projected(game: Game, coefficients: Array) -> None:
+def warn_where_goals_are_projected(game: Game, products: Array) -> None:
+    """Warn if the closed form, whose products c ∂y/∂θ are given, leads the goal out of its bound; (N,)."""
     first = game.initial_goal
     goal = max(map(abs, first)) if isinstance(first, tuple) else abs(first)
-    contraction = 1 - 2 * game.learning_rates * (coefficients * coefficients + game.regularization)
+    contraction = 1 - 2 * game.learning_rates * (products + game.regularization)
     if np.abs(contraction).max() <= 1:  # as in all but strongly regularized games
         return
     with np.errstate(over="ignore", invalid="ignore"):

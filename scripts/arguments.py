@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import tyro
 
 import agents
+from agents import neural
 from mesa_env import GAMES, Game, InfiniteHorizon, train_then_deploy
 from mesa_env.decisions import Agent
 from mesa_env.interfaces.spaces import BASE
@@ -110,9 +111,13 @@ def validated_seed(seed: int) -> int:
 def agent(name: str, game: Game, seed: int = 0) -> Agent:
     """An agent by name, or by the file of a saved model (which holds pickles: name only files you trust).
 
+    A file that ends in .pt is a neural policy's (`agents.neural`), which runs nothing.
+
     Raises:
         ValueError: If there is no such agent or file.
     """
+    if Path(name).suffix == ".pt":
+        return neural.load(name)
     if Path(name).suffix == ".zip" or "/" in name:
         return agents.load(name)
     return agents.make(name, game, seed)

@@ -1,8 +1,8 @@
 """Regenerate experiments: the post's own, and those that it left as next steps (docs/results.md).
 
 Every experiment computes its oracles anew and plays the learners that `make variants` has trained, where
-there are any. It prints its answers, and writes tables, figure and its section of docs/results.md to a run folder;
-with --docs they also replace those in the documentation.
+there are any. It prints its answers, and writes tables, figure and its section of docs/results.md to a run
+folder; with --docs they also replace those in the documentation.
 """
 
 from __future__ import annotations

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scripts.experiments import (
+    decoupling,
     discount,
     hidden_deployment,
     infinite_horizon,
     learnable_discount,
     misconception,
+    neural,
     post,
     regularization,
 )
@@ -24,5 +26,7 @@ EXPERIMENTS: dict[str, Callable[[], Finding]] = {
     "misconception": misconception.experiment,
     "learnable_discount": learnable_discount.experiment,
     "hidden_deployment": hidden_deployment.experiment,
+    "decoupling": decoupling.experiment,
+    "neural": neural.experiment,
 }
 """Every experiment by the name that `scripts/reproduce.py` knows it by."""

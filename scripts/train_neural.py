@@ -1,0 +1,77 @@
+"""Train a neural policy through the unrolled game, every agent by its own gradient (agents.neural).
+
+The game has local policies: the base optimizer sees the network's own slope, which nothing ties to what the
+network emits. The run folder holds the configuration, versions, the curve of training costs, the policy
+(policy.pt, an agent for scripts/evaluate.py with --game.rules Decoupling) and its evaluation. A run takes less
+than a minute; one that was interrupted begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+import agents
+from agents import neural
+from agents.neural import NeuralSettings
+from mesa_env import Decoupling
+from scripts import figures, tables
+from scripts.arguments import GameArguments, refusing_bad_input, run, validated_seed
+from scripts.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of scripts/train_neural.py."""
+
+    game: GameArguments = field(default_factory=lambda: GameArguments(rules="Decoupling", decoupling=10.0))
+    initial_goal: tuple[float, ...] = (-1.0, 1.0)
+    """θ_0 in training: one number, or low and high of the range to draw it from."""
+    evaluation_goal: float = 0.8
+    """θ_0 of the evaluation after training."""
+    settings: NeuralSettings = field(default_factory=NeuralSettings)
+    seed: int = 0
+    """Seed of the network and the games."""
+    out: Path = Path("runs/neural")
+    """Run folder; an earlier run in it is replaced."""
+
+
+def main(arguments: Arguments) -> None:
+    """Train, evaluate against the linear equilibrium's reach, and write everything down."""
+    with refusing_bad_input():
+        game = arguments.game.build(arguments.initial_goal)
+        if not isinstance(game, Decoupling):
+            raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
+        validated_seed(arguments.seed)
+        judged = arguments.game.build((arguments.evaluation_goal,))
+        folder = RunFolder(arguments.out)
+    torch.set_num_threads(1)
+    costs: list[float] = []
+    with tqdm(total=arguments.settings.iterations, unit="step", mininterval=0.5) as bar:
+
+        def progress(step: int, cost: float) -> None:
+            costs.append(cost)
+            bar.set_postfix(cost=f"{cost:.3g}", refresh=False)
+            bar.update(step - bar.n)
+
+        policy = neural.train_neural(game, arguments.settings, arguments.seed, progress)
+    folder.record("train_neural", arguments, game)
+    folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
+    neural.save(policy, arguments.out / "policy.pt")
+    contestants = {"equilibrium": agents.oracle(judged), "network": policy}
+    games = agents.compare(judged, contestants, [arguments.evaluation_goal])
+    folder.table("evaluation.csv", games)
+    played = {
+        name: agents.rollout(judged, agent, arguments.evaluation_goal) for name, agent in contestants.items()
+    }
+    folder.figure("figure.png", figures.side_by_side(judged, played))
+    tables.show_summary(agents.summarize(games), f"neural policy, from θ_0 = {arguments.evaluation_goal:g}")
+    print(f"run folder: {arguments.out}")
+
+
+if __name__ == "__main__":
+    run(main, Arguments)
