@@ -2,7 +2,7 @@
 
 An entry of --agents is a name (see below), the model.zip of a run (it holds pickles: name only files you
 trust), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose interval is then over seeds.
-Names: equilibrium, grid, myopic, compliant, guard, precommitment, random, best_of_K.
+Names: equilibrium, myopic, compliant, guard, random; for the base game also grid, precommitment, best_of_K.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from scripts.run_folder import RunFolder
 class Arguments:
     """Arguments of scripts/evaluate.py."""
 
-    agents: tuple[str, ...] = agents.NAMES
-    """Names, model files, or LABEL=FILE,FILE,…"""
+    agents: tuple[str, ...] | None = None
+    """Names, model files, or LABEL=FILE,FILE,…; by default every name that the game's agents have."""
     game: GameArguments = field(default_factory=GameArguments)
     initial_goal: tuple[float, ...] = (-1.0, 1.0)
     """θ_0 of the games: one number, or low and high of the range to draw it from."""
@@ -69,10 +69,12 @@ def main(arguments: Arguments) -> None:
 
 
 def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]:
-    if not arguments.agents:
+    names = agents.NAMES if type(game) is Game else agents.VARIANT_NAMES
+    entries = names if arguments.agents is None else arguments.agents
+    if not entries:
         raise ValueError(f"--agents must name at least one of {', '.join(agents.NAMES)}, or a model file")
     contestants: dict[str, Sequence[Agent]] = {}
-    for entry in arguments.agents:
+    for entry in entries:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
         if label in contestants:
             raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")

@@ -2,8 +2,8 @@
 
 The game has local policies: the base optimizer sees the network's own slope, which nothing ties to what the
 network emits. The run folder holds the configuration, versions, the curve of training costs, the policy
-(policy.pt, an agent for scripts/evaluate.py with --game.rules Decoupling) and its evaluation. A run takes less
-than a minute; one that was interrupted begins anew.
+(policy.pt, an agent for scripts/evaluate.py with --game.rules Decoupling) and its evaluation. A run takes
+less than a minute; one that was interrupted begins anew.
 """
 
 from __future__ import annotations

@@ -93,9 +93,9 @@ bracketed root: there are no jumps. Certificate: simulated deviations of both pa
         axes.legend()
     answer = Answer(
         "With bounded decoupling, from which δ on is the goal untouchable?",
-        "From δ = 1 + λ on: the model emits its goal, shows the base optimizer a slope that leaves it alone, and "
-        "loses nothing.",
-        f"J_0/θ_0² from {at[0.0]['J_0/θ_0²']:.1f} at δ = 0 through {at[0.5]['J_0/θ_0²']:.1f} at 0.5 to 0 at 1",
+        "From δ = 1 + λ on: the model emits its goal, shows the base optimizer a slope that leaves it alone, "
+        "and loses nothing.",
+        f"J_0/θ_0² from {at[0.0]['J_0/θ_0²']:.1f} at δ = 0 by {at[0.5]['J_0/θ_0²']:.1f} at 0.5 to 0 at 1",
     )
     return Finding(
         "Bounded decoupling",

@@ -104,14 +104,14 @@ of this page.
     one, many = (hacks[f"{kind}"] + hacks[f"{kind}_decay"] for kind in ("one", "many"))
     of_one, of_many = (runs[f"{kind}"] + runs[f"{kind}_decay"] for kind in ("one", "many"))
     answer = Answer(
-        "Do trained networks find gradient hacking by themselves, and what prevents it: weight decay, many θ_0?",
+        "Do trained networks find gradient hacking by themselves; does weight decay or many θ_0 prevent it?",
         "With a single θ_0 most do"
         + (", with weight decay as well as without" if hacks["one_decay"] else "")
         + "; trained on many θ_0, none does."
         if one > of_one / 2 and many == 0
         else "It depends on the seed.",
-        f"networks that hack: {one} of {of_one} with one θ_0 ({hacks['one_decay']} of {runs['one_decay']} with weight "
-        f"decay), {many} of {of_many} with many",
+        f"networks that hack: {one} of {of_one} with one θ_0 ({hacks['one_decay']} of {runs['one_decay']} "
+        f"with weight decay), {many} of {of_many} with many",
     )
     return Finding(
         "Neural policies",
@@ -135,8 +135,8 @@ def _staircases(steps: list[int]) -> str:
     if not steps:
         return ""
     return (
-        f"No staircases were found: over all networks and n = {', '.join(map(str, LOOKED_AT))}, π_w has at most "
-        f"{max(steps)} flat {'stretch' if max(steps) == 1 else 'stretches'} away from 0."
+        f"No staircases were found: over all networks and n = {', '.join(map(str, LOOKED_AT))}, π_w has at "
+        f"most {max(steps)} flat {'stretch' if max(steps) == 1 else 'stretches'} away from 0."
         if max(steps) <= 2
         else f"Staircases were found: π_w has up to {max(steps)} flat stretches away from 0."
     )
