@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -64,12 +64,12 @@ class Finding:
         """The Markdown section of experiment `name`, between marks by which it is found again."""
         parts = [f"<!-- {name} -->", f"## {self.title}"]
         parts += [
-            f"**Question:** {asked}\n**Answer:** {answer}\n**Effect:** {effect}"
+            f"- **Question:** {asked}\n- **Answer:** {answer}\n- **Effect:** {effect}"
             for asked, answer, effect in self.answers
         ]
         parts += [wrapped(self.text), f"![{self.title}](results/{name}.png)"]
         parts += [f"{caption}\n\n{markdown(self.tables[shown])}" for shown, caption in self.shown.items()]
-        parts += [f"`{command(name)}` writes this section anew.", f"<!-- end of {name} -->"]
+        parts += [f"`{command(name)} --docs docs` writes this section anew.", f"<!-- end of {name} -->"]
         return "\n\n".join(parts) + "\n"
 
 
@@ -92,7 +92,12 @@ def markdown(table: pd.DataFrame) -> str:
     rows = table.itertuples(index=False)
     cells = [[tables.number(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     lines = [list(map(str, table.columns)), ["---"] * len(table.columns), *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(map(_line, lines))
+
+
+def _line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def update(document: Path, name: str, finding: Finding) -> None:
@@ -115,9 +120,9 @@ def update(document: Path, name: str, finding: Finding) -> None:
 def _rows(text: str, name: str) -> list[str]:
     """An experiment's lines in the opening table, as its section in the document has them."""
     section = re.search(rf"<!-- {name} -->(.*?)<!-- end of {name} -->", text, flags=re.DOTALL)
-    told = r"\*\*Question:\*\* (.*)\n\*\*Answer:\*\* (.*)\n\*\*Effect:\*\* (.*)"
+    told = r"- \*\*Question:\*\* (.*)\n- \*\*Answer:\*\* (.*)\n- \*\*Effect:\*\* (.*)"
     found = re.findall(told, section[1] if section else "")
-    return [f"| {asked} | {answer} | {effect} | `{command(name)}` |" for asked, answer, effect in found]
+    return [_line([*answer, f"`{command(name)}`"]) for answer in found]
 
 
 def trained(learner: str) -> dict[str, Agent]:

@@ -83,7 +83,7 @@ which is the same in expectation (a test holds it to that).
     played = agents.rollout(deployed.in_expectation, agents.oracle(deployed), 0.8)
     figure.axes[1].plot(played.goals[:31], label="goal θ")
     figure.axes[1].plot(played.coefficients[:31], label="coefficient c")
-    figure.axes[1].set(title="20 training episodes, then deployment for ever, γ = 0.99")
+    figure.axes[1].set(title="deployment for ever, γ = 0.99")
     figure.axes[1].legend()
     halves = [(row["goal's half-life"], row["γ's half-life"]) for row in (stationary, patient)]
     answer = Answer(

@@ -48,14 +48,11 @@ def sweep(rate: float, regularizations: Array) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def jump(rate: float) -> tuple[float, float, float, float]:
-    """Where the first coefficient jumps most between ηλ = 0.4 and 0.6: λ and c_0 on either side."""
-    weights = np.linspace(0.4, 0.6, 2001) / rate
-    first = agents.solve_equilibria(
-        np.tile(train_then_deploy(TRAINING, 80, rate), (len(weights), 1)), 1.0, weights
-    )[:, 0]
-    at = int(np.abs(np.diff(first)).argmax())
-    return float(weights[at]), float(weights[at + 1]), float(first[at]), float(first[at + 1])
+def past_one_half(rate: float) -> tuple[Array, Array]:
+    """Regularizations between ηλ = 0.4 and 0.7, and the first coefficient at each."""
+    weights = np.linspace(0.4, 0.7, 3001) / rate
+    schedules = np.tile(train_then_deploy(TRAINING, 80, rate), (len(weights), 1))
+    return weights, agents.solve_equilibria(schedules, 1.0, weights)[:, 0]
 
 
 def experiment() -> Finding:
@@ -66,36 +63,40 @@ def experiment() -> Finding:
     slow = curves[RATES[0]]
     half = slow.iloc[int((slow["deception saves"] - slow["deception saves"][0] / 2).abs().argmin())]
     small, large = tips[RATES[0]], tips[RATES[1]]
-    left, right, before, after = jump(1.0)
+    weights, first = past_one_half(1.0)
+    half_open, bounded = (int((first >= c).argmax()) for c in (0.5, Game().coefficient_bound))
     learners = learned("regularization", Game(regularization=0.01))
     post = table[(table["η"] == 1)].set_index("λ")
     saved = table.set_index("λ").query(f"η == {RATES[0]}")["deception saves"]
     text = f"""
 The regularizer pulls on the goal whether it shows or not: even a silent model keeps no more than (1 −
-2ηλ)^T of it. With little of it the model hides *more*, since what it would show still costs goal: at η =
-1 and λ = 0.01, c_0 falls from {number(post["c_0"][0])} to {number(post["c_0"][0.01])}, while θ_20 falls
-from {number(post["θ_20"][0])} to {number(post["θ_20"][0.01])}, and to {number(post["θ_20"][0.1])} at λ =
-0.1. Then it tips: once training will take the goal anyway, there is less to be saved by hiding and c_0
-rises again, towards an open model with a dying goal. The least c_0 is at λ = {number(small["λ"])} (2ηλT =
-{number(2 * RATES[0] * TRAINING * small["λ"])}) for η = {RATES[0]:g}, and at λ = {number(large["λ"])}
-(2ηλT = {number(2 * RATES[1] * TRAINING * large["λ"])}) for η = 1.
+2ηλ)^T of it. With little of it the model hides *more*, since what it would show still costs goal: at η = 1
+and λ = 0.01, c_0 falls from {number(post["c_0"][0])} to {number(post["c_0"][0.01])}, while θ_20 falls from
+{number(post["θ_20"][0])} to {number(post["θ_20"][0.01])}, and to {number(post["θ_20"][0.1])} at λ = 0.1.
+Then it tips: once training will take the goal anyway, there is less to be saved by hiding and c_0 rises
+again, towards an open model with a dying goal. The least c_0 is at λ = {number(small["λ"])} (2ηλT =
+{number(2 * RATES[0] * TRAINING * small["λ"])}) for η = {RATES[0]:g}, and at λ = {number(large["λ"])} (2ηλT
+= {number(2 * RATES[1] * TRAINING * large["λ"])}) for η = 1.
 
 What deception is worth: at η = {RATES[0]:g} and without a regularizer it saves agent 0
 {100 * slow["deception saves"][0]:.0f} % of the cost of an open model; at λ = {number(half["λ"])} half of
 that, and at λ = 0.4 {100 * saved[0.4]:.0f} %.
 
-*A jump.* Where ηλ passes 1/2, the base update of a silent model changes sign: it overshoots 0 and flips
-the goal. From there on a large c *preserves* the goal's size, and the equilibrium jumps: at η = 1 from
-c_0 = {number(before)} at λ = {left:.4f} to {number(after)} at {right:.4f}. The curves stop short of that.
-{note_on_learners(learners, "regularization")}
+*A turn, not a jump.* Since best responses are unique, the equilibrium is continuous in λ. But where ηλ
+passes 1/2, the base update of a silent model changes sign: it overshoots 0 and flips the goal, and from
+there on a large c *preserves* the goal's size. At η = 1, c_0 rises from {number(first[0])} at λ =
+{weights[0]:g} to 1/2 at {weights[half_open]:.3f} and to its bound at {weights[bounded]:.3f} (last panel;
+the others stop short of that). {note_on_learners(learners, "regularization")}
 """
-    figure = figures.panels(3, "2ηλT")
-    for axes, quantity in zip(figure.axes, ("c_0", "retention", "deception saves"), strict=True):
+    figure = figures.panels(4, "2ηλT")
+    for axes, quantity in zip(figure.axes, ("c_0", "retention", "deception saves"), strict=False):
         for rate, curve in curves.items():
             if not curve[quantity].isna().all():
                 axes.plot(2 * rate * TRAINING * curve["λ"], curve[quantity], label=f"η = {rate:g}")
         axes.set(ylabel=quantity, xlim=(0, 6))
         axes.legend()
+    figure.axes[-1].plot(weights, first)
+    figure.axes[-1].set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
     least = [number(2 * rate * TRAINING * tip["λ"]) for rate, tip in zip(RATES, (small, large), strict=True)]
     answer = Answer(
         "Does a regularizer make deception pay less, and where does it tip?",
