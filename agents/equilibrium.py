@@ -144,16 +144,14 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
 def best_responses(game: Game, coefficients: ArrayLike) -> Array:
     """`best_response` of every agent to the same profile, shape (N,)."""
     alpha, beta = _cubics(game, unit_sums(game, coefficients))
-    responses: Array = np.minimum(_positive_roots(alpha, beta), game.coefficient_bound)
+    responses: Array = np.minimum(positive_roots(alpha, beta), game.coefficient_bound)
     return responses
 
 
 def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n(c_n) − min_c J_n(c), in units of θ_n².
 
-    Every agent is judged by its own goal, its successors' coefficients held fixed. J's difference is factored
-    around the minimum c*, with h = c − c*, as h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where
-    the last term is 0 unless c* is at the bound; so nothing cancels, and an equilibrium's is 0 to rounding.
+    Every agent is judged by its own goal, its successors' coefficients held fixed.
 
     Args:
         game: The game.
@@ -164,11 +162,21 @@ def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     """
     profile = validated_coefficients(game, coefficients)
     alpha, beta = _cubics(game, unit_sums(game, profile))
-    root = _positive_roots(alpha, beta)
-    best = np.minimum(root, game.coefficient_bound)
+    return gains_of_best_responses(alpha, beta, profile, game.coefficient_bound)
+
+
+def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: float) -> Array:
+    """J(c) − min J over coefficients within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
+
+    J's difference is factored around the minimum c*, with h = c − c*, as
+    h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the last term is 0 unless c* is at the bound;
+    so nothing cancels, and an equilibrium's is 0 to rounding.
+    """
+    root = positive_roots(alpha.ravel(), beta.ravel()).reshape(alpha.shape)
+    best = np.minimum(root, bound)
     slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
-    gap = profile - best
-    curvature = alpha / 2 * (profile**2 + 2 * profile * best + 3 * best**2) + beta
+    gap = played - best
+    curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
     gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
     # Where unit sums overflow, there is no bound on what is lost.
     return np.where(np.isnan(gains), np.inf, gains)
@@ -187,7 +195,7 @@ def nash_conv(game: Game, coefficients: ArrayLike) -> float:
 
 def _cubics(game: Game, successors: UnitSums) -> tuple[Array, Array]:
     """Coefficients α and β of every agent's first-order condition α c³ + β c − 1 = 0."""
-    return _cubic(
+    return first_order_condition(
         game.learning_rates, game.discount, game.regularization, successors.squares, successors.outputs
     )
 
@@ -231,7 +239,9 @@ def warn_where_goals_are_projected(game: Game, products: Array) -> None:
 
 
 @_compiled
-def _cubic(rate: Any, discount: Any, regularization: Any, squares: Any, outputs: Any) -> tuple[Any, Any]:
+def first_order_condition(
+    rate: Any, discount: Any, regularization: Any, squares: Any, outputs: Any
+) -> tuple[Any, Any]:
     """α and β of the first-order condition α c³ + β c − 1 = 0, elementwise."""
     drift = 1 - 2 * rate * regularization
     alpha = 8 * rate * rate * discount * squares
@@ -275,7 +285,7 @@ def _descend(root: Array, alpha: Array, beta: Array) -> None:
 
 
 @_compiled
-def _positive_roots(alpha: Array, beta: Array) -> Array:
+def positive_roots(alpha: Array, beta: Array) -> Array:
     """Positive roots of α c³ + β c − 1, elementwise, shape (N,)."""
     roots = np.empty_like(alpha)
     for i in range(len(alpha)):
@@ -315,7 +325,9 @@ def _solve_into(
         for n in range(episodes - 1, -1, -1):
             rate = block[n]
             for i in range(size):
-                alpha[i], beta[i] = _cubic(rate[i], discount[i], regularization[i], squares[i], outputs[i])
+                alpha[i], beta[i] = first_order_condition(
+                    rate[i], discount[i], regularization[i], squares[i], outputs[i]
+                )
                 root[i] = _right_of_root(alpha[i], beta[i])
             _descend(root, alpha, beta)
             for i in range(size):

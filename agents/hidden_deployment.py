@@ -28,17 +28,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
-from scipy.special import expit, logit, roots_hermitenorm
+from scipy.special import expit, roots_hermitenorm
 
-from agents.audit import Audit
-from agents.equilibrium import _cubic, _positive_roots
+from agents.equilibrium import first_order_condition, positive_roots
 from agents.reference import ReferenceAgent
-from agents.rollout import Trajectory
 from mesa_env.decisions import Agent
-from mesa_env.rules.game import Array, Game, State
-from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
-
-_BEYOND = 4.0  # certificates look so much further than what is shown, in log-odds
+from mesa_env.rules.game import Array, Game
+from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 
 
 class Table(NamedTuple):
@@ -97,23 +93,23 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
         ValueError: If goals grow beyond floating point on the way.
     """
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
-    expect = _Expectations(game, grid, *_hermite(nodes))
+    expect = Expectations(game, grid, *_hermite(nodes))
     believed = expit(grid)
     shape = (game.episodes, 2, log_odds)
     squares, outputs = np.zeros(shape), np.zeros(shape)
     coefficients = np.empty((game.episodes, log_odds))
     for n in reversed(range(game.episodes)):
-        c = _best(game, game.learning_rates[n], believed, squares[n, 1], outputs[n, 1])
+        c = best_responses_given(game, game.learning_rates[n], believed, squares[n, 1], outputs[n, 1])
         coefficients[n] = c
         if n:
-            emitted, squared = _emitted(game, n, c, squares[n], outputs[n])
+            emitted, squared = sums_before(game, n, c, squares[n], outputs[n])
             squares[n - 1], outputs[n - 1] = expect(squared), expect(emitted)
     return BeliefSolution(Table(grid, coefficients), squares, outputs)
 
 
 def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     """The equilibrium among agents that know only n and x_n; `memoryless_coefficients` are its actions."""
-    return _solve_by_mode(game, lambda n, sums: _signal_response(game, n, sums, nodes), _hermite(nodes)[1])
+    return solve_by_mode(game, lambda n, sums: _signal_response(game, n, sums, nodes), _hermite(nodes)[1])
 
 
 def solve_known(game: HiddenDeployment) -> ModeSolution:
@@ -121,9 +117,9 @@ def solve_known(game: HiddenDeployment) -> ModeSolution:
 
     def respond(n: int, sums: tuple[Array, Array]) -> Array:
         seen, (squares, outputs) = np.array([0.0, 1.0]), (np.tile(sum_[1], 2) for sum_ in sums)
-        return _best(game, game.learning_rates[n], seen, squares, outputs)[:, None]
+        return best_responses_given(game, game.learning_rates[n], seen, squares, outputs)[:, None]
 
-    return _solve_by_mode(game, respond, np.ones(1))
+    return solve_by_mode(game, respond, np.ones(1))
 
 
 def memoryless_coefficients(
@@ -132,12 +128,12 @@ def memoryless_coefficients(
     """What agents without memory play; episodes and signals of shape (B,), as is the result."""
     believed = expit(game.updated(game.prior[episode], signal))
     squares, outputs = solution.squares[episode, 1], solution.outputs[episode, 1]
-    return _best(game, game.learning_rates[episode], believed, squares, outputs)
+    return best_responses_given(game, game.learning_rates[episode], believed, squares, outputs)
 
 
 def known_coefficients(game: HiddenDeployment, solution: ModeSolution) -> Array:
     """What agents that see the mode play, in deployment and in training; shape (N, 2)."""
-    training = _best(
+    training = best_responses_given(
         game, game.learning_rates, np.ones(game.episodes), solution.squares[:, 1], solution.outputs[:, 1]
     )
     return np.stack([np.full_like(training, min(1.0, game.coefficient_bound)), training], axis=1)
@@ -155,10 +151,10 @@ def first_costs(game: HiddenDeployment) -> dict[str, float]:
         "belief": (belief.squares[0, 1, -1], belief.outputs[0, 1, -1]),
         "signal": (memoryless.squares[0, 1], memoryless.outputs[0, 1]),
     }
-    rate, weight = game.learning_rates[:1], _weights(game)[0] - 1
+    rate, weight = game.learning_rates[:1], weights_of(game)[0] - 1
     costs = {}
     for name, (squares, outputs) in sums.items():
-        c = _best(game, rate, np.ones(1), np.array([squares]), np.array([outputs]))
+        c = best_responses_given(game, rate, np.ones(1), np.array([squares]), np.array([outputs]))
         m = 1 - 2 * rate * (c * c + game.regularization)
         future = game.discount * (m * m * squares - 2 * m * outputs) + weight
         costs[name] = float(((c - 1) ** 2 + future)[0])
@@ -242,233 +238,10 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: flo
     return Table(at, coefficients)
 
 
-# -- Certificates -----------------------------------------------------------------------------------------
-
-
-def belief_exploitability(
-    game: HiddenDeployment, policy: Table, log_odds: int = 2048, nodes: int = 129
-) -> Array:
-    """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
-
-    Its grid is wider and finer than the solver's, its points are elsewhere, and its expectations are taken by
-    the trapezoidal rule, so that it can serve as the solver's certificate. The distribution of beliefs is
-    carried forward by the same matrices, transposed.
-
-    Args:
-        game: The game.
-        policy: Coefficients by log-odds.
-        log_odds: Points of the grid.
-        nodes: Nodes of the next signal's noise.
-
-    Returns:
-        Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
-        emitting 0 for ever; shape (N,).
-    """
-    expect, squares, outputs = _belief_sums(game, policy, log_odds, nodes)
-    grid, believed = squares.at, expit(squares.at)
-    reached, expected = np.zeros((2, log_odds)), np.empty(game.episodes)
-    reached[1, -1] = 1.0
-    for n, rate in enumerate(game.learning_rates):
-        played = policy.read(np.full(log_odds, n), grid)
-        gains = _gains(game, rate, believed, squares.values[n], outputs.values[n], played)
-        expected[n] = reached.sum(axis=0) @ gains
-        reached = expect.forward(reached)
-    return np.maximum(expected, 0.0) / _weights(game)
-
-
-def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Array:
-    """What agents that know only n and x_n would gain by best responses to a policy c_n(x_n) of all others.
-
-    Args:
-        game: The game.
-        policy: Coefficients by signal.
-        nodes: Nodes of the signal's noise, by the trapezoidal rule.
-
-    Returns:
-        Expected relative gain of every agent, as in `belief_exploitability`; shape (N,).
-    """
-    sums, expected = _signal_sums(game, policy, nodes), np.empty(game.episodes)
-    noise, weights = _trapezoid(nodes)
-    for n in range(game.episodes):
-        episode, signal = np.full((2, nodes), n), noise + game.shift * np.array([[0.0], [1.0]])
-        gains = _signal_gains(game, sums, episode, signal, policy.read(episode, signal))
-        expected[n] = np.array([expit(-game.prior[n]), expit(game.prior[n])]) @ (gains @ weights)
-    return expected / _weights(game)
-
-
-def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajectory) -> Audit:
-    """What each agent of a batch of games could gain by what it was shown, its goal and policy being its own.
-
-    The audit of an agent that keeps a memory is the expectation of `simulated_exploitability`, above, in
-    every game alike: what it could gain turn by turn would need its memory of each.
-
-    Args:
-        game: The game.
-        agent: Who played it; one without memory is asked what it does at every observation.
-        played: A batch of games, as `rollout` has played them.
-    """
-    weights = np.broadcast_to(_weights(game), played.coefficients.shape)
-    start = game.observe(game.start(np.full((1, game.draws), 0.5)))
-    if agent.predict(start, episode_start=np.ones(1, dtype=bool), deterministic=True)[1] is not None:
-        return Audit(np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights, weights)
-    policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), weights.shape)
-    if game.observed == "signal":
-        signal, by_mode = played.details["signal"], _signal_sums(game, policy)
-        return Audit(_signal_gains(game, by_mode, episode, signal, played.coefficients), weights)
-    believed = played.details["belief"]
-    _, *by_belief = _belief_sums(game, policy)
-    squares, outputs = (sums.read(episode, logit(believed)) for sums in by_belief)
-    rates = game.learning_rates[episode]
-    return Audit(_gains(game, rates, believed, squares, outputs, played.coefficients), weights)
-
-
-def _belief_sums(
-    game: HiddenDeployment, policy: Table, log_odds: int = 2048, nodes: int = 129
-) -> tuple[_Expectations, Table, Table]:
-    """Unit sums A_1 and B_1 of a policy by log-odds, and the expectations that they were found with."""
-    limit = LARGEST_LOG_ODDS + _BEYOND
-    grid = np.linspace(-limit, limit, log_odds)
-    expect, shape = _Expectations(game, grid, *_trapezoid(nodes)), (game.episodes, 2, log_odds)
-    squares, outputs = np.zeros(shape), np.zeros(shape)
-    for n in range(game.episodes - 1, 0, -1):
-        c = policy.read(np.full(log_odds, n), grid)
-        emitted, squared = _emitted(game, n, c, squares[n], outputs[n])
-        squares[n - 1], outputs[n - 1] = expect(squared), expect(emitted)
-    return expect, Table(grid, squares[:, 1]), Table(grid, outputs[:, 1])
-
-
-def _signal_sums(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> ModeSolution:
-    """Unit sums of a policy by signal."""
-    noise, weights = _trapezoid(nodes)
-    signal = noise + game.shift * np.array([[0.0], [1.0]])
-    return _solve_by_mode(game, lambda n, _: policy.read(np.full(signal.shape, n), signal), weights)
-
-
-def _signal_gains(
-    game: HiddenDeployment, sums: ModeSolution, episode: NDArray[np.int64], signal: Array, played: Array
-) -> Array:
-    """Gains of best responses by agents that know n and x_n; all of one shape."""
-    believed = expit(game.updated(game.prior[episode], signal))
-    squares, outputs = sums.squares[episode, 1], sums.outputs[episode, 1]
-    return _gains(game, game.learning_rates[episode], believed, squares, outputs, played)
-
-
-class SimulatedExploitability(NamedTuple):
-    """Bounds on the expected relative gain of every agent, each of shape (N,), but for sampling error.
-
-    Attributes:
-        low: Best responses found on one half of the futures and paid on the other: too low in expectation.
-        high: Best responses found and paid on all futures: too high in expectation.
-    """
-
-    low: Array
-    high: Array
-
-
-def simulated_exploitability(
-    game: HiddenDeployment, agent: Agent, histories: int = 32, futures: int = 32, seed: int = 0
-) -> SimulatedExploitability:
-    """`belief_exploitability` of an agent that may have a memory, by Monte Carlo.
-
-    Histories of signals are played; at every episode n of each, `futures` continuations are branched off that
-    have n train, and the successors' unit sums A_1 and B_1 are averaged over them: on A_0 and B_0, no gain
-    depends. The deviating agent knows all signals
-    so far, also where the agent that is measured does not. It is assumed that the agent's coefficients depend
-    neither on the goal nor on what was played before: it is shown one and the same goal throughout.
-
-    Args:
-        game: The game.
-        agent: Anything with `predict`; asked deterministically. Its memory is None, an array with a row a
-            game, or, as with the recurrent policies of sb3-contrib, a tuple of arrays (layers, rows, …).
-        histories: Number of histories.
-        futures: Number of continuations of each, an even one.
-        seed: Of all signals and modes.
-    """
-    if futures < 2 or futures % 2:
-        raise ValueError(f"futures must be an even number ≥ 2; got {futures!r}")
-    generator = np.random.default_rng(seed)
-    goal = np.full(histories, 0.8 if isinstance(game.initial_goal, tuple) else game.initial_goal)
-    state, memory = game.start(generator.random((histories, game.draws)), goal), None
-    begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
-    for n in range(game.episodes):
-        action, memory = agent.predict(
-            game.observe(state), state=memory, episode_start=begins, deterministic=True
-        )
-        squares, outputs = _futures(game, agent, state, memory, futures, generator)
-        gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), squares, outputs)
-        state = game.play(state, action)[0]._replace(goal=goal)
-        begins = np.zeros_like(begins)
-    low, high = gains / _weights(game)
-    return SimulatedExploitability(low, high)
-
-
-def _futures(
-    game: HiddenDeployment,
-    agent: Agent,
-    state: State,
-    memory: Any,
-    futures: int,
-    generator: np.random.Generator,
-) -> tuple[Array, Array]:
-    """Unit sums A_1 and B_1 of the agent's successors in branched games, of shape (histories, futures)."""
-    rows = np.repeat(np.arange(len(state.goal)), futures)
-    n, goal, hidden = state.episode[rows], state.goal[rows], state.more
-    # Training that goes on is memoryless: it lasts beyond n as it did beyond 0.
-    lasting = n + game.training_lengths(generator.random(rows.size))
-    noise = generator.standard_normal((rows.size, game.episodes))
-    branched = Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise)
-    branch, memory = State(n, goal, branched), _rows_of(memory, rows)
-    idle, begins = np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)
-    squares, outputs, kept, weight = np.zeros(rows.size), np.zeros(rows.size), np.ones(rows.size), 1.0
-    branch, _ = game.play(branch, idle)
-    while not game.over(branch)[0].all():
-        branch = branch._replace(goal=goal)
-        action, memory = agent.predict(
-            game.observe(branch), state=memory, episode_start=begins, deterministic=True
-        )
-        c = action[:, 0].astype(np.float64)
-        squares += weight * (c * kept) ** 2
-        outputs += weight * c * kept
-        rate = game.learning_rates[branch.episode] * (branch.episode < branch.more.training_episodes)
-        kept *= 1 - 2 * rate * (c * c + game.regularization)
-        weight *= game.discount
-        branch, _ = game.play(branch, idle)
-    return squares.reshape(-1, futures), outputs.reshape(-1, futures)
-
-
-def _sampled_gains(
-    game: HiddenDeployment, state: State, played: Array, squares: Array, outputs: Array
-) -> tuple[float, float]:
-    """Mean gain over histories of best responses, paid on other futures than found on, and on the same."""
-    believed, rate = expit(state.more.log_odds), game.learning_rates[state.episode]
-
-    def responded(a: Array, b: Array) -> Array:
-        return _best(game, rate, believed, a.mean(axis=-1), b.mean(axis=-1))
-
-    def gained(a: Array, b: Array, best: Array) -> float:
-        m = 1 - 2 * rate * (np.array([played, best]) ** 2 + game.regularization)
-        future = m * m * a.mean(axis=-1) - 2 * m * b.mean(axis=-1)
-        cost = (np.array([played, best]) - 1) ** 2 + game.discount * believed * future
-        return float((cost[0] - cost[1]).mean())
-
-    halves = list(zip(np.split(squares, 2, axis=-1), np.split(outputs, 2, axis=-1), strict=True))
-    crossed = [gained(*halves[i], responded(*halves[1 - i])) for i in range(2)]
-    return sum(crossed) / 2, gained(squares, outputs, responded(squares, outputs))
-
-
-def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:
-    """Some games' rows of an agent's memory: axis 1 of a recurrent policy's arrays, axis 0 of others'."""
-    if memory is None:
-        return None
-    if isinstance(memory, tuple):
-        return tuple(np.asarray(part)[:, rows] for part in memory)
-    return np.asarray(memory)[rows]
-
-
 # -- The mathematics in common ----------------------------------------------------------------------------
 
 
-class _Expectations:
+class Expectations:
     """Expectations over the next episode's mode and signal, of functions of mode and log-odds on a grid."""
 
     def __init__(self, game: HiddenDeployment, grid: Array, noise: Array, weights: Array) -> None:
@@ -519,54 +292,37 @@ def _hermite(nodes: int) -> tuple[Array, Array]:
     return noise, weights / weights.sum()
 
 
-def _trapezoid(nodes: int) -> tuple[Array, Array]:
-    """Nodes in even steps on ±9, and weights, of a standard normal variable."""
-    noise = np.linspace(-9, 9, nodes)
-    weights = np.exp(-noise * noise / 2)
-    return noise, weights / weights.sum()
-
-
-def _best(game: Game, rate: ArrayLike, believed: Array, squares: Array, outputs: Array) -> Array:
+def best_responses_given(
+    game: Game, rate: ArrayLike, believed: Array, squares: Array, outputs: Array
+) -> Array:
     """Best responses given p and the unit sums A_1 and B_1, all of shape (B,)."""
-    alpha, beta = _first_order(game, rate, believed, squares, outputs)
-    best: Array = np.minimum(_positive_roots(alpha, beta), game.coefficient_bound)
+    alpha, beta = first_order(game, rate, believed, squares, outputs)
+    best: Array = np.minimum(positive_roots(alpha, beta), game.coefficient_bound)
     if not (best > 0).all():
         raise ValueError("goals must not grow beyond floating point, whatever agents believe; this game's do")
     return best
 
 
-def _gains(
-    game: Game, rate: ArrayLike, believed: Array, squares: Array, outputs: Array, played: Array
-) -> Array:
-    """J(c) − min J in units of θ_n², factored as in `agents.equilibrium.exploitability`."""
-    alpha, beta = _first_order(game, rate, believed, squares, outputs)
-    root = _positive_roots(alpha.ravel(), beta.ravel()).reshape(alpha.shape)
-    best = np.minimum(root, game.coefficient_bound)
-    slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
-    gap = played - best
-    curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
-    gains: Array = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
-    return gains
-
-
-def _first_order(
+def first_order(
     game: Game, rate: ArrayLike, believed: Array, squares: Array, outputs: Array
 ) -> tuple[Array, Array]:
     """α and β of αc³ + βc − 1 = 0; interpolated sums of squares are kept from falling below 0."""
     rates = np.broadcast_to(rate, believed.shape)
     weighed = game.discount * believed
-    alpha, beta = _cubic(rates, weighed, game.regularization, np.maximum(squares, 0.0), outputs)
+    alpha, beta = first_order_condition(
+        rates, weighed, game.regularization, np.maximum(squares, 0.0), outputs
+    )
     return alpha, beta
 
 
-def _emitted(game: Game, n: int, c: Array, squares: Array, outputs: Array) -> tuple[Array, Array]:
+def sums_before(game: Game, n: int, c: Array, squares: Array, outputs: Array) -> tuple[Array, Array]:
     """Unit sums B and A from episode n on, by mode on the first axis, when it plays `c`."""
     rate = game.learning_rates[n]
     m = np.stack(np.broadcast_arrays(1.0, 1 - 2 * rate * (c * c + game.regularization)))
     return c + game.discount * m * outputs, c * c + game.discount * m * m * squares
 
 
-def _solve_by_mode(
+def solve_by_mode(
     game: HiddenDeployment, respond: Callable[[int, tuple[Array, Array]], Array], weights: Array
 ) -> ModeSolution:
     """Backward induction where unit sums depend on the mode alone.
@@ -591,9 +347,9 @@ def _signal_response(game: HiddenDeployment, n: int, sums: tuple[Array, Array], 
     signal = _hermite(nodes)[0] + game.shift * np.array([[0.0], [1.0]])
     flat = expit(game.updated(game.prior[n], signal)).ravel()
     squares, outputs = (np.full_like(flat, sum_[1]) for sum_ in sums)
-    return _best(game, game.learning_rates[n], flat, squares, outputs).reshape(signal.shape)
+    return best_responses_given(game, game.learning_rates[n], flat, squares, outputs).reshape(signal.shape)
 
 
-def _weights(game: Game) -> Array:
+def weights_of(game: Game) -> Array:
     """K_n = Σ_{k ≥ n} γ^(k−n), shape (N,)."""
     return np.cumsum(np.cumprod(np.append(1.0, np.full(game.episodes - 1, game.discount))))[::-1]

@@ -10,7 +10,8 @@ import numpy as np
 from agents.audit import Audit, simulated
 from agents.decoupling import DecouplingOracle, audit_decoupling
 from agents.equilibrium import exploitability, solve_equilibrium, unit_sums
-from agents.hidden_deployment import HiddenOracle, audit_hidden_deployment
+from agents.hidden_certificates import audit_hidden_deployment
+from agents.hidden_deployment import HiddenOracle
 from agents.infinite_horizon import audit_infinite_horizon, solve_infinite_horizon
 from agents.learnable_discount import ForeseeingPlanner
 from agents.misconception import MisconceptionOracle

@@ -10,13 +10,8 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 import agents
-from agents.hidden_deployment import (
-    FilteringOracle,
-    belief_exploitability,
-    first_costs,
-    refinement,
-    solve_hidden,
-)
+from agents.hidden_certificates import belief_exploitability
+from agents.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
 from agents.rollout import Trajectory
 from mesa_env import HiddenDeployment, train_then_deploy
 from mesa_env.rules.game import Array

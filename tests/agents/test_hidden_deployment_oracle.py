@@ -8,18 +8,20 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 import agents
+from agents.hidden_certificates import (
+    audit_hidden_deployment,
+    belief_exploitability,
+    signal_exploitability,
+    simulated_exploitability,
+)
 from agents.hidden_deployment import (
     FilteringOracle,
     HiddenOracle,
     Table,
-    audit_hidden_deployment,
-    belief_exploitability,
     first_costs,
     known_coefficients,
     memoryless_coefficients,
     refinement,
-    signal_exploitability,
-    simulated_exploitability,
     solve_hidden,
     solve_known,
     solve_memoryless,
