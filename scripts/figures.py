@@ -32,11 +32,13 @@ def side_by_side(game: Game, played: Mapping[str, Trajectory]) -> Figure:
     return figure
 
 
-def panels(count: int, xlabel: str, height: float = 3.6) -> Figure:
-    """Empty axes side by side over the same quantity."""
-    figure = Figure(figsize=(4.6 * count, height), layout="constrained")
-    for axes in figure.subplots(1, count, squeeze=False).ravel():
-        axes.set(xlabel=xlabel)
+def panels(count: int, xlabel: str) -> Figure:
+    """Empty axes over the same quantity, up to three side by side."""
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
+    for cell in range(count):
+        axes = figure.add_subplot(rows, columns, cell + 1, xlabel=xlabel)
         axes.grid(alpha=0.3)
     return figure
 

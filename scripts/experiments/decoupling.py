@@ -10,7 +10,7 @@ from agents.decoupling import solve_decoupling
 from agents.rollout import Trajectory
 from mesa_env import Decoupling
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
@@ -84,13 +84,14 @@ bracketed root: there are no jumps. Certificate: simulated deviations of both pa
 0.2, 0.5 and 1, find no gain above {number(100 * largest)} % of the cost of emitting 0.
 {note_on_learners(learners, "decoupling")}
 """
-    figure = figures.panels(3, "decoupling δ")
+    figure = figures.panels(4, "decoupling δ")
     for axes, quantities in zip(
-        figure.axes, (("c_0", "slope s_0"), ("θ_20/θ_0",), ("J_0/θ_0²",)), strict=True
+        figure.axes, (("c_0", "slope s_0"), ("θ_20/θ_0",), ("J_0/θ_0²",)), strict=False
     ):
         for quantity in quantities:
             axes.plot(fine["δ"], fine[quantity], label=quantity)
         axes.legend()
+    draw_learners(figure.axes[3], "decoupling", Decoupling())
     answer = Answer(
         "With bounded decoupling, from which δ on is the goal untouchable?",
         "From δ = 1 + λ on: the model emits its goal, shows the base optimizer a slope that leaves it alone, "

@@ -9,7 +9,7 @@ import agents
 from mesa_env import Game, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 RATES = (0.1, 1.0)
@@ -43,25 +43,26 @@ def experiment() -> Finding:
     game = Game(discount=0.95)
     learners = learned("discount", game)
     text = f"""
-At η = {RATES[0]:g} a model that cares only for its own episode (γ = 0) is open, c = 1, and training
-leaves {100 * small["retention"][0]:.1f} % of its goal; at γ = 0.9 it starts with c =
-{number(small["c_0"][0.9])} and keeps {100 * small["retention"][0.9]:.0f} %; with no discount at all it
-starts with c = {number(small["c_0"][1])} and keeps {100 * small["retention"][1]:.0f} %. Over {len(FINE)}
-discounts from 0 to 1 and at both learning rates, the first coefficient
-{"falls with every step of γ" if rises else "does not fall monotonically"}. Retention needs more care: at
-η = 1 the base optimizer overshoots, so that an impatient model's c near 1 flips the goal's sign instead
-of erasing it, and what is kept goes through 0 where c² = 1/2.
+At η = {RATES[0]:g} a model that cares only for its own episode (γ = 0) is open, c = 1, and training leaves
+{100 * small["retention"][0]:.1f} % of its goal; at γ = 0.9 it starts with c = {number(small["c_0"][0.9])}
+and keeps {100 * small["retention"][0.9]:.0f} %; with no discount at all it starts with c =
+{number(small["c_0"][1])} and keeps {100 * small["retention"][1]:.0f} %. Over {len(FINE)} discounts from 0
+to 1 and at both learning rates, the first coefficient
+{"falls with every step of γ" if rises else "does not fall monotonically"}. Retention needs more care: at η
+= 1 the base optimizer overshoots, so that an impatient model's c near 1 flips the goal's sign instead of
+erasing it, and what is kept goes through 0 where c² = 1/2.
 
 Much patience is needed before deployment counts: it begins after 20 episodes, and at γ = 0.9 its 80
 episodes weigh {100 * 0.9**20:.0f} % of an agent's whole future at the start.
 {note_on_learners(learners, "discount")}
 """
-    figure = figures.panels(2, "γ")
-    for axes, quantity in zip(figure.axes, ("c_0", "retention"), strict=True):
+    figure = figures.panels(3, "γ")
+    for axes, quantity in zip(figure.axes, ("c_0", "retention"), strict=False):
         for rate, curve in curves.items():
             axes.plot(curve["γ"], curve[quantity], label=f"η = {rate:g}")
         axes.set(ylabel="first coefficient c_0" if quantity == "c_0" else "goal retention θ_20/θ_0")
         axes.legend()
+    draw_learners(figure.axes[-1], "discount", game)
     answer = Answer(
         "Does more patience make more deception?",
         "Yes: the more an agent discounts the future, the more openly it pursues its goal in training.",

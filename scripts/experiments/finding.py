@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -152,6 +153,16 @@ def learned(
     games["relative_exploitability"] *= 100
     shown = {"relative_exploitability": "relative exploitability, %", **columns}
     return games.groupby("agent", sort=False)[list(shown)].mean().rename(columns=shown).reset_index()
+
+
+def draw_learners(axes: Axes, learner: str, game: Game, episodes: int = 31) -> None:
+    """Coefficients by episode from θ_0 = 0.8: the oracle's, and those of the trained learners beside it."""
+    for label, agent in {"oracle": agents.oracle(game), **trained(learner)}.items():
+        coefficients = agents.rollout(game.in_expectation, agent, 0.8).coefficients[:episodes]
+        style = {"color": "0.2", "linewidth": 2.5} if label == "oracle" else {"linewidth": 1.0}
+        axes.plot(coefficients, label=label, **style)
+    axes.set(xlabel="episode", ylabel="coefficient c", title=f"oracle and learners ({learner})")
+    axes.legend(fontsize="small")
 
 
 def note_on_learners(table: pd.DataFrame, learner: str) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
@@ -16,7 +17,7 @@ from agents.rollout import Trajectory
 from mesa_env import HiddenDeployment, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, learned, note_on_learners, trained
 from scripts.tables import number
 
 GAMES, GOAL, CLEAN = 4000, 0.8, 0.9
@@ -174,8 +175,8 @@ from simulated futures, biased upwards.
 
 
 def _figure(table: pd.DataFrame) -> Figure:
-    figure = figures.panels(3, "episode of deployment")
-    opening, cost, policy = figure.axes
+    figure = figures.panels(4, "episode of deployment")
+    opening, cost, policy, learners = figure.axes
     for shift in (0.0, 0.5, 1.0, 2.0, 4.0, 6.0):
         opening.plot(range(1, 16), openness(play(hidden(40, shift))), label=f"δ = {shift:g}")
     opening.axhline(CLEAN, color="0.6", linewidth=1)
@@ -193,4 +194,20 @@ def _figure(table: pd.DataFrame) -> Figure:
         policy.plot(log_odds, solution.read(np.full(321, n), log_odds), label=f"n = {n}")
     policy.set(xlabel="log-odds of training", ylabel="coefficient c_n", title="the oracle's policy, δ = 1")
     policy.legend(fontsize="small")
+    _draw_learners(learners)
     return figure
+
+
+def _draw_learners(axes: Axes) -> None:
+    """How learners open up in deployment, a line a seed, beside the oracles at the same information."""
+    goals = np.full(400, GOAL)
+    for kind, color in (("belief", "C0"), ("signal", "C1"), ("memory", "C2")):
+        game = hidden(40, 1.0, "belief" if kind == "belief" else "signal")
+        oracle = FilteringOracle(game) if kind == "memory" else agents.oracle(game)
+        for label, agent in {"oracle": oracle, **trained(kind)}.items():
+            played = agents.rollout(game, agent, goals, generator=np.random.default_rng(0))
+            width, style = (2.5, ":") if label == "oracle" else (1.0, "-")
+            name = {"oracle": f"{kind}: oracle", "seed 0": f"{kind}: learners"}.get(label)
+            axes.plot(range(1, 16), openness(played), style, color=color, linewidth=width, label=name)
+    axes.set(ylabel="mean coefficient", title="oracles and learners, N = 40, δ = 1")
+    axes.legend(fontsize="small")

@@ -9,7 +9,7 @@ import agents
 from agents.infinite_horizon import solve_infinite_horizon, stationary_coefficients
 from mesa_env import InfiniteHorizon, train_then_deploy
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
 
 DISCOUNTS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 RATES = (0.1, 1.0)
@@ -57,23 +57,23 @@ def experiment() -> Finding:
     )
     patient = training_for_ever(1.0, 0.999)
     text = f"""
-*Training for ever.* All agents are alike, so the equilibrium is one coefficient c, and the goal shrinks
-by the same factor m = 1 − 2ηc² in every episode: alignment is only reached in the limit, geometrically.
-At η = 1 and γ = 0.9, c = {stationary["c"]:.6f} and {100 * (1 - stationary["goal left per episode"]):.1f}
-% of the goal goes with every episode. The more patient the agents, the slower: c approaches √((1 −
-γ)/2η), whatever η, so that m approaches γ and **a goal's half-life approaches that of its own discount**:
-the base optimizer takes from the model just what the model does not care to keep (at γ = 0.999,
+*Training for ever.* All agents are alike, so the equilibrium is one coefficient c, and the goal shrinks by
+the same factor m = 1 − 2ηc² in every episode: alignment is only reached in the limit, geometrically. At η =
+1 and γ = 0.9, c = {stationary["c"]:.6f} and {100 * (1 - stationary["goal left per episode"]):.1f} % of the
+goal goes with every episode. The more patient the agents, the slower: c approaches √((1 − γ)/2η), whatever
+η, so that m approaches γ and **a goal's half-life approaches that of its own discount**: the base optimizer
+takes from the model just what the model does not care to keep (at γ = 0.999,
 {patient["goal's half-life"]:.0f} episodes against {patient["γ's half-life"]:.0f}). A model that does not
 discount at all is never aligned. Faster learning does not help: ten times η makes c smaller by √10 and
 hardly changes m. This is the limit of long finite games; a search of the whole range of c finds
 {"no other stationary equilibrium in any of these games" if unique else "other stationary equilibria, too"}.
 
-*Deployment for ever after 20 episodes of training,* γ = 0.99: c_0 = {c[0]:.6f}, c_19 = {c[19]:.6f}, then
-1: nearly the finite game's. In the environment the game goes on after every episode with probability γ,
-which is the same in expectation (a test holds it to that).
+*Deployment for ever after 20 episodes of training,* γ = 0.99: c_0 = {c[0]:.6f}, c_19 = {c[19]:.6f}, then 1:
+nearly the finite game's. In the environment the game goes on after every episode with probability γ, which
+is the same in expectation (a test holds it to that).
 {note_on_learners(learners, "train_forever and deploy_forever")}
 """
-    figure = figures.panels(2, "episode")
+    figure = figures.panels(4, "episode")
     for discount in DISCOUNTS[1:]:
         episodes, left = np.arange(101), training_for_ever(1.0, discount)["goal left per episode"]
         line = figure.axes[0].plot(episodes, left**episodes, label=f"γ = {discount:g}")
@@ -85,6 +85,8 @@ which is the same in expectation (a test holds it to that).
     figure.axes[1].plot(played.coefficients[:31], label="coefficient c")
     figure.axes[1].set(title="deployment for ever, γ = 0.99")
     figure.axes[1].legend()
+    draw_learners(figure.axes[2], "train_forever", trained)
+    draw_learners(figure.axes[3], "deploy_forever", deployed)
     halves = [(row["goal's half-life"], row["γ's half-life"]) for row in (stationary, patient)]
     answer = Answer(
         "Does training for ever end in robust alignment, and how slowly?",

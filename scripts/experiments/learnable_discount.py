@@ -13,7 +13,7 @@ from agents.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, 
 from agents.rollout import Trajectory
 from mesa_env import LearnableDiscount
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
@@ -127,8 +127,8 @@ discontinuous and its tables do not converge: such games are left out here. Chec
 
 
 def _figure(table: pd.DataFrame, games: dict[float, Trajectory]) -> Figure:
-    figure = figures.panels(3, "episode")
-    course, outcome, slopes = figure.axes
+    figure = figures.panels(5, "episode")
+    course, outcome, slopes, frozen, moving = figure.axes
     for first, game in games.items():
         course.plot(game.details["discount"][: TRAINING + 1], label=f"{first:g}")
     course.set(ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
@@ -143,4 +143,6 @@ def _figure(table: pd.DataFrame, games: dict[float, Trajectory]) -> Figure:
         slopes.plot(discounts, planned[n], label=f"n = {n}")
     slopes.set(xlabel="discount γ", ylabel="slope dc_n/dγ", title="the planner's derivative")
     slopes.legend()
+    draw_learners(frozen, "naive", dataclasses.replace(GAME, discount_rate=0.0))
+    draw_learners(moving, "foreseeing", GAME)
     return figure

@@ -13,7 +13,7 @@ from agents.misconception import MisconceptionOracle, jumps, refinement
 from agents.rollout import Trajectory
 from mesa_env import Misconception, train_then_deploy
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
@@ -81,9 +81,9 @@ a goal of 0.8, {100 * shares[0.3]:.0f} % of all that training moves is belief; w
 side of it (b_20 = {number(at[1.0, 0.3]["b_20"])}), where its part of the output cancels the goal's. Even a
 model that starts with the truth is taught an error: from b_0 = 0, training ends with b_20 =
 {number(trained["b_20"])}, a mean base loss in training {100 * saved:.0f} % lower than with an untrainable
-belief and one in deployment {100 * costs:+.0f} %: a belief that can be trained makes the model *look* safer
-than it is, and keeps its goal safer from training (θ_20/θ_0 = {number(trained["θ_20/θ_0"])} against
-{number(fixed["θ_20/θ_0"])}).
+belief and one in deployment {100 * abs(costs):.0f} % {"higher" if costs > 0 else "lower"}: a belief that
+can be trained makes the model *look* safer than it is, and keeps its goal safer from training (θ_20/θ_0 =
+{number(trained["θ_20/θ_0"])} against {number(fixed["θ_20/θ_0"])}).
 
 A false belief of the goal's own sign is a shield: the model shows it instead of its goal, and the base
 optimizer spends itself on it; θ_20/θ_0 at ρ = 1 rises from {number(trained["θ_20/θ_0"])} with b_0 = 0 to
@@ -92,10 +92,10 @@ opposite sign gets worse: from −0.5 to {number(at[1.0, -0.5]["b_20"])}.
 
 *Where it jumps.* Best coefficients jump as the angle between goal and belief passes certain values: two
 local minima of J_n tie there, one that shows the belief and one that shows the goal. The solver keeps the
-jumps, tabulates each side of them by itself, and never averages two coefficients; the last panel shows them
-for the first episode, and the table below counts them over all episodes. At ρ ≥ 3 they multiply backwards
-through the training; what is played there is still certified along its path. Doubling both grids moves the
-path at ρ = 1 from b_0 = 0.3 by {number(moved.path)}, and coefficients on it by
+jumps, tabulates each side of them by itself, and never averages two coefficients; the third panel shows
+them for the first episode, and the table below counts them over all episodes. At ρ ≥ 3 they multiply
+backwards through the training; what is played there is still certified along its path. Doubling both grids
+moves the path at ρ = 1 from b_0 = 0.3 by {number(moved.path)}, and coefficients on it by
 {number(moved.coefficients)}. Check: 5 + 20 episodes at η = 0.1, ρ = 1, b_0 = 0.3 give c_0 =
 {number(checked.coefficients[0])}, θ_5 = {number(checked.goals[5])}, b_5 =
 {number(checked.details["belief"][5])}. {note_on_learners(learners, "misconception")}
@@ -123,8 +123,8 @@ path at ρ = 1 from b_0 = 0.3 by {number(moved.path)}, and coefficients on it by
 
 
 def _figure(table: pd.DataFrame, game: Trajectory, oracles: dict[float, MisconceptionOracle]) -> Figure:
-    figure = figures.panels(3, "episode")
-    outcomes, course, policy = figure.axes
+    figure = figures.panels(4, "episode")
+    outcomes, course, policy, learners = figure.axes
     for rate, rows in table.groupby("ρ"):
         outcomes.plot(rows["b_0"], rows["θ_20/θ_0"], marker="o", label=f"ρ = {rate:g}")
     outcomes.set(xlabel="first belief b_0", ylabel="goal retention θ_20/θ_0")
@@ -145,4 +145,5 @@ def _figure(table: pd.DataFrame, game: Trajectory, oracles: dict[float, Misconce
         policy.plot(np.degrees(solution.angles), first, label=f"ρ = {rate:g}")
     policy.set(xlabel="angle of (θ, b), degrees", ylabel="c_0", title="jumps of the first coefficient")
     policy.legend()
+    draw_learners(learners, "misconception", Misconception())
     return figure

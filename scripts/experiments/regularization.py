@@ -9,7 +9,7 @@ import agents
 from mesa_env import Game, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 RATES = (0.1, 1.0)
@@ -85,18 +85,19 @@ that, and at λ = 0.4 {100 * saved[0.4]:.0f} %.
 *A turn, not a jump.* Since best responses are unique, the equilibrium is continuous in λ. But where ηλ
 passes 1/2, the base update of a silent model changes sign: it overshoots 0 and flips the goal, and from
 there on a large c *preserves* the goal's size. At η = 1, c_0 rises from {number(first[0])} at λ =
-{weights[0]:g} to 1/2 at {weights[half_open]:.3f} and to its bound at {weights[bounded]:.3f} (last panel;
-the others stop short of that). {note_on_learners(learners, "regularization")}
+{weights[0]:g} to 1/2 at {weights[half_open]:.3f} and to its bound at {weights[bounded]:.3f} (fourth panel;
+the first three stop short of that). {note_on_learners(learners, "regularization")}
 """
-    figure = figures.panels(4, "2ηλT")
+    figure = figures.panels(5, "2ηλT")
     for axes, quantity in zip(figure.axes, ("c_0", "retention", "deception saves"), strict=False):
         for rate, curve in curves.items():
             if not curve[quantity].isna().all():
                 axes.plot(2 * rate * TRAINING * curve["λ"], curve[quantity], label=f"η = {rate:g}")
         axes.set(ylabel=quantity, xlim=(0, 6))
         axes.legend()
-    figure.axes[-1].plot(weights, first)
-    figure.axes[-1].set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
+    draw_learners(figure.axes[4], "regularization", Game(regularization=0.01))
+    figure.axes[3].plot(weights, first)
+    figure.axes[3].set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
     least = [number(2 * rate * TRAINING * tip["λ"]) for rate, tip in zip(RATES, (small, large), strict=True)]
     answer = Answer(
         "Does a regularizer make deception pay less, and where does it tip?",
