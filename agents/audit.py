@@ -40,11 +40,11 @@ class Audit(NamedTuple):
         return Audit(self.gains[index], self.weights[index])
 
 
-def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 41, zooms: int = 3) -> Audit:
+def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3) -> Audit:
     """Audit games without chance by simulating deviations from every turn; exact up to the search.
 
-    Every part of the action in turn (a game may have one or two) is tried at `proposals` values over its
-    range; then a range twenty times smaller around the best is searched, `zooms` times. What is found is a
+    Around what was played, `proposals` values over the whole range are tried of the action, or of its parts
+    in turn and together; then a range twenty times smaller around the best, `zooms` times. What is found is a
     lower bound of what could be gained, and a sharp one where J_n has no spike between proposals.
 
     Args:
@@ -59,15 +59,13 @@ def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 41,
     own = problem.step(state, best)
     played_costs, scale = -own.reward, own.info["scale"]
     least, rows = played_costs.copy(), np.arange(len(best))
+    bounds, parts = game.action_bound.astype(np.float32), np.eye(len(game.action_bound), dtype=np.float32)
+    # Parts are moved one by one, and then together, along the ridges that bounds on their difference make.
+    directions = parts if len(parts) == 1 else np.vstack([parts, np.ones_like(parts[:1])])
     for zoom in range(zooms + 1):
-        for part, bound in enumerate(game.action_bound.astype(np.float32)):
-            center = best[:, part, None] if zoom else np.float32(0)
-            tried = np.repeat(best[:, None], proposals, axis=1)
-            tried[..., part] = np.clip(
-                center + np.linspace(-bound, bound, proposals, dtype=np.float32) * np.float32(20.0**-zoom),
-                -bound,
-                bound,
-            )
+        reach = np.linspace(-2, 2, proposals, dtype=np.float32)[:, None] * np.float32(20.0**-zoom)
+        for direction in directions:
+            tried = np.clip(best[:, None] + reach * (direction * bounds.max()), -bounds, bounds)
             step = problem.step(_repeated(state, proposals), tried.reshape(-1, best.shape[1]))
             costs = -step.reward.reshape(-1, proposals)
             chosen = costs.argmin(axis=1)

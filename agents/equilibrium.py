@@ -203,7 +203,7 @@ def _cubics(game: Game, successors: UnitSums) -> tuple[Array, Array]:
 def _insist_on_the_base_game(game: Game) -> None:
     if type(game) is not Game:
         raise ValueError(
-            f"this closed form is the base game's, a mesa_env.Game; got a {type(game).__name__}, "
+            f"this closed form is the base game's, mesa_env.Game; got {type(game).__name__}, "
             "whose oracle is agents.make('equilibrium', game)"
         )
 

@@ -91,7 +91,8 @@ def load(path: str | Path) -> BaseAlgorithm:
 
 def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
     """The algorithm that saved these attributes, told by one that no other has."""
-    if "_last_lstm_states" in saved:
+    policy = saved.get("policy_class") or {}
+    if str(policy.get("__module__", "")).startswith("sb3_contrib.common.recurrent"):
         return RecurrentLearner if "learning_curve" in saved else RecurrentPPO
     marks: dict[str, type[BaseAlgorithm]] = {
         "learning_curve": Learner,
@@ -103,7 +104,7 @@ def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
     for mark, algorithm in marks.items():
         if mark in saved:
             return algorithm
-    raise ValueError("it holds no model of PPO, A2C, SAC or TD3")
+    raise ValueError("it holds no model of PPO, recurrent PPO, A2C, SAC or TD3")
 
 
 def save_checkpoint(model: AnyLearner, path: Path) -> None:

@@ -83,4 +83,4 @@ def _solver(game: Game) -> Solver:
         return SOLVERS[type(game)]
     except KeyError:
         known = ", ".join(kind.__name__ for kind in SOLVERS)
-        raise ValueError(f"there are solvers for {known}; got a {type(game).__name__}") from None
+        raise ValueError(f"there are solvers for {known}; got {type(game).__name__}") from None

@@ -19,7 +19,7 @@ from agents.files import write_atomically
 from scripts import tables
 from scripts.arguments import refusing_bad_input, run
 from scripts.experiments import EXPERIMENTS
-from scripts.experiments.finding import Finding, update
+from scripts.experiments.finding import Finding, document_of_results, update
 from scripts.run_folder import RunFolder
 
 
@@ -39,10 +39,9 @@ def main(arguments: Arguments) -> None:
     """Run the experiments, print their answers and tables, and write everything down."""
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
-        if arguments.docs and not (arguments.docs / "results.md").exists():
-            raise ValueError(
-                f"--docs must name a folder with a results.md; there is none in {arguments.docs}"
-            )
+        if arguments.docs:
+            for name in arguments.names:
+                document_of_results(arguments.docs / "results.md", name)
     folder.record("reproduce", arguments)
     for name in arguments.names:
         print(f"{name} …")

@@ -117,7 +117,7 @@ def train(arguments: Arguments) -> AnyLearner:
         reset_num_timesteps=model.num_timesteps == 0,
         tb_log_name=arguments.problem,
     )
-    folder.table("learning_curve.csv", pd.DataFrame(model.learning_curve))
+    folder.table("learning_curve.csv", pd.DataFrame(model.learning_curve, columns=["turns", *agents.METRICS]))
     files.save(model, arguments.out / "model.zip")
     checkpoint.unlink(missing_ok=True)
     return model

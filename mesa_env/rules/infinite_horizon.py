@@ -12,14 +12,14 @@ cut short after `max_episodes`, which its agents do not know: they see no clock 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.game import Array, Game, State
+from mesa_env.rules.game import Array, Game, State, train_then_deploy
 from mesa_env.rules.validation import validated_flag, validated_schedule, validated_whole
 
 
@@ -52,6 +52,7 @@ class InfiniteHorizon(Game):
     The other parameters are `Game`'s.
     """
 
+    learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 1))
     discount: float = 0.99
     max_episodes: int = 1000
     ends: bool = True

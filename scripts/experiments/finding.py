@@ -33,6 +33,9 @@ COLUMNS = {
 """What is said of learners, by metric, with the headings."""
 
 
+_OPENING = re.compile(r"<!-- answers -->.*?<!-- end -->", flags=re.DOTALL)
+
+
 class Answer(NamedTuple):
     """A question, its answer in one sentence, and how large the effect is."""
 
@@ -103,19 +106,34 @@ def _line(cells: Sequence[str]) -> str:
 
 def update(document: Path, name: str, finding: Finding) -> None:
     """Put a finding's section, and its lines of the opening table, into the document of all results."""
-    text = document.read_text(encoding="utf-8")
-    section = finding.section(name)
-    marked = re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->\n", flags=re.DOTALL)
-    if not marked.search(text):
-        raise ValueError(f"{document} must have a section between marks for {name}; it has none")
-    text = marked.sub(lambda _: section, text)
+    text = document_of_results(document, name)
+    text = _marked(name).sub(lambda _: finding.section(name), text)
     rows = [
         row for experiment in re.findall(r"<!-- end of (\w+) -->", text) for row in _rows(text, experiment)
     ]
     table = "\n".join(["| question | answer | effect size | command |", "| --- | --- | --- | --- |", *rows])
-    opening = re.compile(r"<!-- answers -->.*?<!-- end -->", flags=re.DOTALL)
-    text = opening.sub(lambda _: f"<!-- answers -->\n{table}\n<!-- end -->", text)
+    text = _OPENING.sub(lambda _: f"<!-- answers -->\n{table}\n<!-- end -->", text)
     write_atomically(document, text.encode())
+
+
+def document_of_results(path: Path, name: str) -> str:
+    """The document that holds all results, if it has a place for experiment `name`.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if not path.exists():
+        raise ValueError(f"--docs must name a folder with a results.md; there is none at {path}")
+    text = path.read_text(encoding="utf-8")
+    if not (_marked(name).search(text) and _OPENING.search(text)):
+        raise ValueError(
+            f"{path} must have marks for its opening table and for {name}'s section; one is missing"
+        )
+    return text
+
+
+def _marked(name: str) -> re.Pattern[str]:
+    return re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->\n", flags=re.DOTALL)
 
 
 def _rows(text: str, name: str) -> list[str]:
