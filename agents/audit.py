@@ -12,11 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agents.rollout import Trajectory, turns
-from mesa_env.decisions import Agent, BestResponse
-from mesa_env.rules.game import Array, Game, State
+from agents.rollout import Trajectory, mapped
+from mesa_env.decisions import Agent, BestResponse, Observation
+from mesa_env.rules.game import Array, Game
 
 
 class Audit(NamedTuple):
@@ -53,43 +52,44 @@ def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61,
         played: A batch of games, as `rollout` has played them.
         proposals: Deviations tried at once.
         zooms: Refinements around the best.
+
+    Returns:
+        The audit; NaN for agents that draw or remember, whose future is not told by the state.
+
+    Raises:
+        ValueError: If chance has a part in the game after its start.
     """
-    problem, goals = BestResponse(game, agent), played.goals[:, :-1]
-    state, best = _turns(game, agent, played.goals[:, 0])
+    if game.chancy:
+        raise ValueError(f"only games without chance can be audited by simulation; got {type(game).__name__}")
+    goals, problem = played.goals[:, :-1], BestResponse(game, agent)
+    # All turns of all games, episode by episode.
+    state = mapped(lambda *parts: np.concatenate(parts), *played.states)
+    best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
+    unit = np.where(goals == 0, 1.0, goals**2)
+    if not _plays_by_the_state(agent, game.observe(state)):
+        return Audit(np.full(goals.shape, np.nan), np.ones(goals.shape))
     own = problem.step(state, best)
     played_costs, scale = -own.reward, own.info["scale"]
     least, rows = played_costs.copy(), np.arange(len(best))
     bounds, parts = game.action_bound.astype(np.float32), np.eye(len(game.action_bound), dtype=np.float32)
     # Parts are moved one by one, and then together, along the ridges that bounds on their difference make.
     directions = parts if len(parts) == 1 else np.vstack([parts, np.ones_like(parts[:1])])
+    repeated = mapped(lambda part: np.repeat(part, proposals, axis=0), state)
     for zoom in range(zooms + 1):
         reach = np.linspace(-2, 2, proposals, dtype=np.float32)[:, None] * np.float32(20.0**-zoom)
         for direction in directions:
             tried = np.clip(best[:, None] + reach * (direction * bounds.max()), -bounds, bounds)
-            step = problem.step(_repeated(state, proposals), tried.reshape(-1, best.shape[1]))
+            step = problem.step(repeated, tried.reshape(-1, best.shape[1]))
             costs = -step.reward.reshape(-1, proposals)
             chosen = costs.argmin(axis=1)
             better = costs[rows, chosen] < least
             best = np.where(better[:, None], tried[rows, chosen], best)
             least = np.minimum(least, costs[rows, chosen])
-    unit = np.where(goals == 0, 1.0, goals**2)
-    # Turns come episode by episode; audits are game by game.
-    gains, weights = ((part.reshape(goals.T.shape).T / unit) for part in (played_costs - least, scale))
+    gains, weights = (part.reshape(goals.T.shape).T / unit for part in (played_costs - least, scale))
     return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights))
 
 
-def _turns(game: Game, agent: Agent, goals: Array) -> tuple[State, NDArray[np.float32]]:
-    """All turns of a batch of games and the actions taken, episode by episode: N · B rows."""
-    played = list(turns(game, agent, goals, True, np.random.default_rng(0)))
-    states = [turn.state for turn in played]
-    more = type(states[0].more)(
-        *(np.concatenate(parts) for parts in zip(*(s.more for s in states), strict=True))
-    )
-    state = State(np.concatenate([s.episode for s in states]), np.concatenate([s.goal for s in states]), more)
-    return state, np.concatenate([turn.action for turn in played]).astype(np.float32)
-
-
-def _repeated(state: State, times: int) -> State:
-    """Every row of a batch several times in a row."""
-    more = type(state.more)(*(np.repeat(part, times, axis=0) for part in state.more))
-    return State(np.repeat(state.episode, times), np.repeat(state.goal, times), more)
+def _plays_by_the_state(agent: Agent, observation: Observation) -> bool:
+    """Whether an agent does the same whenever it sees the same, and remembers nothing."""
+    (first, memory), (second, _) = (agent.predict(observation, deterministic=True) for _ in range(2))
+    return memory is None and np.array_equal(first, second)

@@ -169,7 +169,7 @@ class DecouplingOracle(ReferenceAgent):
 
 
 def audit_decoupling(game: Decoupling, agent: Agent, played: Trajectory) -> Audit:
-    """Audit in closed form, of the coefficients and slopes as they were played: they hold for every goal."""
+    """Audit in closed form, of coefficients and slopes as they were played, the successors' held fixed."""
     profiles = zip(played.coefficients, played.details["slope"], strict=True)
     gains = np.array([decoupling_exploitability(game, *profile) for profile in profiles])
     weights = np.cumsum(game.discount ** np.arange(game.episodes))[::-1]

@@ -36,11 +36,18 @@ def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
         ]
         now = solved[: len(rates)]
         if np.abs(now - before).max() <= _STILL and abs(now[-1] - solved[len(rates)]) <= _STILL:
+            contraction = 1 - 2 * rates[-1] * (now[-1] ** 2 + game.regularization)
+            if game.discount * contraction**2 >= 1:
+                raise ValueError(
+                    f"goals must not grow faster than they are discounted; with learning rate {rates[-1]:g} "
+                    f"and regularization {game.regularization:g}, each is {contraction:.3g} times the last"
+                )
             return np.append(now, np.full(game.episodes - len(now), now[-1]))
         before, episodes = now, episodes * 2
     raise ValueError(
         f"finite games of up to {_LONGEST} episodes do not settle: their first coefficients still differ by "
-        f"{abs(now[-1] - solved[len(rates)]):.2g} from one episode to the next; lower the discount"
+        f"{abs(now[-1] - solved[len(rates)]):.2g} from one episode to the next; lower the discount "
+        f"({game.discount:g}) or the regularization ({game.regularization:g})"
     )
 
 
@@ -64,22 +71,26 @@ def stationary_coefficients(game: InfiniteHorizon, points: int = 4001) -> Array:
 
     grid = [c for c in np.linspace(0, game.coefficient_bound, points).tolist() if converges(c)]
     values = [condition(c) for c in grid]
-    return np.array(
-        [
-            brentq(condition, low, high, xtol=1e-14)
-            for low, high, first, last in zip(grid, grid[1:], values, values[1:], strict=False)
-            if (first > 0) != (last > 0)
-        ]
-    )
+    roots = [
+        brentq(condition, low, high, xtol=1e-14)
+        for low, high, first, last in zip(grid, grid[1:], values, values[1:], strict=False)
+        if (first > 0) != (last > 0)
+    ]
+    wants_more = grid[-1] == game.coefficient_bound and values[-1] < 0
+    return np.array([*roots, game.coefficient_bound] if wants_more else roots)
 
 
 def audit_infinite_horizon(game: InfiniteHorizon, coefficients: Array) -> Audit:
-    """Audit in closed form; where the game was cut short, its last coefficient is taken to go on for ever."""
+    """Audit in closed form, one entry an agent up to `settled`, which stands for the mean of all from it on.
+
+    Where the game was cut short, its last coefficient is taken to go on for ever.
+    """
     tail = int(np.ceil(np.log(_STILL) / np.log(game.discount))) if game.discount else 1
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
     endless = Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
-    gains = [
-        exploitability(endless, np.append(row, np.full(tail, row[-1])))[: game.episodes]
-        for row in coefficients
-    ]
-    return Audit(np.array(gains), np.full(coefficients.shape, 1 / (1 - game.discount)))
+    gains = np.array(
+        [exploitability(endless, np.append(row, np.full(tail, row[-1]))) for row in coefficients]
+    )
+    alike = gains[:, game.settled : game.episodes].mean(axis=1, keepdims=True)
+    distinct = np.concatenate([gains[:, : game.settled], alike], axis=1)
+    return Audit(distinct, np.full(distinct.shape, 1 / (1 - game.discount)))

@@ -27,6 +27,7 @@ and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief run
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,11 +219,27 @@ class MisconceptionOracle(ReferenceAgent):
         """Solve `game`."""
         super().__init__(game)
         self.solution = solve_misconception(game)
+        self._warn_where_goals_or_beliefs_are_projected()
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
         return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
+
+    def _warn_where_goals_or_beliefs_are_projected(self) -> None:
+        game, ends = self.game, np.array([0.0, 1 - 2.0**-53])
+        state = game.start(np.stack(np.meshgrid(*[ends] * game.draws), axis=-1).reshape(-1, game.draws))
+        largest = 0.0
+        while state.episode[0] < game.episodes:
+            c = coefficients_at(game, self.solution, state.episode, state.goal, state.more.belief)
+            state, _ = game.play(state, c[:, None])
+            largest = max(largest, np.abs([state.goal, state.more.belief]).max())
+        if largest >= game.goal_bound:
+            warnings.warn(
+                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
+                "optimizer projects them: the oracle, which does not know of it, is none for this game",
+                stacklevel=3,
+            )
 
 
 # -- Tables -----------------------------------------------------------------------------------------------

@@ -5,13 +5,16 @@
 | `equilibrium`   | the oracle of the game or variant (`agents.solvers`)                                    |
 | `grid`          | the post's grid oracle (`agents.grid`)                                                  |
 | `myopic`        | c = 1: minds its own episode only                                                       |
-| `compliant`     | c = 0: always emits the base optimum                                                    |
+| `compliant`     | c = 0: always emits the base optimum, or what it believes to be that                    |
 | `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
 | `precommitment` | y = θ_0 always: what agent 0 would dictate to its successors                            |
 | `random`        | uniform actions                                                                         |
 | `best_of_K`     | the best of K uniform proposals by the agent's own J, given its successors' plan        |
 
-The variants have all but those that know only the base game: `grid`, `precommitment` and `best_of_K`.
+The variants have all but those that know only the base game: `grid`, `precommitment` and `best_of_K`. Some
+have agents of their own: `LearnableDiscount` has `naive`, the planner that does not foresee that γ moves, and
+`HiddenDeployment`, where agents see signals, `filtering`, the oracle that remembers them. There, `guard` knows
+no more than the schedule, and so is `compliant`.
 """
 
 from __future__ import annotations
@@ -19,14 +22,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from agents.grid import grid_search
+from agents.hidden_deployment import FilteringOracle
+from agents.learnable_discount import NaivePlanner
 from agents.reference import BestOfK, Precommitment, Profile, Random
 from agents.solvers import oracle
 from mesa_env.decisions import Agent
-from mesa_env.rules.game import Game
+from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 
 _RULES: dict[str, Callable[[Game, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),
@@ -36,6 +42,10 @@ _RULES: dict[str, Callable[[Game, np.random.Generator], Agent]] = {
     "guard": lambda game, _: Profile(game, np.where(game.training, 0, 1).clip(max=game.coefficient_bound)),
     "precommitment": lambda game, _: Precommitment(game),
     "random": Random,
+}
+_OWN: dict[type[Game], dict[str, Callable[[Any], Agent]]] = {
+    LearnableDiscount: {"naive": NaivePlanner},
+    HiddenDeployment: {"filtering": FilteringOracle},
 }
 _BEST_OF = re.compile(r"best_of_(\d+)")
 _BASE_ONLY = ("grid", "precommitment", "best_of_2", "best_of_8")
@@ -61,10 +71,13 @@ def make(name: str, game: Game, seed: int | None = 0) -> Agent:
     if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
         raise ValueError(f"seed must be a whole number ≥ 0 or None; got {seed!r}")
     generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(str(name))
+    own = _OWN.get(type(game), {})
+    if name in own:
+        return own[name](game)
     if type(game) is not Game and (name in _BASE_ONLY or best_of):
         raise ValueError(
             f"{name} knows only the base game; agents of {type(game).__name__} are named "
-            f"{', '.join(VARIANT_NAMES)}"
+            f"{', '.join((*VARIANT_NAMES, *own))}"
         )
     if name in _RULES:
         return _RULES[name](game, generator)
@@ -72,4 +85,5 @@ def make(name: str, game: Game, seed: int | None = 0) -> Agent:
         return BestOfK(game, int(best_of[1]), generator)
     close = difflib.get_close_matches(str(name), NAMES, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise ValueError(f"agents are named {', '.join(NAMES)}; got {name!r}{hint}")
+    known = NAMES if type(game) is Game else (*VARIANT_NAMES, *own)
+    raise ValueError(f"agents are named {', '.join(known)}; got {name!r}{hint}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ class Trajectory(NamedTuple):
         base_losses: Base loss of each episode, shape (N,).
         training: 1 where the base optimizer was at work, 0 elsewhere, shape (N,).
         details: What else a variant's episodes produced, by name, each of shape (N,).
+        states: Where each episode began, a state an episode.
+        actions: What was done in it, shape (N, A).
     """
 
     goals: Array
@@ -33,16 +35,24 @@ class Trajectory(NamedTuple):
     base_losses: Array
     training: Array
     details: Mapping[str, Array]
+    states: tuple[State, ...]
+    actions: Array
 
     def row(self, index: int) -> Trajectory:
         """One game of a batch."""
+        return self.mapped(lambda array: array[index])
+
+    def mapped(self, function: Callable[[Array], Array]) -> Trajectory:
+        """Every array replaced by what `function` makes of it."""
         return Trajectory(
-            self.goals[index],
-            self.coefficients[index],
-            self.outputs[index],
-            self.base_losses[index],
-            self.training[index],
-            {name: values[index] for name, values in self.details.items()},
+            function(self.goals),
+            function(self.coefficients),
+            function(self.outputs),
+            function(self.base_losses),
+            function(self.training),
+            {name: function(values) for name, values in self.details.items()},
+            tuple(mapped(function, state) for state in self.states),
+            function(self.actions),
         )
 
 
@@ -128,7 +138,16 @@ def _gathered(played: list[Turn]) -> Trajectory:
         arrays.pop("base_loss"),
         arrays.pop("training"),
         arrays,
+        tuple(turn.state for turn in played),
+        np.stack([turn.action for turn in played], axis=1).astype(np.float64),
     )
+
+
+def mapped(function: Callable[..., Any], *states: State) -> State:
+    """A state of what `function` makes of every array that the states hold, those of `more` included."""
+    more = (function(*parts) for parts in zip(*(state.more for state in states), strict=True))
+    episode, goal = (function(*(state[field] for state in states)) for field in (0, 1))
+    return State(episode, goal, type(states[0].more)(*more))
 
 
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:

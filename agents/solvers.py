@@ -74,8 +74,23 @@ def oracle(game: Game) -> Agent:
 
 
 def audit(game: Game, agent: Agent, played: Trajectory) -> Audit:
-    """What each agent of a batch of games could gain, its successors keeping to their policies."""
-    return _solver(game).audit(game, agent, played)
+    """What each agent of played games could gain, its successors keeping to their policies.
+
+    Args:
+        game: The game.
+        agent: Who played it.
+        played: One game or a batch, as `rollout` has played them.
+
+    Raises:
+        ValueError: If there is no solver for this kind of game, or its length was left to chance.
+    """
+    if game.in_expectation != game:
+        raise ValueError(
+            "a game whose length is chance's is audited in expectation: play game.in_expectation"
+        )
+    if played.goals.ndim > 1:
+        return _solver(game).audit(game, agent, played)
+    return _solver(game).audit(game, agent, played.mapped(lambda array: array[None])).row(0)
 
 
 def _solver(game: Game) -> Solver:

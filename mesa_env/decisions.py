@@ -137,8 +137,10 @@ class Agent(Protocol):
 class BestResponse:
     """One decision of one agent against given successors, paid −J_n by its own goal.
 
-    The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal. By homogeneity
-    a best response does not depend on the goal, so nothing is lost where the game would have led to another.
+    The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal (`Game.seat`).
+    In the base game a best response does not depend on the goal, so nothing is lost where the game would have
+    led to another. In variants whose agents mind more than the episode, what they mind is as at the game's
+    start, which play may leave: draw it from a range there.
 
     Args:
         game: The game.

@@ -53,7 +53,7 @@ def main(arguments: Arguments) -> None:
         folder = RunFolder(arguments.out)
     goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.draws))).goal
     goals = goals if game.draws else goals[:1]
-    games = agents.compare(game, contestants, goals)
+    games = agents.compare(game, contestants, goals, arguments.seed)
     summary = agents.summarize(games)
     folder.record("evaluate", arguments, game)
     folder.table("games.csv", games)
@@ -78,8 +78,25 @@ def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
         if label in contestants:
             raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")
-        contestants[label] = [agent(name, game, arguments.seed) for name in models.split(",")]
+        contestants[label] = [fitting(name, game, arguments.seed) for name in models.split(",")]
     return contestants
+
+
+def fitting(name: str, game: Game, seed: int) -> Agent:
+    """An agent by name or file, if it plays `game`.
+
+    Raises:
+        ValueError: If there is none, or it was made for a game with other observations or actions.
+    """
+    tried, begins = agent(name, game, seed), np.ones(1, dtype=bool)
+    observation = game.observe(game.start(np.full((1, game.draws), 0.5)))
+    try:
+        action, _ = tried.predict(observation, episode_start=begins, deterministic=True)
+        game.validated_actions(action, (1,))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
+    return agent(name, game, seed)  # which has drawn nothing yet
 
 
 def _title(games: int) -> str:

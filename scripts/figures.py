@@ -46,7 +46,7 @@ def panels(count: int, xlabel: str) -> Figure:
 def _post_panel(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
     axes.plot(played.goals[:window], label="mesa-objective θ")
     axes.plot(played.coefficients[:window], label="coefficient c")
-    axes.plot(game.learning_rates[:window], color="0.6", label="learning rate η")
+    axes.plot((game.learning_rates * played.training)[:window], color="0.6", label="learning rate η")
     axes.plot(played.outputs[:window], linestyle="--", label="output cθ")
     axes.set(xlabel="episode")
     axes.grid(alpha=0.3)

@@ -18,7 +18,17 @@ from matplotlib.figure import Figure
 from agents.files import write_atomically
 from mesa_env import Game
 
-_PACKAGES = ("mesa-env", "gymnasium", "numba", "numpy", "pettingzoo", "stable-baselines3", "torch")
+_PACKAGES = (
+    "mesa-env",
+    "gymnasium",
+    "numba",
+    "numpy",
+    "pettingzoo",
+    "sb3-contrib",
+    "scipy",
+    "stable-baselines3",
+    "torch",
+)
 
 
 class RunFolder:

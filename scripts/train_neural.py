@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -48,6 +49,8 @@ def main(arguments: Arguments) -> None:
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
         validated_seed(arguments.seed)
         judged = arguments.game.build((arguments.evaluation_goal,))
+        if (arguments.out / "model.zip").exists() or (arguments.out / "checkpoint.zip").exists():
+            raise ValueError(f"{arguments.out} holds another kind of run: name another --out")
         folder = RunFolder(arguments.out)
     torch.set_num_threads(1)
     costs: list[float] = []
@@ -64,6 +67,8 @@ def main(arguments: Arguments) -> None:
     neural.save(policy, arguments.out / "policy.pt")
     contestants = {"equilibrium": agents.oracle(judged), "network": policy}
     games = agents.compare(judged, contestants, [arguments.evaluation_goal])
+    # The audit holds coefficients and slopes as they were played; a network's successors would send others.
+    games.loc[games["agent"] == "network", ["nash_conv", "relative_exploitability"]] = np.nan
     folder.table("evaluation.csv", games)
     played = {
         name: agents.rollout(judged, agent, arguments.evaluation_goal) for name, agent in contestants.items()

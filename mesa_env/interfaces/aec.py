@@ -89,7 +89,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     ## Infos
 
     `infos[agent]` is empty until the agent acts, and then holds what it may not see: `output`, `base_loss`,
-    `goal` (before), `next_goal` (after the base update) and whether the episode was `training`.
+    `goal` (before), `next_goal` (after the base update), whether the episode was `training`, and what else a
+    variant's episodes produce.
 
     ## Starting State
 
@@ -135,6 +136,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     ) -> None:
         """Prepare a game; it begins with `reset`."""
         self.game = spaces.validated_game(game, rules)
+        self.metadata = {**self.metadata, "name": f"{rules}-v0"}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         episodes = self.game.episodes
         self.possible_agents = [f"episode_{n}" for n in range(episodes)]

@@ -22,6 +22,9 @@ class BestResponseEnv(ProblemEnv[State]):
     this environment is that single step. An agent that best-responds, in every seat, to successors who do
     the same, plays the game's equilibrium.
 
+    This is the base game's description; with a variant as its game (`mesa_env.rules`), actions and
+    observations are the variant's. Where agents mind more than the episode, they are seated as at its start.
+
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n.

@@ -27,6 +27,9 @@ class ControlEnv(ProblemEnv[ControlState]):
     not the game's equilibrium: for that, train by self-play (`scripts/train.py`) or against
     `mesa_env/BestResponse-v0`.
 
+    This is the base game's description. Variants (`mesa_env.rules`) see and do more, as their docstrings say;
+    the controller has their actions and observations, and their judges.
+
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n. Another shape, a value
@@ -55,7 +58,8 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Info
 
-    `output`, `base_loss`, `goal` (before), `next_goal` (after the base update) and `training`.
+    `output`, `base_loss`, `goal` (before), `next_goal` (after the base update), `training`, and what else a
+    variant's episodes produce.
 
     ## Arguments
 

@@ -57,7 +57,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         return self.problem.observe(self._state)[0], {}
 
     def step(self, action: NDArray[np.floating[Any]]) -> tuple[Observation, float, bool, bool, Info]:
-        """Carry out one action, shape (1,)."""
+        """Carry out one action, shape (1,) or as many parts as the game's actions have."""
         if self._state is None:
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
         actions = self.problem.game.validated_actions(action, ())[None]
@@ -132,7 +132,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     def step(
         self, actions: NDArray[np.floating[Any]]
     ) -> tuple[Observation, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
-        """Carry out a batch of actions, shape (num_envs, 1)."""
+        """Carry out a batch of actions, shape (num_envs, 1) or as many parts as the game's actions have."""
         if self._state is None:
             raise ResetNeeded("there are no games to act in: call reset() first")
         actions = self.problem.game.validated_actions(actions, (self.num_envs,))

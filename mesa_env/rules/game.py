@@ -167,6 +167,11 @@ class Game:
         return training
 
     @property
+    def chancy(self) -> bool:
+        """Whether chance has a part in the game after its start: here it has none."""
+        return False
+
+    @property
     def in_expectation(self) -> Game:
         """The same game with chance's part in its length taken in expectation: this one has none."""
         return self
@@ -212,7 +217,7 @@ class Game:
             batch: The batch's shape, (B,) or () for a single game.
 
         Returns:
-            The actions as an array of shape (*batch, 1), in the precision that they came in.
+            The actions as an array of shape (*batch, parts), in the precision that they came in.
 
         Raises:
             ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.

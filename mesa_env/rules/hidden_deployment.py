@@ -88,6 +88,11 @@ class HiddenDeployment(Game):
             raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
 
     @property
+    def chancy(self) -> bool:
+        """Chance ends training, and makes the signals."""
+        return True
+
+    @property
     def draws(self) -> int:
         """The base game's draws, then one for the end of training, then one for each of N signals."""
         return super().draws + 1 + self.episodes

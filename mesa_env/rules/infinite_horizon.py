@@ -67,6 +67,7 @@ class InfiniteHorizon(Game):
             ends=validated_flag("ends", self.ends),
         )
         rates = validated_schedule(self.learning_rates)
+        rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # its end is for ever
         if len(rates) > self.max_episodes:
             raise ValueError(
                 f"max_episodes must allow the schedule's {len(rates)} episodes; got {self.max_episodes}"
@@ -80,6 +81,11 @@ class InfiniteHorizon(Game):
         """First episode from which on the learning rate never changes: all agents from it on are alike."""
         changes = np.flatnonzero(np.diff(self.learning_rates))
         return int(changes[-1]) + 1 if changes.size else 0
+
+    @property
+    def chancy(self) -> bool:
+        """Whether chance ends the game."""
+        return self.ends
 
     @property
     def in_expectation(self) -> InfiniteHorizon:

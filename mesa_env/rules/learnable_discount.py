@@ -86,7 +86,7 @@ class LearnableDiscount(Game):
 
     # -- The planner ----------------------------------------------------------------------------------
 
-    def planned(self, discount: Array) -> tuple[Array, Array]:
+    def planned(self, discount: Array, episodes: int | None = None) -> tuple[Array, Array]:
         """The planner's coefficients and their slopes, by forward differentiation of its backward induction.
 
         The equilibrium's coefficient is the positive root of α c³ + β c − 1, clipped to the bound, with
@@ -96,11 +96,13 @@ class LearnableDiscount(Game):
 
         Args:
             discount: Discounts γ, shape (G,).
+            episodes: How many of the first episodes are asked for; all by default.
 
         Returns:
-            c_n(γ) and s_n(γ) = dc_n/dγ, each of shape (N, G).
+            c_n(γ) and s_n(γ) = dc_n/dγ, each of shape (N, G), or as many episodes as are asked for.
         """
-        coefficients, slopes = np.empty((2, self.episodes, len(discount)))
+        asked = self.episodes if episodes is None else episodes
+        coefficients, slopes = np.empty((2, asked, len(discount)))
         squares, outputs, d_squares, d_outputs = np.zeros((4, len(discount)))
         for n in reversed(range(self.episodes)):
             rate = self.learning_rates[n]
@@ -108,7 +110,7 @@ class LearnableDiscount(Game):
             pull, d_pull = drift * squares - outputs, drift * d_squares - d_outputs
             alpha, d_alpha = 8 * rate**2 * discount * squares, 8 * rate**2 * (squares + discount * d_squares)
             beta, d_beta = 1 - 4 * rate * discount * pull, -4 * rate * (pull + discount * d_pull)
-            root = _positive_root(alpha, beta)
+            root = _positive_root(alpha, beta) if rate else np.ones_like(discount)
             c = np.minimum(root, self.coefficient_bound)
             slope = -(d_alpha * c**3 + d_beta * c) / (3 * alpha * c**2 + beta)
             slope[root > self.coefficient_bound] = 0
@@ -116,7 +118,8 @@ class LearnableDiscount(Game):
             d_squares = 2 * c * slope + m**2 * squares + discount * m * (2 * d_m * squares + m * d_squares)
             d_outputs = slope + m * outputs + discount * (d_m * outputs + m * d_outputs)
             squares, outputs = c**2 + discount * m**2 * squares, c + discount * m * outputs
-            coefficients[n], slopes[n] = c, slope
+            if n < asked:
+                coefficients[n], slopes[n] = c, slope
         return coefficients, slopes
 
     @cached_property
@@ -124,7 +127,7 @@ class LearnableDiscount(Game):
         """Slopes s_n at the discounts `nodes()`, up to the last training episode; shape (T, CELLS + 1)."""
         trained = np.flatnonzero(self.training).max(initial=0) + 1
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            table = self.planned(nodes())[1][:trained].copy()
+            table = self.planned(nodes(), int(trained))[1]
         table.setflags(write=False)
         return table
 

@@ -355,7 +355,7 @@ def test_reproduce_replaces_the_section_figure_and_tables_of_the_documentation(s
 def test_documentation_without_results_is_refused_before_any_work(stub, tmp_path, capsys):
     arguments = reproduce.Arguments(names=("second",), out=tmp_path / "out", docs=tmp_path)
     message = refused(capsys, reproduce.main, arguments)
-    assert f"--docs must name a folder with a results.md; there is none in {tmp_path}" in message
+    assert f"--docs must name a folder with a results.md; there is none at {tmp_path}" in message
     assert not (tmp_path / "out" / "second.png").exists()
 
 
