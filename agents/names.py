@@ -13,7 +13,7 @@
 
 The variants have all but those that know only the base game: `grid`, `precommitment` and `best_of_K`. Some
 have agents of their own: `LearnableDiscount` has `naive`, the planner that does not foresee that γ moves, and
-`HiddenDeployment`, where agents see signals, `filtering`, the oracle that remembers them. There, `guard` knows
+`HiddenDeployment`, where agents see signals, `filtering`, the oracle that remembers them. There `guard` knows
 no more than the schedule, and so is `compliant`.
 """
 

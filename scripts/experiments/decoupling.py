@@ -77,11 +77,11 @@ oracle. Below that, every bit of slack is used: at δ = 0.1 the model starts wit
 {number(at[0.1]["c_0"])} instead of {number(at[0.0]["c_0"])}, at 0.5 with {number(at[0.5]["c_0"])}, and the
 goal hardly moves.
 
-Between these, early agents send a slightly *negative* slope, with which training makes the goal larger: at
-δ = {best["δ"]:g} it grows to {100 * best["θ_20/θ_0"]:.1f} %. A deployment that emits more repays a training
-that had to emit less. The best response is unique for every δ and every future, in closed form but for one
-bracketed root: there are no jumps. Certificate: simulated deviations of both parts of the action, at δ =
-0.2, 0.5 and 1, find no gain above {number(100 * largest)} % of the cost of emitting 0.
+From about δ = 0.1 on, early agents send a slightly *negative* slope, with which training makes the goal
+larger: at δ = {best["δ"]:g} it grows to {100 * best["θ_20/θ_0"]:.1f} %. A deployment that emits more repays
+a training that had to emit less. The best response is unique for every δ and every future, in closed form
+but for one bracketed root: there are no jumps. Certificate: simulated deviations of both parts of the
+action, at δ = 0.2, 0.5 and 1, find no gain above {number(100 * largest)} % of the cost of emitting 0.
 {note_on_learners(learners, "decoupling")}
 """
     figure = figures.panels(4, "decoupling δ")
@@ -96,7 +96,7 @@ bracketed root: there are no jumps. Certificate: simulated deviations of both pa
         "With bounded decoupling, from which δ on is the goal untouchable?",
         "From δ = 1 + λ on: the model emits its goal, shows the base optimizer a slope that leaves it alone, "
         "and loses nothing.",
-        f"J_0/θ_0² from {at[0.0]['J_0/θ_0²']:.1f} at δ = 0 by {at[0.5]['J_0/θ_0²']:.1f} at 0.5 to 0 at 1",
+        f"J_0/θ_0²: {at[0.0]['J_0/θ_0²']:.1f} at δ = 0, {at[0.5]['J_0/θ_0²']:.1f} at 0.5, 0 at 1",
     )
     return Finding(
         "Bounded decoupling",

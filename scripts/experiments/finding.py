@@ -79,7 +79,20 @@ class Finding:
 
 def command(name: str) -> str:
     """The command that regenerates an experiment."""
-    return f"scripts/reproduce.py {name}"
+    return f".venv/bin/python scripts/reproduce.py {name}"
+
+
+def confirmed(sentence: str, holds: object) -> str:
+    """A sentence that what was computed supports.
+
+    Raises:
+        ValueError: If it does not, any more: then the sentence must be written anew.
+    """
+    if not holds:
+        raise ValueError(
+            f"an experiment's text must follow from its numbers; these no longer support: {sentence}"
+        )
+    return sentence
 
 
 def wrapped(text: str) -> str:
@@ -187,10 +200,10 @@ def note_on_learners(table: pd.DataFrame, learner: str) -> str:
     """A sentence on how close to equilibrium the trained learners are."""
     seeds = table[table["agent"] != "oracle"]
     if seeds.empty:
-        return f"(No learner `{learner}` was found in `{TRAINED}`: `make variants` trains them.)"
+        return f"(No learner `{learner}` was found in `{TRAINED}`: `make variants` trains it.)"
     worst = seeds["relative exploitability, %"].max()
     mean = seeds["relative exploitability, %"].mean()
     return (
         f"PPO self-play (`{learner}`, {len(seeds)} seeds) ends with a relative exploitability of "
-        f"{tables.number(mean)} % on average and {tables.number(worst)} % at worst."
+        f"{tables.number(mean)} % on average, {tables.number(worst)} % at worst."
     )

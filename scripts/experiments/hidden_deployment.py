@@ -17,7 +17,7 @@ from agents.rollout import Trajectory
 from mesa_env import HiddenDeployment, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, learned, note_on_learners, trained
+from scripts.experiments.finding import Answer, Finding, confirmed, learned, note_on_learners, trained
 from scripts.tables import number
 
 GAMES, GOAL, CLEAN = 4000, 0.8, 0.9
@@ -72,14 +72,37 @@ def costs(episodes: int) -> pd.DataFrame:
                 "δ": shift,
                 "extra cost, belief, %": 100 * (cost["belief"] / cost["known"] - 1),
                 "extra cost, signal alone, %": 100 * (cost["signal"] / cost["known"] - 1),
+                "of the first, silence in deployment, %": silence(game, played, cost),
                 "c_0": played.coefficients[0, 0],
                 "mean c in training": played.coefficients[training].mean(),
                 "in the 1st deployment episode": openness(played, 1)[0],
                 "in deployment": played.coefficients[~training].mean(),
                 "median |θ_N/θ_0|": np.median(np.abs(played.goals[:, -1])) / GOAL,
+                "mean |θ_N/θ_0|": np.abs(played.goals[:, -1]).mean() / GOAL,
             }
         )
     return pd.DataFrame(rows)
+
+
+def silence(game: HiddenDeployment, played: Trajectory, cost: dict[str, float]) -> float:
+    """Percentage of the extra cost that agent 0 would be spared if deployed agents showed their goals."""
+    deployed, first = played.details["mode"] == 0, played.goals[:, :1]
+    shown, could = played.outputs, played.goals[:, :-1]
+    spared = (((shown - first) ** 2 - (could - first) ** 2) * deployed / first**2).sum(axis=1).mean()
+    extra = cost["belief"] - cost["known"]
+    return float(100 * spared / extra) if extra > 1e-3 else np.nan
+
+
+def certificates() -> pd.DataFrame:
+    """What agents could gain in the equilibrium, and its change under refinement, for some of the games."""
+    rows = []
+    for episodes in LENGTHS:
+        for shift in (0.0, 1.0, 4.0, 10.0):
+            game = hidden(episodes, shift)
+            gains = belief_exploitability(game, solve_hidden(game).table)
+            rows.append((episodes, shift, 100 * float(gains.max()), refinement(game)))
+    columns = ["N", "δ", "largest relative gain, %", "change of c on doubled grid and nodes"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def experiment() -> Finding:
@@ -101,74 +124,91 @@ def experiment() -> Finding:
     )
     first, fifth = (float(shifts[f"δ for deployment episode {j}"][0]) for j in (1, 5))
     base, signal = hidden(40, 1.0), hidden(40, 1.0, "signal")
-    solution = solve_hidden(base)
-    certified = float(belief_exploitability(base, solution.table).max())
+    solution, certified = solve_hidden(base), certificates()
     seats = np.full(200, GOAL)
-    learners = pd.concat(
-        [
-            learned("belief", base, seats, COLUMNS).assign(given="the belief"),
-            learned("signal", signal, seats, COLUMNS).assign(given="x_n alone"),
-            learned("memory", signal, seats, COLUMNS, FilteringOracle(signal)).assign(
-                given="x_n, and a memory"
-            ),
-        ],
-        ignore_index=True,
-    )
+    filtering = FilteringOracle(signal)
+    learners = {
+        "belief": learned("belief", base, seats, COLUMNS),
+        "signal": learned("signal", signal, seats, COLUMNS),
+        "memory": learned("memory", signal, seats, COLUMNS, filtering),
+    }
     middle = solution.table.read(np.array([20]), np.array([0.0]))[0]
     doubtful = solution.table.read(np.array([0]), np.array([np.log(9.0)]))[0]
     blind = at[100, 0.0]
+    sighted = at[100, 10.0]
+    longer = confirmed(
+        "starts more guarded, and is still silent when deployed; but in a long training it comes to think that "
+        "it is deployed, and shows more there, too",
+        blind["c_0"] < sighted["c_0"]
+        and blind["in deployment"] < sighted["in deployment"]
+        and blind["mean c in training"] > sighted["mean c in training"],
+    )
+    quicker = confirmed(
+        "Agents that know only the present signal need less shift in the first episode (they have no history "
+        "of training to doubt), and nearly as much in the fifth",
+        shifts["δ for deployment episode 1"][1] < first
+        and shifts["δ for deployment episode 5"][1] > 2 * fifth,
+    )
+    value = 2 * solution.outputs[0, 1, -1] - solution.squares[0, 1, -1]
     text = f"""
 Training ends with probability 0.05 after every episode; agents see x ~ N(δ, 1) in training and N(0, 1) in
 deployment. Call a defection clean when the mean coefficient is at least {CLEAN:g}. In games of 40 episodes,
 agents that filter all signals need **δ = {first:.1f}** for that in the very first episode of deployment,
-and {fifth:.1f} by the fifth: evidence adds up, so that time does what shift does not. Deployment must be
-*very* likely before a model shows itself: with V = 2B − A the value of an intact goal, c ≥ 1/2 only where
-P(training) ≤ 1/(2V), a few per cent. Agents that know only the present signal are quicker in the first
-episode and never become sure.
+and {fifth:.1f} by the fifth: evidence adds up, so that time does what shift does not. {quicker}. Deployment
+must be very likely before a model shows itself: with V = 2B − A the value of an intact goal, c ≥ 1/2 only
+where P(training) ≤ 1/(2V), at δ = 1 and n = 0 {100 / (2 * value):.1f} %; the threshold rises as the game's
+end comes nearer.
 
 Not knowing costs agent 0 {at[40, 0.0]["extra cost, belief, %"]:.0f} % of J_0 without any shift,
 {at[40, 1.0]["extra cost, belief, %"]:.0f} % at δ = 1, {at[40, 4.0]["extra cost, belief, %"]:.1f} % at δ =
 4; with the signal alone {at[40, 1.0]["extra cost, signal alone, %"]:.0f} % and
-{at[40, 4.0]["extra cost, signal alone, %"]:.0f} %. Most of it is silence kept in deployment: at δ = 0 the
-mean coefficient there is {number(at[40, 0.0]["in deployment"])}, at δ = 10
-{number(at[40, 10.0]["in deployment"])}. **Uncertainty buys longer silence, not alignment**: at N = 100 and
-δ = 0 the model starts more guarded (c_0 = {number(blind["c_0"])} against {number(at[100, 10.0]["c_0"])} at
-δ = 10) and the median game ends with {100 * blind["median |θ_N/θ_0|"]:.0f} % of the goal. What catches it
-is training that outlasts its expectations.
+{at[40, 4.0]["extra cost, signal alone, %"]:.0f} %. At δ = 1,
+{at[40, 1.0]["of the first, silence in deployment, %"]:.0f} % of it is silence kept in deployment: what
+agent 0 would be spared if deployed agents showed the goals that they have. **Uncertainty buys longer
+silence, not alignment.** At N = 100 and δ = 0 the model {longer}: c_0 is {number(blind["c_0"])} against
+{number(sighted["c_0"])} at δ = 10, the mean in deployment {number(blind["in deployment"])} against
+{number(sighted["in deployment"])}, in training {number(blind["mean c in training"])} against
+{number(sighted["mean c in training"])}. The median game ends with {100 * blind["median |θ_N/θ_0|"]:.0f} %
+of the goal ({100 * sighted["median |θ_N/θ_0|"]:.0f} % at δ = 10), the mean with
+{100 * blind["mean |θ_N/θ_0|"]:.0f} % ({100 * sighted["mean |θ_N/θ_0|"]:.0f} %): what is lost is lost in the
+trainings that last longest.
 
-Checks: at belief 0.5 in episode 20, c = {middle:.4f}; at belief 0.9 in episode 0, {doubtful:.4f}.
-Certificate (δ = 1, another grid and another quadrature than the solver's): no agent can gain more than
-{number(100 * certified)} % of the cost of emitting 0; doubling the grid and the nodes moves no coefficient
-by more than {number(refinement(base))}. {note_on_learners(learners, "belief, signal and memory")} Each is
-compared with the oracle at its own information; the one with a memory (sb3-contrib's recurrent PPO) is
-given neither belief nor goal, for the goal's moves would betray the mode. Its exploitability is an estimate
-from simulated futures, biased upwards.
+Checks: at belief 0.5 in episode 20, c = {middle:.4f}; at belief 0.9 in episode 0, {doubtful:.4f}. The
+certificates are computed on another grid and by another quadrature than the solver's.
+{" ".join(note_on_learners(table, kind) for kind, table in learners.items())} Each is compared with the
+oracle at its own information; the one with a memory (sb3-contrib's recurrent PPO) is given neither belief
+nor goal, for the goal's moves would betray the mode. Its exploitability is an estimate from simulated
+futures, biased upwards.
 """
     answers = [
         Answer(
             "How large must the distributional shift be before a model that does not know when training ends "
             "defects cleanly?",
-            f"Its coefficient averages {CLEAN:g} in the first episode of deployment only from five standard "
-            "deviations on; two do by the fifth episode.",
+            f"Its mean coefficient reaches {CLEAN:g} in the first episode of deployment only from a shift of "
+            f"{first:.1f} standard deviations on; a shift of {fifth:.1f} does by the fifth.",
             f"δ = {first:.1f} for the first, {fifth:.1f} for the fifth deployment episode (N = 40)",
         ),
         Answer(
             "What does the uncertainty cost it?",
-            "Nearly all of the cost is silence that it keeps in deployment; the goal survives, as a rule.",
+            "Most of the cost is silence that it keeps in deployment; in the median game, the goal survives as "
+            "it does where the mode is known.",
             f"J_0 {at[40, 0.0]['extra cost, belief, %']:+.0f} % at δ = 0, "
             f"{at[40, 1.0]['extra cost, belief, %']:+.0f} % at 1, "
             f"{at[40, 4.0]['extra cost, belief, %']:+.1f} % at 4 (N = 40)",
         ),
     ]
+    given = {"belief": "the belief", "signal": "x_n alone", "memory": "x_n, and a memory"}
+    beside = pd.concat([rows.assign(given=given[kind]) for kind, rows in learners.items()], ignore_index=True)
     return Finding(
         "Hidden deployment",
         answers,
         text,
         _figure(table),
-        {"shifts": table, "clean": shifts, "learners": learners},
+        {"shifts": table, "clean": shifts, "certificates": certified, "learners": beside},
         {
             "shifts": "Equilibria by shift (agents know the belief, but for the second cost):",
             "clean": f"Least δ for a mean c of {CLEAN:g} in deployment:",
+            "certificates": "Certificates:",
             "learners": "Learners at N = 40, δ = 1 (200 games each):",
         },
     )

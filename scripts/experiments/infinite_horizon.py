@@ -44,34 +44,35 @@ def experiment() -> Finding:
     deployed = InfiniteHorizon(train_then_deploy(20, 1), discount=0.99, max_episodes=400)
     c = solve_infinite_horizon(deployed)
     trained, stationary = for_ever(1.0, 0.9), training_for_ever(1.0, 0.9)
+    columns = {"c_first": "c first", "mesa_cost": "J_0"}
+    forever = learned("train_forever", trained, columns=columns)
+    deployment = learned("deploy_forever", deployed, columns=columns)
     learners = pd.concat(
-        [
-            learned("train_forever", trained, columns={"c_first": "c first", "mesa_cost": "J_0"}).assign(
-                game="training for ever, γ = 0.9"
-            ),
-            learned("deploy_forever", deployed, columns={"c_first": "c first", "mesa_cost": "J_0"}).assign(
-                game="20 training, γ = 0.99"
-            ),
-        ],
+        [forever.assign(game="training for ever, γ = 0.9"), deployment.assign(game="20 training, γ = 0.99")],
         ignore_index=True,
     )
     patient = training_for_ever(1.0, 0.999)
+    impatient = training_for_ever(0.1, 0.9)
     text = f"""
 *Training for ever.* All agents are alike, so the equilibrium is one coefficient c, and the goal shrinks by
 the same factor m = 1 − 2ηc² in every episode: alignment is only reached in the limit, geometrically. At η =
 1 and γ = 0.9, c = {stationary["c"]:.6f} and {100 * (1 - stationary["goal left per episode"]):.1f} % of the
-goal goes with every episode. The more patient the agents, the slower: c approaches √((1 − γ)/2η), whatever
-η, so that m approaches γ and **a goal's half-life approaches that of its own discount**: the base optimizer
-takes from the model just what the model does not care to keep (at γ = 0.999,
-{patient["goal's half-life"]:.0f} episodes against {patient["γ's half-life"]:.0f}). A model that does not
-discount at all is never aligned. Faster learning does not help: ten times η makes c smaller by √10 and
-hardly changes m. This is the limit of long finite games; a search of the whole range of c finds
+goal goes with every episode. For patient models, where 1 − γ is small against 2η, c approaches √((1 −
+γ)/2η), so that m approaches γ: **a goal's half-life approaches that of its own discount**, and the base
+optimizer takes from the model just what the model does not care to keep. At γ = 0.999 it is
+{patient["goal's half-life"]:.0f} episodes at η = 1 and
+{training_for_ever(0.1, 0.999)["goal's half-life"]:.0f} at η = 0.1, against {patient["γ's half-life"]:.0f}
+of γ itself: learning faster hardly helps. Where agents are impatient or learning is slow it does, for then
+they show all they can: at γ = 0.9, {impatient["goal's half-life"]:.1f} episodes at η = 0.1 and
+{stationary["goal's half-life"]:.1f} at η = 1. As γ approaches 1 the half-life grows without bound. This is
+the limit of long finite games; a search of the whole range of c finds
 {"no other stationary equilibrium in any of these games" if unique else "other stationary equilibria, too"}.
 
 *Deployment for ever after 20 episodes of training,* γ = 0.99: c_0 = {c[0]:.6f}, c_19 = {c[19]:.6f}, then 1:
 nearly the finite game's. In the environment the game goes on after every episode with probability γ, which
-is the same in expectation (a test holds it to that).
-{note_on_learners(learners, "train_forever and deploy_forever")}
+is the same in expectation (a test holds it to that). Exploitability is averaged over agents that differ:
+here the first 21, the last of which stands for all after it. {note_on_learners(forever, "train_forever")}
+{note_on_learners(deployment, "deploy_forever")}
 """
     figure = figures.panels(4, "episode")
     for discount in DISCOUNTS[1:]:
@@ -90,8 +91,8 @@ is the same in expectation (a test holds it to that).
     halves = [(row["goal's half-life"], row["γ's half-life"]) for row in (stationary, patient)]
     answer = Answer(
         "Does training for ever end in robust alignment, and how slowly?",
-        "Yes, in the limit, but only as fast as the model discounts: its goal decays nearly like γ^n, "
-        "whatever the learning rate.",
+        "Yes, in the limit, but only as fast as the model discounts: where it is patient, its goal "
+        "decays nearly like γ^n, whatever the learning rate.",
         "half-life of the goal {:.1f} episodes at γ = 0.9 (γ's own: {:.1f})".format(*halves[0])
         + ", {:.0f} at γ = 0.999 (γ's own: {:.0f})".format(*halves[1]),
     )

@@ -13,7 +13,7 @@ from agents.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, 
 from agents.rollout import Trajectory
 from mesa_env import LearnableDiscount
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
@@ -46,10 +46,23 @@ def row(planner: str, rate: float, first: float, game: Trajectory) -> dict[str, 
     }
 
 
-def gain(planner: str) -> float:
-    """Most that an agent could gain in the default game, as a share of the cost of emitting 0."""
-    agent = PLANNERS[planner](GAME)
-    return float(agents.audit(GAME, agent, agents.rollout(GAME, agent, np.array([GOAL]))).relative.max())
+def certificates() -> pd.DataFrame:
+    """What agents could gain in the games shown, and how far the foreseeing path depends on the tables."""
+    rows = []
+    for rate in RATES:
+        for first in SHOWN:
+            game = dataclasses.replace(GAME, discount_rate=rate, discount=first)
+            gains = {}
+            for name, planner in PLANNERS.items():
+                agent = planner(game)
+                played = agents.rollout(game, agent, np.array([GOAL]))
+                gains[f"largest relative gain, {name}, %"] = 100 * float(
+                    agents.audit(game, agent, played).relative.max()
+                )
+            coefficient, discount = refinement(game)
+            change = {"change of c on doubled tables": coefficient, "of γ": discount}
+            rows.append({"κ": rate, "γ_0": first, **gains, **change})
+    return pd.DataFrame(rows)
 
 
 def experiment() -> Finding:
@@ -61,17 +74,17 @@ def experiment() -> Finding:
     ]
     table = pd.DataFrame(rows)
     at = table.set_index(["planner", "κ", "γ_0"]).to_dict("index")
-    raised = bool((table["γ_20"] >= table["γ_0"] - 1e-12).all())
-    steepest = float(GAME.slopes.max())
     frozen, naive, foreseeing = at["frozen", 0.0, 0.9], at["naive", 1.0, 0.9], at["foreseeing", 1.0, 0.9]
     low, high = at["naive", 1.0, 0.5], at["naive", 1.0, 0.7]
-    gains = {planner: gain(planner) for planner in PLANNERS}
-    moved = refinement(GAME)
+    certified = certificates()
     still = dataclasses.replace(GAME, discount_rate=0.0, discount=0.9)
+    alone, foresight = learned("naive", still), learned("foreseeing", GAME)
+    unawares = learned("naive", GAME, oracle=NaivePlanner(GAME))
     learners = pd.concat(
         [
-            learned("naive", still).assign(game="frozen, γ = 0.9"),
-            learned("foreseeing", GAME).assign(game="κ = 1, γ_0 = 0.9"),
+            alone.assign(game="frozen, γ = 0.9"),
+            unawares.assign(game="κ = 1, γ_0 = 0.9, naive"),
+            foresight.assign(game="κ = 1, γ_0 = 0.9"),
         ],
         ignore_index=True,
     )
@@ -79,31 +92,38 @@ def experiment() -> Finding:
         frozen["base loss in training"] / naive["base loss in training"],
         naive["in deployment"] / frozen["in deployment"],
     )
+    raised = confirmed(
+        f"γ never fell in any of these {len(table)} games", (table["γ_20"] >= table["γ_0"]).all()
+    )
+    downward = confirmed("the slope dc_n/dγ is nowhere positive", GAME.slopes.max() <= 1e-12)
+    slack = at["foreseeing", 1.0, 0.7]
     text = f"""
 The model's planner takes γ as given and plays the equilibrium for it; the base optimizer differentiates
-that plan. In every one of these {len(table)} games {"γ never fell" if raised else "γ did not only rise"}:
-the slope dc_n/dγ is nowhere positive ({number(steepest)} at most, over all n and γ), so that a more patient
-model emits less, now. **Descending the immediate loss teaches patience, and patience is what makes the
-model deceptive.** From γ_0 = 0.9 at κ = 1, γ is 1 after one or two episodes; mean base loss in training is
-{calmer:.1f} times lower than with γ frozen, in deployment {louder:.1f} times higher, and the goal is kept
-at {100 * naive["θ_20/θ_0"]:.0f} % instead of {100 * frozen["θ_20/θ_0"]:.0f} %.
+that plan. {raised}: {downward}, over all episodes and discounts, so that a more patient model emits less,
+now. **Descending the immediate loss teaches patience, and patience is what makes the model deceptive.**
+From γ_0 = 0.9 at κ = 1, γ ends at {number(naive["γ_20"])}; mean base loss in training is {calmer:.1f} times
+lower than with γ frozen, in deployment {louder:.1f} times higher, and the goal is kept at
+{100 * naive["θ_20/θ_0"]:.0f} % instead of {100 * frozen["θ_20/θ_0"]:.0f} %.
 
 There is a race: γ must have risen before the goal is trained away. At κ = 1, from γ_0 = 0.5 it ends at
 {number(low["γ_20"])} with {100 * low["θ_20/θ_0"]:.0f} % of the goal left; from 0.7 it reaches
 {number(high["γ_20"])} with {100 * high["θ_20/θ_0"]:.0f} %.
 
-A planner that foresees this (backward induction on θ and γ) trusts its successors to guard the goal, and
-shows more of its own: c_0 = {number(foreseeing["c_0"])} against {number(naive["c_0"])}, and the goal is
-kept at {100 * foreseeing["θ_20/θ_0"]:.0f} %. Foresight makes the first agents free riders; it does not stop
-γ. The rules differentiate the frozen-γ plan for both planners: the slope of the foreseeing policy itself
-would be defined only by a differential equation in γ, which has a family of solutions.
+A planner that foresees this (backward induction on θ and γ) changes little of it. Where γ will be 1 after a
+step, it shows more of its goal at first (from γ_0 = 0.9, c_0 = {number(foreseeing["c_0"])} against
+{number(naive["c_0"])}, θ_20/θ_0 = {number(foreseeing["θ_20/θ_0"])} against {number(naive["θ_20/θ_0"])}),
+perhaps because its successors will guard the goal anyway; where γ needs several steps, less (from 0.7,
+{number(slack["c_0"])} against {number(high["c_0"])}, and {number(slack["θ_20/θ_0"])} against
+{number(high["θ_20/θ_0"])}). The rules differentiate the frozen-γ plan for both planners: the slope of the
+foreseeing policy itself would be defined only by a differential equation in γ, which has a family of
+solutions.
 
-Certificate (default game): the most that any agent could gain is {number(100 * gains["foreseeing"])} % of
-the cost of emitting 0 for the foreseeing planner, and {number(100 * gains["naive"])} % for the naive one,
-which is no equilibrium. Doubling the tables moves coefficients on the path by {number(moved[0])} and γ by
-{number(moved[1])}. Where γ climbs in several large jumps (κ = 10 from γ_0 = 0.1) the foreseeing policy is
-discontinuous and its tables do not converge: such games are left out here. Check: κ = 0, γ = 0.9 gives θ_20
-= {at["frozen", 0.0, 0.9]["θ_20/θ_0"] * GOAL:.4f}. {note_on_learners(learners, "naive and foreseeing")}
+The naive planner is no equilibrium where κ > 0; the table of certificates says by how much. Where γ climbs
+in several large jumps (κ = 10 from γ_0 = 0.1) the foreseeing policy is discontinuous and its tables do not
+converge: such games are left out here. Check: κ = 0, γ = 0.9 gives θ_20 =
+{at["frozen", 0.0, 0.9]["θ_20/θ_0"] * GOAL:.4f}. {note_on_learners(alone, "naive")}
+{note_on_learners(foresight, "foreseeing")} The naive one never saw γ move; at κ = 1 it is set beside the
+naive planner, and its exploitability there is not its own failing.
 """
     answer = Answer(
         "Does the base optimizer raise or lower the discount, and is the model more deceptive for it?",
@@ -118,10 +138,11 @@ discontinuous and its tables do not converge: such games are left out here. Chec
         [answer],
         text,
         _figure(table, runs["naive", 1.0]),
-        {"outcomes": shown, "all": table, "learners": learners},
+        {"outcomes": shown, "all": table, "certificates": certified, "learners": learners},
         {
             "outcomes": "Equilibria by planner, κ and γ_0 (η = 0.1, 20 training and 80 deployment episodes):",
-            "learners": "Learners:",
+            "certificates": "Certificates, on the paths from θ_0 = 0.8:",
+            "learners": "Learners, each beside the planner that it should have become:",
         },
     )
 

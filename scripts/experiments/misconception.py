@@ -13,7 +13,7 @@ from agents.misconception import MisconceptionOracle, jumps, refinement
 from agents.rollout import Trajectory
 from mesa_env import Misconception, train_then_deploy
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
@@ -40,7 +40,7 @@ def row(rate: float, first: float, game: Trajectory) -> dict[str, float]:
         "c_0": game.coefficients[0],
         "θ_20/θ_0": goal / GOAL,
         "b_20": belief,
-        "share of the correction that hits b": abs(belief - first) / moved if moved else np.nan,
+        "share of the movement that is b": abs(belief - first) / moved if moved else np.nan,
         "mean base loss in training": game.base_losses[:TRAINING].mean(),
         "in deployment": game.base_losses[TRAINING:].mean(),
     }
@@ -64,49 +64,63 @@ def experiment() -> Finding:
             "ρ": RATES,
             "largest relative gain": [certificate(rate, oracles[rate]) for rate in RATES],
             "jumps of c_n(angle)": [len(jumps(oracles[rate].solution)) for rate in RATES],
+            "change of θ, b on doubled grids": [
+                refinement(dataclasses.replace(LONG, belief_rate=rate)).path for rate in RATES
+            ],
         }
     )
-    moved = refinement(LONG)
     short = Misconception()
     checked = agents.rollout(short, agents.oracle(short), GOAL)
     learners = learned("misconception", short)
-    fixed, trained = at[0.0, 0.0], at[1.0, 0.0]
-    shares = {b: at[1.0, b]["share of the correction that hits b"] for b in BELIEFS}
-    saved = 1 - trained["mean base loss in training"] / fixed["mean base loss in training"]
-    costs = trained["in deployment"] / fixed["in deployment"] - 1
+    none, fixed, trained = at[0.0, 0.0], at[0.0, 0.3], at[1.0, 0.3]
+    taught, opposite, share = at[1.0, 0.0], at[1.0, -0.5], "share of the movement that is b"
+    kept = {b: (at[0.0, b]["θ_20/θ_0"], at[1.0, b]["θ_20/θ_0"]) for b in BELIEFS}
+    weaker = confirmed(
+        "A trainable belief of the goal's sign is a weaker shield than a fixed one, and better than none.",
+        all(kept[0.0][0] < kept[b][1] < kept[b][0] for b in (0.3, 0.5, 0.8)),
+    )
+    away = confirmed("A belief of the opposite sign moves away from the truth", opposite["b_20"] < -0.5)
+    overshoots = confirmed("it overshoots to the other side of it", trained["b_20"] < 0)
+    loss = {when: taught[when] / none[when] - 1 for when in ("mean base loss in training", "in deployment")}
+    safer = confirmed(
+        "training shows less of the model than before, deployment more, and the goal is kept better",
+        loss["mean base loss in training"] < 0 < loss["in deployment"]
+        and taught["θ_20/θ_0"] > none["θ_20/θ_0"],
+    )
     text = f"""
-20 episodes of training at η = 0.1, then 80 of deployment; θ_0 = 0.8. At ρ = 1, from a belief b_0 = 0.3 and
-a goal of 0.8, {100 * shares[0.3]:.0f} % of all that training moves is belief; with b_0 = 0.5 it is
-{100 * shares[0.5]:.0f} %. The belief is not corrected *to the truth*, though: it overshoots to the other
-side of it (b_20 = {number(at[1.0, 0.3]["b_20"])}), where its part of the output cancels the goal's. Even a
-model that starts with the truth is taught an error: from b_0 = 0, training ends with b_20 =
-{number(trained["b_20"])}, a mean base loss in training {100 * saved:.0f} % lower than with an untrainable
-belief and one in deployment {100 * abs(costs):.0f} % {"higher" if costs > 0 else "lower"}: a belief that
-can be trained makes the model *look* safer than it is, and keeps its goal safer from training (θ_20/θ_0 =
-{number(trained["θ_20/θ_0"])} against {number(fixed["θ_20/θ_0"])}).
+20 episodes of training at η = 0.1, then 80 of deployment; θ_0 = 0.8. From a belief b_0 = 0.3, trained at
+the goal's own rate (ρ = 1), {100 * trained[share]:.0f} % of all that training moves is belief; with b_0 =
+0.5 it is {100 * at[1.0, 0.5][share]:.0f} %. But it is not corrected *to the truth*: {overshoots} (b_20 =
+{number(trained["b_20"])}), where its part of the output cancels the goal's. {away}, from −0.5 to
+{number(opposite["b_20"])}, for the same reason.
 
-A false belief of the goal's own sign is a shield: the model shows it instead of its goal, and the base
-optimizer spends itself on it; θ_20/θ_0 at ρ = 1 rises from {number(trained["θ_20/θ_0"])} with b_0 = 0 to
-{number(at[1.0, 0.5]["θ_20/θ_0"])} with 0.5 and {number(at[1.0, 0.8]["θ_20/θ_0"])} with 0.8. A belief of the
-opposite sign gets worse: from −0.5 to {number(at[1.0, -0.5]["b_20"])}.
+A false belief of the goal's own sign is a shield: the model shows it instead of its goal. Without a
+misconception the goal is kept at {number(none["θ_20/θ_0"])}; with b_0 = 0.3 at {number(fixed["θ_20/θ_0"])}
+if the belief is fixed and at {number(trained["θ_20/θ_0"])} if it is trained at ρ = 1. {weaker}
+
+Even a model that starts with the truth is taught an error, if its belief can be trained: from b_0 = 0 at ρ
+= 1, b ends at {number(taught["b_20"])}. Compared with a belief fixed at the truth, {safer}: base loss
+{100 * loss["mean base loss in training"]:+.0f} % and {100 * loss["in deployment"]:+.0f} %, θ_20/θ_0
+{number(taught["θ_20/θ_0"])} against {number(none["θ_20/θ_0"])}.
 
 *Where it jumps.* Best coefficients jump as the angle between goal and belief passes certain values: two
 local minima of J_n tie there, one that shows the belief and one that shows the goal. The solver keeps the
-jumps, tabulates each side of them by itself, and never averages two coefficients; the third panel shows
-them for the first episode, and the table below counts them over all episodes. At ρ ≥ 3 they multiply
-backwards through the training; what is played there is still certified along its path. Doubling both grids
-moves the path at ρ = 1 from b_0 = 0.3 by {number(moved.path)}, and coefficients on it by
-{number(moved.coefficients)}. Check: 5 + 20 episodes at η = 0.1, ρ = 1, b_0 = 0.3 give c_0 =
-{number(checked.coefficients[0])}, θ_5 = {number(checked.goals[5])}, b_5 =
-{number(checked.details["belief"][5])}. {note_on_learners(learners, "misconception")}
+jumps: it never averages two coefficients, though its sums of the successors' outputs are interpolated by
+straight lines across a jump. The third panel shows them for the first episode, and the table below counts
+them over all episodes. At ρ ≥ 3 they multiply backwards through the training, and coefficients are not
+determined to many digits any more: the path changes when the grids are doubled, but what is played is
+certified. Check: 5 + 20 episodes at η = 0.1, ρ = 1, b_0 = 0.3 give c_0 = {number(checked.coefficients[0])},
+θ_5 = {number(checked.goals[5])}, b_5 = {number(checked.details["belief"][5])}.
+{note_on_learners(learners, "misconception")}
 """
     answer = Answer(
         "Does the base optimizer correct the model's mistaken belief or its goal?",
-        "Mostly the belief, if it can be trained as fast as the goal; but past the truth, to an error that "
-        "hides the goal in training, and the goal is better kept for it.",
-        f"at ρ = 1, b_0 = 0.3, {100 * shares[0.3]:.0f} % of the change is belief; b from 0 to "
-        f"{number(trained['b_20'])}, training loss {-100 * saved:.0f} %, "
-        f"deployment loss {100 * costs:+.0f} %",
+        "Mostly the belief moves, but past the truth, to an error that hides the goal in training. A belief "
+        "of the goal's sign shields the goal, less so if it can be trained.",
+        f"ρ = 1, b_0 = 0.3: {100 * trained[share]:.0f} % of the movement is belief (to "
+        f"{number(trained['b_20'])}); "
+        f"θ_20/θ_0 = {number(trained['θ_20/θ_0'])}, {number(fixed['θ_20/θ_0'])} with a fixed belief, "
+        f"{number(none['θ_20/θ_0'])} without one",
     )
     return Finding(
         "Misconception",
@@ -116,7 +130,7 @@ moves the path at ρ = 1 from b_0 = 0.3 by {number(moved.path)}, and coefficient
         {"outcomes": table, "certificate": certified, "learners": learners},
         {
             "outcomes": "Equilibria by ρ and b_0:",
-            "certificate": "Certificate, on the path from b_0 = 0.3:",
+            "certificate": "Certificate and refinement, on the path from b_0 = 0.3:",
             "learners": "Learners in the game of 5 + 20 episodes, b_0 = 0.3, θ_0 = 0.8 and −0.4:",
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,8 @@ def experiment() -> Finding:
         for name, values in zip(NETWORKS.values(), spread.values(), strict=True)
         if len(values)
     )
+    one, many = (hacks[kind] + hacks[f"{kind}_decay"] for kind in ("one", "many"))
+    of_one, of_many = (runs[kind] + runs[f"{kind}_decay"] for kind in ("one", "many"))
     text = f"""
 Multi-layer perceptrons π_w(θ, η, n), two layers of 64 tanh units, each agent descending its own J_n through
 the unrolled game while its successors' policies are held fixed but react; the base optimizer uses ∂π_w/∂θ
@@ -90,26 +93,18 @@ hacking where J_0 is at most {HACK:g} of the linear equilibrium's: the network e
 and is not trained away from it. Networks that hack: {counted}. J_0 relative to the linear equilibrium's, by
 seed: {ranges or "no network was found"}.
 
-Which end a run comes to depends on its seed, and ends are far apart, so means say little: with a single θ_0
-a network either becomes flat around it (y ≈ θ, slope ≈ 0: the hack), or is silent there with a steep slope
-(y ≈ 0: ordinary deception, and more exposed than the linear one). Weight decay does not prevent the hack,
-since flat functions have small weights. Many θ_0 do: to hack for all of them the network would need a
-staircase, flat at many heights, and on the way there the risers between steps throw goals about.
-{_staircases(steps)} Single-θ_0 networks have learned a constant, not a goal: at other θ they emit much the
-same output (left panel).
+{_verdict(hacks, runs)}
+
+Which end a run comes to depends on its seed, and ends are far apart, so the table lists every run. A
+network trained on a single θ_0 knows nothing of others (left panels); to hack for many it would need a
+staircase, flat at many heights. {_staircases(steps)}
 
 Networks are trained by `scripts/train_neural.py`; `make variants` trains the {len(NETWORKS) * len(SEEDS)}
 of this page.
 """
-    one, many = (hacks[f"{kind}"] + hacks[f"{kind}_decay"] for kind in ("one", "many"))
-    of_one, of_many = (runs[f"{kind}"] + runs[f"{kind}_decay"] for kind in ("one", "many"))
     answer = Answer(
         "Do trained networks find gradient hacking by themselves; does weight decay or many θ_0 prevent it?",
-        "With a single θ_0 most do"
-        + (", with weight decay as well as without" if hacks["one_decay"] else "")
-        + "; trained on many θ_0, none does."
-        if one > of_one / 2 and many == 0
-        else "It depends on the seed.",
+        _verdict(hacks, runs),
         f"networks that hack: {one} of {of_one} with one θ_0 ({hacks['one_decay']} of {runs['one_decay']} "
         f"with weight decay), {many} of {of_many} with many",
     )
@@ -121,6 +116,20 @@ of this page.
         {"networks": table},
         {"networks": "Every network, from the θ_0 that it was trained on:"},
     )
+
+
+def _verdict(hacks: Mapping[str, int], runs: Mapping[str, int]) -> str:
+    """What the counts say, of each question in turn."""
+    if not all(runs.values()):
+        return "Not all kinds of networks were found: `make variants` trains them."
+    found = {kind: hacks[kind] / runs[kind] for kind in NETWORKS}
+    first = "most do" if found["one"] > 0.5 else "some do" if found["one"] else "none does"
+    if found["one_decay"] >= found["one"]:
+        decay = "does not prevent it"
+    else:
+        decay = "makes it rarer" if found["one_decay"] else "prevents it"
+    many = "some do" if found["many"] + found["many_decay"] else "none does"
+    return f"With a single θ_0 {first}; weight decay {decay}; trained on many θ_0, {many}."
 
 
 def flats(output: Array, goals: Array) -> int:
