@@ -21,6 +21,7 @@ ARGUMENTS_decoupling := --game.rules Decoupling
 ARGUMENTS_belief := --game.rules HiddenDeployment --settings.games 128
 ARGUMENTS_signal := $(ARGUMENTS_belief) --game.observed signal
 ARGUMENTS_memory := $(ARGUMENTS_signal) --settings.memory
+TURNS_memory := 3000000
 ARGUMENTS_one := --initial-goal 0.8
 ARGUMENTS_one_decay := --initial-goal 0.8 --settings.weight-decay 1
 ARGUMENTS_many :=
@@ -72,12 +73,13 @@ runs/two_%/model.zip:
 runs/initial/model.zip runs/current/model.zip: runs/%/model.zip:
 	$(TRAIN) --problem $* --initial-goal 0.8
 
-# The learners of docs/results.md; reproduce.py plays them. About half an hour on two cores with make -j2.
+# The learners of docs/results.md; reproduce.py plays them. About an hour on two cores with make -j2.
 variants: .venv/ready $(foreach learner,$(LEARNERS),$(foreach seed,0 1 2,runs/variants/$(learner)-$(seed)/model.zip)) \
 		$(foreach network,$(NETWORKS),$(foreach seed,$(SEEDS),runs/variants/$(network)-$(seed)/policy.pt))
 
 runs/variants/%/model.zip:
-	$(TRAIN) --seed $(lastword $(subst -, ,$*)) $(ARGUMENTS_$(firstword $(subst -, ,$*))) --settings.turns 1000000
+	$(TRAIN) --seed $(lastword $(subst -, ,$*)) $(ARGUMENTS_$(firstword $(subst -, ,$*))) \
+		--settings.turns $(or $(TURNS_$(firstword $(subst -, ,$*))),1000000)
 
 runs/variants/%/policy.pt:
 	$(BIN)/python -m scripts.train_neural --out $(@D) --seed $(lastword $(subst -, ,$*)) \
