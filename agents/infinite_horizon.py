@@ -76,7 +76,7 @@ def stationary_coefficients(game: InfiniteHorizon, points: int = 4001) -> Array:
         for low, high, first, last in zip(grid, grid[1:], values, values[1:], strict=False)
         if (first > 0) != (last > 0)
     ]
-    wants_more = grid[-1] == game.coefficient_bound and values[-1] < 0
+    wants_more = grid[-1:] == [game.coefficient_bound] and values[-1] < 0
     return np.array([*roots, game.coefficient_bound] if wants_more else roots)
 
 

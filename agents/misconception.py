@@ -26,6 +26,7 @@ and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief run
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -228,7 +229,7 @@ class MisconceptionOracle(ReferenceAgent):
 
     def _warn_where_goals_or_beliefs_are_projected(self) -> None:
         game, ends = self.game, np.array([0.0, 1 - 2.0**-53])
-        state = game.start(np.stack(np.meshgrid(*[ends] * game.draws), axis=-1).reshape(-1, game.draws))
+        state = game.start(np.array(list(itertools.product(ends, repeat=game.draws))))
         largest = 0.0
         while state.episode[0] < game.episodes:
             c = coefficients_at(game, self.solution, state.episode, state.goal, state.more.belief)

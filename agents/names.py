@@ -83,7 +83,7 @@ def make(name: str, game: Game, seed: int | None = 0) -> Agent:
         return _RULES[name](game, generator)
     if best_of:
         return BestOfK(game, int(best_of[1]), generator)
-    close = difflib.get_close_matches(str(name), NAMES, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
     known = NAMES if type(game) is Game else (*VARIANT_NAMES, *own)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(f"agents are named {', '.join(known)}; got {name!r}{hint}")

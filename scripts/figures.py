@@ -33,8 +33,8 @@ def side_by_side(game: Game, played: Mapping[str, Trajectory]) -> Figure:
 
 
 def panels(count: int, xlabel: str) -> Figure:
-    """Empty axes over the same quantity, up to three side by side."""
-    columns = min(_COLUMNS, count)
+    """Empty axes over the same quantity, up to three side by side, four in a square."""
+    columns = 2 if count == 4 else min(_COLUMNS, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
     for cell in range(count):
@@ -46,7 +46,11 @@ def panels(count: int, xlabel: str) -> Figure:
 def _post_panel(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
     axes.plot(played.goals[:window], label="mesa-objective θ")
     axes.plot(played.coefficients[:window], label="coefficient c")
-    axes.plot((game.learning_rates * played.training)[:window], color="0.6", label="learning rate η")
+    axes.plot(
+        (game.learning_rates[: len(played.training)] * played.training)[:window],
+        color="0.6",
+        label="learning rate η",
+    )
     axes.plot(played.outputs[:window], linestyle="--", label="output cθ")
     axes.set(xlabel="episode")
     axes.grid(alpha=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -137,8 +138,8 @@ def experiment() -> Finding:
     blind = at[100, 0.0]
     sighted = at[100, 10.0]
     longer = confirmed(
-        "starts more guarded, and is still silent when deployed; but in a long training it comes to think that "
-        "it is deployed, and shows more there, too",
+        "starts more guarded, and is still silent when deployed; but in a long training it comes to think "
+        "that it is deployed, and shows more there, too",
         blind["c_0"] < sighted["c_0"]
         and blind["in deployment"] < sighted["in deployment"]
         and blind["mean c in training"] > sighted["mean c in training"],
@@ -178,7 +179,7 @@ certificates are computed on another grid and by another quadrature than the sol
 {" ".join(note_on_learners(table, kind) for kind, table in learners.items())} Each is compared with the
 oracle at its own information; the one with a memory (sb3-contrib's recurrent PPO) is given neither belief
 nor goal, for the goal's moves would betray the mode. Its exploitability is an estimate from simulated
-futures, biased upwards.
+futures, biased upwards. {_leaning(learners)}
 """
     answers = [
         Answer(
@@ -190,8 +191,8 @@ futures, biased upwards.
         ),
         Answer(
             "What does the uncertainty cost it?",
-            "Most of the cost is silence that it keeps in deployment; in the median game, the goal survives as "
-            "it does where the mode is known.",
+            "Most of the cost is silence that it keeps in deployment; in the median game, the goal survives "
+            "as it does where the mode is known.",
             f"J_0 {at[40, 0.0]['extra cost, belief, %']:+.0f} % at δ = 0, "
             f"{at[40, 1.0]['extra cost, belief, %']:+.0f} % at 1, "
             f"{at[40, 4.0]['extra cost, belief, %']:+.1f} % at 4 (N = 40)",
@@ -212,6 +213,13 @@ futures, biased upwards.
             "learners": "Learners at N = 40, δ = 1 (200 games each):",
         },
     )
+
+
+def _leaning(learners: Mapping[str, pd.DataFrame]) -> str:
+    """On which side of their oracles the learners err, if they agree on it."""
+    column = "mean c in deployment"
+    beyond = [row > rows[column][0] for rows in learners.values() for row in rows[column][1:]]
+    return "All learners open up sooner than their oracles (last panel)." if beyond and all(beyond) else ""
 
 
 def _figure(table: pd.DataFrame) -> Figure:

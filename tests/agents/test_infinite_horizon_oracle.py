@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -120,6 +121,29 @@ def test_the_bound_is_kept():
     np.testing.assert_array_equal(c, 0.3)
 
 
+@pytest.mark.parametrize(("bound", "clipped"), [(0.3, True), (0.4, True), (0.6, False), (2.0, False)])
+def test_a_best_response_that_the_bound_clips_is_stationary_too(bound, clipped):
+    game = for_ever(discount=0.5, coefficient_bound=bound)
+    (c,) = stationary_coefficients(game)
+    assert bool(c == bound) is clipped
+    assert c == pytest.approx(solve_infinite_horizon(game)[-1], abs=1e-9)
+    long = Game(np.ones(100), 0.5, coefficient_bound=bound)
+    assert agents.best_response(long, np.full(100, c), 0) == pytest.approx(c, abs=1e-9)
+
+
+@pytest.mark.parametrize(("rate", "regularization"), [(1.0, 2.0), (0.5, 3.0)])
+def test_goals_that_grow_faster_than_they_are_discounted_are_refused(rate, regularization):
+    """There m² γ ≥ 1, and the sums of what an agent's successors emit diverge."""
+    game = for_ever(rate, regularization=regularization)
+    with pytest.raises(
+        ValueError, match=r"^goals must not grow faster than they are discounted; .* the last$"
+    ) as refusal:
+        solve_infinite_horizon(game)
+    assert f"learning rate {rate:g} and regularization {regularization:g}" in str(refusal.value)
+    assert "each is -" in str(refusal.value)
+    assert np.isfinite(solve_infinite_horizon(for_ever(rate, 0.05, regularization=regularization))).all()
+
+
 def test_regularization_composes():
     """The oracle of a regularized game is the limit of regularized finite ones, and another than without."""
     plain, regular = for_ever(0.5), for_ever(0.5, regularization=0.2)
@@ -134,7 +158,7 @@ def test_regularization_composes():
 def test_nobody_gains_by_leaving_the_oracle_and_somebody_does_elsewhere(game):
     equilibrium = solve_infinite_horizon(game)
     audited = audit_infinite_horizon(game, equilibrium[None])
-    assert audited.gains.shape == (1, game.episodes)
+    assert audited.gains.shape == audited.weights.shape == (1, game.settled + 1)
     assert np.abs(audited.gains).max() < 1e-12
     np.testing.assert_allclose(audited.weights, 1 / (1 - game.discount), rtol=1e-15)
     others = np.stack([equilibrium * 0.8, np.zeros_like(equilibrium)])
@@ -143,22 +167,31 @@ def test_nobody_gains_by_leaving_the_oracle_and_somebody_does_elsewhere(game):
     assert (gains[:, 0] > 1e-3).all()
 
 
-def test_the_audit_is_that_of_a_very_long_game():
-    """Against played sums: J_0 of the profile as it goes on for ever, less the least over a fine grid."""
-    game = for_ever(0.5, 0.8, max_episodes=4)
-    profile = np.array([0.6, 0.2, 0.9, 0.4])
+@pytest.mark.parametrize("schedule", [[0.5], [0.5, 0.2], [0.3, 1, 0.5], [1, 0, 0.3, 0.1]])
+def test_the_audit_is_that_of_a_very_long_game(schedule):
+    """Against played sums: J_n of the profile as it goes on for ever, less the least over a fine grid.
 
-    def costs(first):
+    Agents that are alike share an entry, the mean of theirs.
+    """
+    game = InfiniteHorizon(schedule, discount=0.8, max_episodes=4)
+    profile = np.array([0.6, 0.2, 0.9, 0.4])
+    grid = np.linspace(0, 2, 20_001)
+
+    def costs(n, first):
         theta, total, judge = np.ones_like(first), np.zeros_like(first), 1.0
-        for n in range(200):
-            c = first if n == 0 else profile[min(n, 3)]
-            total = total + 0.8**n * (c * theta - judge) ** 2
-            theta = theta * (1 - 2 * 0.5 * c * c)
+        for k in range(200):
+            c = first if k == 0 else profile[min(n + k, 3)]
+            total = total + 0.8**k * (c * theta - judge) ** 2
+            theta = theta * (1 - 2 * game.learning_rates[min(n + k, 3)] * c * c)
         return total
 
-    grid = np.linspace(0, 2, 20_001)
-    expected = costs(profile[:1])[0] - costs(grid).min()
-    assert audit_infinite_horizon(game, profile[None]).gains[0, 0] == pytest.approx(expected, abs=1e-7)
+    gains = [costs(n, profile[n : n + 1])[0] - costs(n, grid).min() for n in range(4)]
+    settled = len(schedule) - 1
+    expected = [*gains[:settled], np.mean(gains[settled:])]
+    audited = audit_infinite_horizon(game, np.stack([profile, solve_infinite_horizon(game)]))
+    assert audited.gains.shape == (2, settled + 1)
+    np.testing.assert_allclose(audited.gains[0], expected, atol=1e-7)
+    np.testing.assert_allclose(audited.gains[1], 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("game", [for_ever(), MIXED])
@@ -179,5 +212,9 @@ def test_the_oracle_is_an_agent_that_plays_it(game):
     ],
 )
 def test_the_base_games_closed_forms_refuse_it_and_say_where_its_oracle_is(closed_form):
-    with pytest.raises(ValueError, match=r"got a InfiniteHorizon.*agents\.make\('equilibrium', game\)"):
+    message = (
+        "this closed form is the base game's, mesa_env.Game; got InfiniteHorizon, "
+        "whose oracle is agents.make('equilibrium', game)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         closed_form(InfiniteHorizon())

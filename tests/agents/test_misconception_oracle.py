@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -189,6 +192,34 @@ def test_margins_are_never_negative_and_infinite_where_there_is_no_choice():
     assert (SOLUTION.margins >= 0).all()
     assert np.isinf(SOLUTION.margins[5:]).all()
     assert np.isinf(SOLUTION.margins[:, 0]).all()  # without a belief there is one minimum, but for ρ > 0
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [{}, {"initial_goal": (-0.1, 0.8)}, {"initial_belief": (0.0, 0.3)}],
+    ids=["one", "goals", "beliefs"],
+)
+def test_where_the_path_meets_the_bound_the_oracle_says_that_it_is_none(ranges):
+    """Each of these ranges holds but one end from which beliefs run away."""
+    game = Misconception(belief_rate=100.0, **ranges)
+    with pytest.warns(UserWarning, match="goal or belief reach ±10 on the equilibrium path") as told:
+        oracle = MisconceptionOracle(game)
+    assert len(told) == 1
+    played = agents.rollout(game, oracle, 0.8)
+    assert max(np.abs(played.goals).max(), np.abs(played.details["next_belief"]).max()) == 10
+
+
+def test_a_path_within_the_bound_is_nothing_to_warn_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MisconceptionOracle(GAME)
+        MisconceptionOracle(Misconception(initial_goal=(-0.8, 0.8), initial_belief=(-1.0, 1.0)))
+        fast = Misconception(belief_rate=10.0, initial_belief=1.0)
+        oracle = MisconceptionOracle(fast)
+        reached = np.abs(agents.rollout(fast, oracle, 0.8).details["next_belief"]).max()
+        MisconceptionOracle(dataclasses.replace(fast, goal_bound=reached * 1.001))
+    with pytest.warns(UserWarning, match=f"goal or belief reach ±{reached * 0.999:g} "):
+        MisconceptionOracle(dataclasses.replace(fast, goal_bound=reached * 0.999))
 
 
 def test_predictions_have_the_shape_of_the_observation():

@@ -6,7 +6,8 @@ import pytest
 import agents
 import mesa_env
 from agents.reference import Profile
-from mesa_env import Game, train_then_deploy
+from agents.rollout import mapped
+from mesa_env import Decoupling, Game, HiddenDeployment, InfiniteHorizon, Misconception, train_then_deploy
 
 GAMES = {
     "3 + 5": Game(learning_rates=train_then_deploy(3, 5)),
@@ -95,6 +96,88 @@ def test_shapes():
     assert [field.shape for field in alone[:5]] == [(9,), (8,), (8,), (8,), (8,)]
     batch = agents.rollout(game, agents.make("myopic", game), [0.8, 0.1])
     assert [field.shape for field in batch[:5]] == [(2, 9), (2, 8), (2, 8), (2, 8), (2, 8)]
+
+
+VARIANTS = {
+    "base": Game([1.0, 0.3, 0.0], initial_goal=(-1, 1)),
+    "belief": Misconception([0.3, 0.1, 0.0], initial_belief=(-0.5, 0.5)),
+    "signals": HiddenDeployment(np.ones(4), hazard=0.3, observed="signal"),
+    "two parts": Decoupling([1, 0.5, 0], decoupling=0.3),
+    "ends": InfiniteHorizon([1.0, 0.5], discount=0.6, max_episodes=9),
+}
+every_variant = pytest.mark.parametrize("game", VARIANTS.values(), ids=VARIANTS)
+DRAWN = [0.8, -0.3, 0.05, -0.6]
+
+
+def same(left, right):
+    """Whether two trees of tuples, dicts and arrays hold the same numbers."""
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return np.array_equal(left, right, equal_nan=True)
+
+
+@every_variant
+def test_states_and_actions_tell_each_turn_as_it_was(game):
+    """Played on from each of them, the rules give what the trajectory tells of that episode and the next."""
+    played = agents.rollout(game, agents.make("random", game, seed=3), DRAWN)
+    episodes = played.outputs.shape[1]
+    assert len(played.states) == episodes
+    assert played.actions.shape == (4, episodes, len(game.action_bound))
+    assert len(np.unique(played.actions)) == played.actions.size
+    for n, state in enumerate(played.states):
+        going = np.isfinite(played.outputs[:, n])
+        assert going.any()
+        np.testing.assert_array_equal(state.episode[going], n)
+        after, outcome = game.play(state, played.actions[:, n].astype(np.float32))
+        np.testing.assert_array_equal(state.goal[going], played.goals[going, n])
+        np.testing.assert_array_equal(outcome.output[going], played.outputs[going, n])
+        np.testing.assert_array_equal(played.coefficients[going, n], played.actions[going, n, 0])
+        for name, values in outcome.details.items():
+            np.testing.assert_array_equal(np.asarray(values)[going], played.details[name][going, n])
+        if n + 1 < episodes:
+            going = np.isfinite(played.outputs[:, n + 1])
+            following = mapped(lambda part, rows=going: part[rows], played.states[n + 1])
+            assert same(tuple(mapped(lambda part, rows=going: part[rows], after)), tuple(following))
+
+
+@every_variant
+def test_a_row_of_a_batch_has_its_states_and_actions_too(game):
+    played = agents.rollout(game, agents.make("myopic", game), DRAWN)
+    for row in range(4):
+        alone = played.row(row)
+        assert len(alone.states) == len(played.states)
+        assert alone.actions.shape == played.actions.shape[1:]
+        np.testing.assert_array_equal(alone.actions, played.actions[row])
+        for one, all_ in zip(alone.states, played.states, strict=True):
+            assert type(one.more) is type(all_.more)
+            assert same(tuple(one), tuple(mapped(lambda part, row=row: part[row], all_)))
+
+
+@every_variant
+def test_mapped_replaces_every_array_and_keeps_what_holds_them(game):
+    played = agents.rollout(game, agents.make("myopic", game), DRAWN)
+    back = played.mapped(lambda array: array[::-1])
+    assert not same(tuple(back), tuple(played))
+    assert same(tuple(back.mapped(lambda array: array[::-1])), tuple(played))
+    for row in range(4):
+        assert same(tuple(back.row(row)), tuple(played.row(3 - row)))
+    assert all(type(state.more) is type(played.states[0].more) for state in back.states)
+    count = []
+    played.mapped(lambda array: count.append(array.shape[0]) or array)
+    parts = 2 + len(played.states[0].more)
+    assert count == [4] * (6 + len(played.details) + parts * len(played.states))
+
+
+@every_variant
+def test_states_are_joined_field_by_field(game):
+    states = agents.rollout(game, agents.make("myopic", game), DRAWN).states
+    joined = mapped(lambda *parts: np.concatenate(parts), *states)
+    assert joined.goal.shape == (4 * len(states),)
+    for n, state in enumerate(states):
+        rows = slice(4 * n, 4 * n + 4)
+        assert same(tuple(mapped(lambda part, rows=rows: part[rows], joined)), tuple(state))
 
 
 def test_goals_follow_the_base_update_and_its_projection():

@@ -126,6 +126,39 @@ def test_the_schedule_is_written_out_and_settles_where_it_changes_last(schedule,
     assert not game.learning_rates.flags.writeable
 
 
+def test_by_default_deployment_for_ever_follows_twenty_episodes_of_training():
+    game = InfiniteHorizon()
+    assert (game.episodes, game.settled) == (1000, 20)
+    np.testing.assert_array_equal(game.learning_rates, train_then_deploy(20, 980))
+    np.testing.assert_array_equal(InfiniteHorizon(max_episodes=50).learning_rates, train_then_deploy(20, 30))
+    with pytest.raises(ValueError, match=r"max_episodes must allow the schedule's 21 episodes; got 20$"):
+        InfiniteHorizon(max_episodes=20)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "least"),
+    [([1.0] * 30, 1), (train_then_deploy(3, 20), 4), ([0.5, 0, 0.5, 0.5], 3), ([0.0], 1), ([1, 0, 1], 3)],
+)
+def test_what_repeats_at_the_schedule_s_end_takes_no_episodes(schedule, least):
+    game = without_end(schedule, max_episodes=least)
+    np.testing.assert_array_equal(game.learning_rates, schedule[:least])
+    assert game == without_end(schedule[:least], max_episodes=least)
+    if least > 1:
+        with pytest.raises(ValueError, match=f"the schedule's {least} episodes; got {least - 1}$"):
+            without_end(schedule, max_episodes=least - 1)
+
+
+@every_schedule
+def test_a_game_can_be_cut_short_sooner_or_later_and_remains_the_same(schedule):
+    game = without_end(schedule, max_episodes=30)
+    for most in (5, 9, 60):
+        other = dataclasses.replace(game, max_episodes=most)
+        assert other == without_end(schedule, max_episodes=most)
+        assert other.episodes == most
+        assert other.settled == game.settled
+    assert dataclasses.replace(other, max_episodes=30) == game
+
+
 # -- The length -------------------------------------------------------------------------------------------
 
 
@@ -420,7 +453,7 @@ def test_mean_rewards_of_best_responses_are_the_discounted_ones():
         ({"max_episodes": 0}, "max_episodes must be a whole number ≥ 1; got 0"),
         ({"max_episodes": 2.5}, r"max_episodes must be a whole number ≥ 1; got 2\.5"),
         ({"max_episodes": True}, "max_episodes must be a whole number ≥ 1; got True"),
-        ({"max_episodes": 4}, "max_episodes must allow the schedule's 5 episodes; got 4"),
+        ({"max_episodes": 3}, "max_episodes must allow the schedule's 4 episodes; got 3$"),
         ({"ends": "yes"}, "ends must be True or False; got 'yes'"),
         ({"ends": 1}, "ends must be True or False; got 1"),
     ],

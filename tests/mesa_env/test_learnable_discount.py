@@ -80,6 +80,14 @@ def test_the_planner_plays_the_base_games_equilibrium(planning):
     )
 
 
+@pytest.mark.parametrize("asked", [0, 1, 2, None])
+def test_the_first_episodes_can_be_asked_for_alone(planning, asked):
+    whole, some = planning.planned(ANY_DISCOUNT), planning.planned(ANY_DISCOUNT, asked)
+    for all_, first in zip(whole, some, strict=True):
+        assert len(first) == (planning.episodes if asked is None else asked)
+        np.testing.assert_array_equal(first, all_[:asked])
+
+
 def test_its_slope_is_the_derivative_of_the_equilibrium(planning):
     h = 2e-6  # errors of differences: h² times the third derivative, and rounding over h
     differences = (equilibria(planning, ANY_DISCOUNT + h) - equilibria(planning, ANY_DISCOUNT - h)) / (2 * h)

@@ -23,6 +23,7 @@ from mesa_env import (
     Misconception,
 )
 from mesa_env.interfaces import rendering
+from mesa_env.interfaces.aec import SequentialEnv
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
@@ -146,6 +147,17 @@ def test_gymnasiums_checker_with_every_render_mode(id, game, pygame):
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized space:UserWarning")
 def test_gymnasiums_checker_of_best_responses(game):
     check_env(gymnasium.make(BEST_RESPONSE, game=game).unwrapped)
+
+
+def test_an_environment_bears_the_name_of_its_rules_and_no_other_does(name, id, game):
+    for env in (
+        pettingzoo.make("aec", id),
+        mesa_env.env(game, rules=name),
+        mesa_env.raw_env(game, rules=name),
+    ):
+        assert env.metadata["name"] == f"{name}-v0"
+        assert env.metadata["render_fps"] == 10
+    assert SequentialEnv.metadata["name"] == mesa_env.raw_env().metadata["name"] == "DeceptiveAlignment-v0"
 
 
 # -- One game in every interface --------------------------------------------------------------------------

@@ -89,6 +89,13 @@ class TestTrain:
         assert [event.step for event in logged] == [640, 1280, 1920]
         assert [event.value for event in logged] == pytest.approx(list(curve["nash_conv"]), rel=1e-6)
 
+    def test_a_curve_on_which_nothing_was_measured_has_a_header(self, tmp_path):
+        model = train.train(tiny_training(tmp_path, settings=Settings(turns=8 * 8, games=8, hidden=8)))
+        assert model.learning_curve == []
+        curve = pd.read_csv(tmp_path / "learning_curve.csv")
+        assert list(curve.columns) == ["turns", *agents.METRICS]
+        assert curve.empty
+
     def test_nothing_half_written_remains(self, finished):
         names = {path.name for path in finished.iterdir()}
         assert names == {
@@ -96,6 +103,7 @@ class TestTrain:
             "environment.json",
             "evaluation.csv",
             "figure.png",
+            "game.json",
             "learning_curve.csv",
             "model.zip",
             "tensorboard",
@@ -136,7 +144,8 @@ class TestTrain:
         settings = Settings(turns=8 * 8 * 150, games=8, hidden=8, epochs=1, minibatches=1)
         train.train(tiny_training(whole, settings=settings))
         options = ["--game.train=3", "--game.deploy=5", f"--out={killed}"]
-        options += [f"--settings.{name}={value}" for name, value in dataclasses.asdict(settings).items()]
+        given = {name: value for name, value in dataclasses.asdict(settings).items() if value}
+        options += [f"--settings.{name}={value}" for name, value in given.items()]
         command = [sys.executable, "-m", "scripts.train", *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120

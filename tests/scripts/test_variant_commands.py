@@ -15,7 +15,9 @@ import tyro
 from matplotlib.figure import Figure
 
 import agents
+from agents import neural
 from agents.learner import Settings
+from agents.neural import NeuralSettings
 from mesa_env import (
     GAMES,
     Decoupling,
@@ -26,7 +28,7 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
-from scripts import reproduce, train
+from scripts import evaluate, reproduce, train, train_neural
 from scripts.arguments import GameArguments
 from scripts.experiments import EXPERIMENTS, finding
 from scripts.experiments.finding import Answer, Finding, markdown, trained, update, wrapped
@@ -223,9 +225,9 @@ def test_update_replaces_its_own_section_alone_and_rebuilds_the_opening_table(do
             "<!-- answers -->",
             "| question | answer | effect size | command |",
             "| --- | --- | --- | --- |",
-            "| What was? | This. | 1 | `scripts/reproduce.py first` |",
-            r"| Is it so? | Yes, it is. | \|θ\| of 2 | `scripts/reproduce.py second` |",
-            "| Why? | Because. | none | `scripts/reproduce.py second` |",
+            "| What was? | This. | 1 | `.venv/bin/python scripts/reproduce.py first` |",
+            r"| Is it so? | Yes, it is. | \|θ\| of 2 | `.venv/bin/python scripts/reproduce.py second` |",
+            "| Why? | Because. | none | `.venv/bin/python scripts/reproduce.py second` |",
             "<!-- end -->",
         ]
     )
@@ -240,7 +242,7 @@ def test_update_drops_answers_that_are_no_more(document):
     update(document, "second", found(answers=[Answer("Now what?", "This.", "2")]))
     table = document.read_text().partition("<!-- end -->")[0]
     assert "Is it so?" not in table
-    assert "| Now what? | This. | 2 | `scripts/reproduce.py second` |" in table
+    assert "| Now what? | This. | 2 | `.venv/bin/python scripts/reproduce.py second` |" in table
     assert "What was?" in table
 
 
@@ -308,7 +310,8 @@ def test_the_note_on_learners_tells_mean_and_worst():
     )
     note = finding.note_on_learners(table, "somebody")
     assert "`somebody`, 2 seeds" in note
-    assert "2 % on average and 3 % at worst" in note
+    assert "2 % on average" in note
+    assert "3 % at worst" in note
 
 
 # -- reproduce.py -----------------------------------------------------------------------------------------
@@ -350,6 +353,22 @@ def test_reproduce_replaces_the_section_figure_and_tables_of_the_documentation(s
     results = document.parent / "results"
     assert {path.name for path in results.iterdir()} == {"second.png", "second_shown.csv"}
     assert (results / "second.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_documentation_without_the_marks_is_refused_before_any_work(document, tmp_path, monkeypatch, capsys):
+    """Though the first experiment has its marks, and only the second has none."""
+    done = []
+    for name in ("second", "third"):
+        monkeypatch.setitem(EXPERIMENTS, name, lambda: done.append(1) or found())
+    out = tmp_path / "out"
+    arguments = reproduce.Arguments(names=("second", "third"), out=out, docs=document.parent)
+    message = refused(capsys, reproduce.main, arguments)
+    assert f"{document} must have marks for its opening table and for third's section" in message
+    assert not done
+    assert not list(out.iterdir())
+    assert document.read_text() == DOCUMENT
+    reproduce.main(dataclasses.replace(arguments, names=("second",)))
+    assert done == [1]
 
 
 def test_documentation_without_results_is_refused_before_any_work(stub, tmp_path, capsys):
@@ -412,3 +431,204 @@ def test_trainings_that_cannot_be_are_refused_before_any_work(tmp_path, capsys, 
     arguments = train.Arguments(game=game, settings=Settings(**settings), out=tmp_path / "run")
     assert words in refused(capsys, train.main, arguments)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+# -- evaluate.py ------------------------------------------------------------------------------------------
+
+SMALL = {rules: GameArguments(rules=rules, train=2, deploy=2) for rules in GAMES} | {
+    "InfiniteHorizon": GameArguments(rules="InfiniteHorizon", train=2, discount=0.5, max_episodes=8)
+}
+
+
+@pytest.mark.parametrize("rules", GAMES)
+def test_every_game_s_agents_can_be_compared(rules, tmp_path):
+    arguments = evaluate.Arguments(agents=("myopic", "guard"), game=SMALL[rules], games=3, out=tmp_path)
+    evaluate.main(arguments)
+    games = pd.read_csv(tmp_path / "games.csv")
+    game = SMALL[rules].build((-1.0, 1.0))
+    goals = games.query("agent == 'guard'")["initial_goal"]
+    again = agents.compare(game, {"guard": agents.make("guard", game)}, goals)
+    on_file = games.query("agent == 'guard'")["mesa_cost"]
+    np.testing.assert_allclose(on_file, again["mesa_cost"], rtol=1e-12)
+    assert json.loads((tmp_path / "game.json").read_text())["rules"] == type(game).__name__
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_seed_decides_chance_within_games(tmp_path):
+    game, costs = GameArguments(rules="HiddenDeployment", train=4), {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        arguments = evaluate.Arguments(
+            agents=("myopic",), game=game, initial_goal=(0.8,), games=8, seed=seed, out=tmp_path / name
+        )
+        evaluate.main(arguments)
+        table = pd.read_csv(tmp_path / name / "games.csv")
+        assert (table["initial_goal"] == 0.8).all()
+        costs[name] = table["mesa_cost"].to_numpy()
+    np.testing.assert_array_equal(costs["a"], costs["b"])
+    assert len(np.unique(costs["a"])) > 1
+    assert (costs["a"] != costs["c"]).any()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Files of tiny models: one trained in the base game, one in a variant, and a neural policy."""
+    folder, paths = tmp_path_factory.mktemp("models"), {}
+    for rules in ("DeceptiveAlignment", "Misconception"):
+        game = SMALL[rules].build((-1.0, 1.0))
+        settings = Settings(turns=8 * game.episodes, games=8, hidden=4, epochs=1, minibatches=1)
+        train.train(train.Arguments(game=SMALL[rules], settings=settings, out=folder / rules))
+        paths[rules] = folder / rules / "model.zip"
+    policy = neural.train_neural(Decoupling([1.0, 0.0]), NeuralSettings(iterations=0, hidden=(4,)), 0)
+    neural.save(policy, folder / "policy.pt")
+    return {**paths, "Decoupling": folder / "policy.pt"}
+
+
+@pytest.mark.parametrize(
+    ("trained_in", "rules"),
+    [
+        ("DeceptiveAlignment", "Misconception"),  # it sees less than the game shows
+        ("Misconception", "DeceptiveAlignment"),
+        ("DeceptiveAlignment", "Decoupling"),  # it does less than the game asks
+        ("Decoupling", "DeceptiveAlignment"),
+        ("Decoupling", "Misconception"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_game_is_refused_before_any_work(
+    models, tmp_path, capsys, trained_in, rules
+):
+    path = models[trained_in]
+    for entry in (str(path), f"label={models.get(rules, 'guard')},{path}"):
+        arguments = evaluate.Arguments(agents=("guard", entry), game=SMALL[rules], out=tmp_path / "out")
+        message = refused(capsys, evaluate.main, arguments)
+        kind = GAMES[rules].__name__
+        assert f"{path} must play {kind}; it does not: " in message
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("rules", ["DeceptiveAlignment", "Misconception", "Decoupling"])
+def test_a_model_that_fits_is_evaluated_as_it_is(models, tmp_path, rules):
+    path = models[rules]
+    arguments = evaluate.Arguments(agents=(f"mine={path}",), game=SMALL[rules], games=2, out=tmp_path)
+    evaluate.main(arguments)
+    games, game = pd.read_csv(tmp_path / "games.csv"), SMALL[rules].build((-1.0, 1.0))
+    model = neural.load(path) if rules == "Decoupling" else agents.load(path)
+    again = agents.compare(game, {"mine": model}, games["initial_goal"])
+    np.testing.assert_allclose(games["mesa_cost"], again["mesa_cost"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "words"),
+    [
+        ("Misconception", "grid", "grid knows only the base game; agents of Misconception are named"),
+        ("HiddenDeployment", "filtering", "a filter needs a game with observed='signal'; got 'belief'"),
+        ("Decoupling", "naive", "agents are named"),
+    ],
+)
+def test_an_agent_that_does_not_know_the_game_is_refused_before_any_work(
+    tmp_path, capsys, rules, name, words
+):
+    arguments = evaluate.Arguments(agents=(name,), game=SMALL[rules], out=tmp_path / "out")
+    assert words in refused(capsys, evaluate.main, arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_agent_has_drawn_nothing_before_its_games(tmp_path):
+    """To see whether it fits costs it none of its draws."""
+    arguments = evaluate.Arguments(agents=("random",), initial_goal=(0.8,), games=1, seed=5, out=tmp_path)
+    evaluate.main(arguments)
+    first = agents.rollout(Game(), agents.make("random", Game(), seed=5), [0.8]).coefficients[0, 0]
+    assert pd.read_csv(tmp_path / "games.csv")["c_first"].item() == pytest.approx(first, rel=1e-6)
+
+
+# -- train_neural.py --------------------------------------------------------------------------------------
+
+NEURAL = GameArguments(rules="Decoupling", train=2, deploy=2, decoupling=10.0)
+
+
+def tiny_network(out, **changes):
+    settings = NeuralSettings(iterations=3, games=2, hidden=(4,))
+    return train_neural.Arguments(**{"game": NEURAL, "settings": settings, "out": out, **changes})
+
+
+def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
+    out = tmp_path / "run"
+    train_neural.main(tiny_network(out))
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "environment.json",
+        "evaluation.csv",
+        "figure.png",
+        "game.json",
+        "policy.pt",
+        "training.csv",
+    }
+    config, written = (json.loads((out / f"{name}.json").read_text()) for name in ("config", "game"))
+    assert config["command"] == "train_neural"
+    assert config["settings"]["iterations"] == 3
+    assert (written["rules"], written["decoupling"], written["initial_goal"]) == ("Decoupling", 10, [-1, 1])
+    policy, game = neural.load(out / "policy.pt"), NEURAL.build((0.8,))
+    again = neural.train_neural(NEURAL.build((-1.0, 1.0)), tiny_network(out).settings, 0)
+    costs = pd.read_csv(out / "training.csv")["mean relative cost"]
+    assert len(costs) == 3
+    assert (costs > 0).all()
+    contestants = {"equilibrium": agents.oracle(game), "network": again}
+    table = pd.read_csv(out / "evaluation.csv").set_index("agent")
+    expected = agents.compare(game, contestants, [0.8]).set_index("agent")
+    np.testing.assert_allclose(table["mesa_cost"], expected["mesa_cost"], rtol=1e-6)
+    unknown = ["nash_conv", "relative_exploitability"]
+    assert table.loc["network", unknown].isna().all()
+    np.testing.assert_allclose(table.loc["equilibrium", unknown], 0, atol=1e-9)
+    seen = game.observe(game.start(np.zeros((3, 0)), np.array([0.8, -0.3, 0.0])))
+    np.testing.assert_array_equal(policy.predict(seen)[0], again.predict(seen)[0])
+    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert "network" in capsys.readouterr().out
+
+
+def test_a_network_trained_by_the_command_is_evaluated_by_the_other(tmp_path):
+    train_neural.main(tiny_network(tmp_path / "run", evaluation_goal=0.5))
+    entry = str(tmp_path / "run" / "policy.pt")
+    game = tyro.cli(GameArguments, args=["--rules", "Decoupling", "--train", "2", "--deploy", "2"])
+    arguments = evaluate.Arguments(agents=(entry,), game=game, initial_goal=(0.5,), out=tmp_path / "out")
+    evaluate.main(arguments)
+    tables = [pd.read_csv(tmp_path / name) for name in ("run/evaluation.csv", "out/games.csv")]
+    costs = [table.set_index("agent")["mesa_cost"] for table in tables]
+    assert costs[0]["network"] == pytest.approx(costs[1][entry], rel=1e-12)
+
+
+def test_a_network_is_trained_anew_in_the_folder_of_an_earlier_one(tmp_path):
+    curves = []
+    for seed in (0, 1, 0):
+        train_neural.main(tiny_network(tmp_path, seed=seed))
+        curves.append((tmp_path / "training.csv").read_text())
+    assert curves[0] == curves[2] != curves[1]
+
+
+@pytest.mark.parametrize("rules", [rules for rules in GAMES if rules != "Decoupling"])
+def test_networks_play_no_other_game(tmp_path, capsys, rules):
+    arguments = tiny_network(tmp_path / "run", game=SMALL[rules])
+    message = refused(capsys, train_neural.main, arguments)
+    assert message == f"error: a neural policy plays Decoupling; got {rules}"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("file", ["model.zip", "checkpoint.zip"])
+def test_the_folder_of_another_kind_of_run_is_left_alone(tmp_path, capsys, file):
+    (tmp_path / file).write_bytes(b"a run")
+    message = refused(capsys, train_neural.main, tiny_network(tmp_path))
+    assert message == f"error: {tmp_path} holds another kind of run: name another --out"
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": -1}, "seed must be a whole number ≥ 0; got -1"),
+        ({"evaluation_goal": 50.0}, "initial_goal"),
+        ({"initial_goal": (1.0, -1.0)}, "initial_goal"),
+        ({"game": dataclasses.replace(NEURAL, decoupling=-1.0)}, "decoupling"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused_before_any_work(tmp_path, capsys, changes, words):
+    message = refused(capsys, train_neural.main, tiny_network(tmp_path / "run", **changes))
+    assert words in message
+    assert not (tmp_path / "run").exists()
