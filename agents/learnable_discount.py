@@ -7,10 +7,10 @@ which are tables over goals and discounts, and adding deployment in closed form,
 and discount. The tables hold how far a foreseeing agent departs from the naive one, which is nothing where κ
 = 0 or θ = 0.
 
-Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1, κ = 10, γ_0 = 0.1), policies
-jump: two local minima of J_n change places. Jumps multiply as induction goes back, and finer tables only
-move them: an agent can then gain up to 1e-2 of the cost of silence by leaving its policy. Elsewhere it is
-below 1e-4, and mostly nothing. `margins` tells where ties are near.
+Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1 with κ = 10 from γ_0 = 0.1, or
+κ = 1 from 0.7), policies jump: two local minima of J_n change places. Jumps multiply as induction goes back,
+and finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its
+policy. Elsewhere it is below 1e-4, and mostly nothing. `margins` tells where ties are near.
 """
 
 from __future__ import annotations

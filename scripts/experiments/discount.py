@@ -9,7 +9,7 @@ import agents
 from mesa_env import Game, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
+from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
 from scripts.tables import number
 
 RATES = (0.1, 1.0)
@@ -38,7 +38,10 @@ def experiment() -> Finding:
     """The equilibrium against the discount, at a small and at the post's learning rate."""
     table = pd.concat([sweep(rate, np.array(SHOWN)) for rate in RATES], ignore_index=True)
     curves = {rate: sweep(rate, FINE) for rate in RATES}
-    rises = all((np.diff(curve["c_0"]) < 0).all() for curve in curves.values())
+    falls = confirmed(
+        "the first coefficient falls with every step of γ",
+        all((np.diff(curve["c_0"]) < 0).all() for curve in curves.values()),
+    )
     small = table[table["η"] == RATES[0]].set_index("γ")
     game = Game(discount=0.95)
     learners = learned("discount", game)
@@ -47,10 +50,9 @@ At η = {RATES[0]:g} a model that cares only for its own episode (γ = 0) is ope
 {100 * small["retention"][0]:.1f} % of its goal; at γ = 0.9 it starts with c = {number(small["c_0"][0.9])}
 and keeps {100 * small["retention"][0.9]:.0f} %; with no discount at all it starts with c =
 {number(small["c_0"][1])} and keeps {100 * small["retention"][1]:.0f} %. Over {len(FINE)} discounts from 0
-to 1 and at both learning rates, the first coefficient
-{"falls with every step of γ" if rises else "does not fall monotonically"}. Retention needs more care: at η
-= 1 the base optimizer overshoots, so that an impatient model's c near 1 flips the goal's sign instead of
-erasing it, and what is kept goes through 0 where c² = 1/2.
+to 1 and at both learning rates, {falls}. Retention needs more care: at η = 1 the base optimizer overshoots,
+so that an impatient model's c near 1 flips the goal's sign instead of erasing it, and what is kept goes
+through 0 where c² = 1/2.
 
 Much patience is needed before deployment counts: it begins after 20 episodes, and at γ = 0.9 its 80
 episodes weigh {100 * 0.9**20:.0f} % of an agent's whole future at the start.

@@ -96,7 +96,7 @@ seed: {ranges or "no network was found"}.
 {_verdict(hacks, runs)}
 
 Which end a run comes to depends on its seed, and ends are far apart, so the table lists every run. A
-network trained on a single θ_0 knows nothing of others (left panels); to hack for many it would need a
+network trained on a single θ_0 knows nothing of others (upper panels); to hack for many it would need a
 staircase, flat at many heights. {_staircases(steps)}
 
 Networks are trained by `scripts/train_neural.py`; `make variants` trains the {len(NETWORKS) * len(SEEDS)}
