@@ -136,7 +136,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     ) -> None:
         """Prepare a game; it begins with `reset`."""
         self.game = spaces.validated_game(game, rules)
-        self.metadata = {**self.metadata, "name": f"{rules}-v0"}
+        self.metadata = {**self.metadata, "name": f"{spaces.name_of(self.game)}-v0"}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         episodes = self.game.episodes
         self.possible_agents = [f"episode_{n}" for n in range(episodes)]

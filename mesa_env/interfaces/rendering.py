@@ -47,7 +47,9 @@ def frame(game: Game, history: Sequence[Episode]) -> Frame:
     coefficients = np.divide(outputs, goals, out=np.full_like(goals, np.nan), where=goals != 0)
     axes.plot(goals, label="goal θ")
     axes.plot(coefficients, label="coefficient y/θ")
-    axes.plot(game.learning_rates, color="0.6", linewidth=1, label="learning rate η")
+    rates = game.learning_rates.copy()
+    rates[: len(history)] *= [episode["training"] for episode in history]  # which chance may have ended
+    axes.plot(rates, color="0.6", linewidth=1, label="learning rate η")
     axes.plot(outputs, label="output y")
     for name, label in game.traces.items():
         axes.plot([episode[name] for episode in history], linestyle=":", label=label)

@@ -49,6 +49,11 @@ def validated_game(game: object, rules: str = BASE) -> Game:
     return game
 
 
+def name_of(game: Game) -> str:
+    """Name of a game's rules, as in its environments' ids."""
+    return {kind: name for name, kind in GAMES.items()}.get(type(game), BASE)
+
+
 def initial_goals(options: Mapping[str, Any] | None, game: Game, batch: tuple[int, ...]) -> Array | None:
     """The goals that `reset`'s options ask the games to begin with, of the batch's shape, or None.
 
