@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from gymnasium.spaces import Box
 
 import agents
 from mesa_env import Game
@@ -91,12 +92,21 @@ def fitting(name: str, game: Game, seed: int) -> Agent:
     tried, begins = agent(name, game, seed), np.ones(1, dtype=bool)
     observation = game.observe(game.start(np.full((1, game.draws), 0.5)))
     try:
+        _check_what_it_sees(tried, game)
         action, _ = tried.predict(observation, episode_start=begins, deterministic=True)
         game.validated_actions(action, (1,))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
     return agent(name, game, seed)  # which has drawn nothing yet
+
+
+def _check_what_it_sees(found: Agent, game: Game) -> None:
+    """Refuse a model that was trained to see something else beside goal and clock."""
+    space = getattr(found, "observation_space", None)
+    bounds = [bound[4:].astype(np.float32) for bound in game.observation_bounds]
+    if isinstance(space, Box) and not all(map(np.array_equal, (space.low[4:], space.high[4:]), bounds)):
+        raise ValueError("it was trained on observations of another kind of game")
 
 
 def _title(games: int) -> str:
