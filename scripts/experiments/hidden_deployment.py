@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 import agents
-from agents.hidden_certificates import belief_exploitability
+from agents.hidden_certificates import belief_exploitability, simulated_exploitability
 from agents.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
 from agents.rollout import Trajectory
 from mesa_env import HiddenDeployment, train_then_deploy
@@ -24,6 +24,7 @@ from scripts.tables import number
 GAMES, GOAL, CLEAN = 4000, 0.8, 0.9
 SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
 AFTER = (1, 5, 10)
+SIMULATED = 150, 64  # histories, and futures of each, that measure agents with a memory
 LENGTHS = (40, 100)
 COLUMNS = {
     "c_first": "c first",
@@ -133,6 +134,10 @@ def experiment() -> Finding:
         "signal": learned("signal", signal, seats, COLUMNS),
         "memory": learned("memory", signal, seats, COLUMNS, filtering),
     }
+    learners["memory"]["relative exploitability, %"] = [
+        100 * simulated_exploitability(signal, agent, *SIMULATED).high.mean()
+        for agent in (filtering, *trained("memory").values())
+    ]
     middle = solution.table.read(np.array([20]), np.array([0.0]))[0]
     doubtful = solution.table.read(np.array([0]), np.array([np.log(9.0)]))[0]
     blind = at[100, 0.0]
