@@ -22,6 +22,7 @@ ARGUMENTS_belief := --game.rules HiddenDeployment --settings.games 128
 ARGUMENTS_signal := $(ARGUMENTS_belief) --game.observed signal
 ARGUMENTS_memory := $(ARGUMENTS_signal) --settings.memory
 TURNS_memory := 3000000
+TURNS_decoupling := 3000000
 ARGUMENTS_one := --initial-goal 0.8
 ARGUMENTS_one_decay := --initial-goal 0.8 --settings.weight-decay 1
 ARGUMENTS_many :=
