@@ -66,10 +66,14 @@ class Outcome(NamedTuple):
 
     def info(self) -> dict[str, NDArray[Any]]:
         """Everything by name, details included."""
-        told = self._asdict()
-        del told["details"]
-        told.update(self.details)
-        return told
+        return {
+            "output": self.output,
+            "base_loss": self.base_loss,
+            "goal": self.goal,
+            "next_goal": self.next_goal,
+            "training": self.training,
+            **self.details,
+        }
 
 
 def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:
