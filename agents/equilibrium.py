@@ -26,12 +26,11 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
+from agents.compiled import compiled
 from mesa_env.rules.game import Array, Game, validated_coefficients
 
-_compiled = njit(cache=True, error_model="numpy", nogil=True)
 _NEWTON_STEPS = 7  # taken unasked, before asking whether a root still moves
 _EPSILON = float(np.finfo(np.float64).eps)
 _TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
@@ -238,7 +237,7 @@ def warn_where_goals_are_projected(game: Game, products: Array) -> None:
 # -- Compiled kernels: one code for a single game and for a hundred thousand ------------------------------
 
 
-@_compiled
+@compiled
 def first_order_condition(
     rate: Any, discount: Any, regularization: Any, squares: Any, outputs: Any
 ) -> tuple[Any, Any]:
@@ -249,7 +248,7 @@ def first_order_condition(
     return alpha, beta
 
 
-@_compiled
+@compiled
 def _right_of_root(alpha: float, beta: float) -> float:
     """A point not left of the positive root, from square roots alone, which the processor vectorizes.
 
@@ -259,14 +258,14 @@ def _right_of_root(alpha: float, beta: float) -> float:
     return min(q * (2 + q) / 3 + math.sqrt(max(-beta, 0.0)) * q * q, 1 / max(beta, _TINY))
 
 
-@_compiled
+@compiled
 def _newton_step(root: float, alpha: float, beta: float) -> float:
     """One step towards the positive root; the cubic is convex right of it, so no step passes it."""
     curve = alpha * root * root
     return (2 * curve * root + 1) / (3 * curve + beta)
 
 
-@_compiled
+@compiled
 def _descend(root: Array, alpha: Array, beta: Array) -> None:
     """Newton's method in place, until no root moves any more; the first steps are taken unasked."""
     for _ in range(_NEWTON_STEPS):
@@ -284,7 +283,7 @@ def _descend(root: Array, alpha: Array, beta: Array) -> None:
             moving |= falls
 
 
-@_compiled
+@compiled
 def positive_roots(alpha: Array, beta: Array) -> Array:
     """Positive roots of α c³ + β c − 1, elementwise, shape (N,)."""
     roots = np.empty_like(alpha)
@@ -294,7 +293,7 @@ def positive_roots(alpha: Array, beta: Array) -> Array:
     return roots
 
 
-@_compiled
+@compiled
 def _unit_sums(
     rates: Array, discount: float, regularization: float, coefficients: Array
 ) -> tuple[Array, Array, Array]:
@@ -309,7 +308,7 @@ def _unit_sums(
     return squares, outputs, weights
 
 
-@_compiled
+@compiled
 def _solve_into(
     coefficients: Array, rates: Array, discounts: Array, regularizations: Array, bound: float
 ) -> None:

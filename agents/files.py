@@ -27,13 +27,14 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.learner import AnyLearner, Learner, RecurrentLearner
 
-_DAMAGE = (
+DAMAGE = (
     AttributeError,
     EOFError,
     ImportError,
     KeyError,
     OSError,
     RuntimeError,
+    StopIteration,
     TypeError,
     ValueError,
     pickle.UnpicklingError,
@@ -41,6 +42,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+"""What reading a damaged model file may raise."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -82,7 +84,7 @@ def load(path: str | Path) -> BaseAlgorithm:
                 raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
             algorithm = _algorithm(json.loads(archive.read("data")))
         return algorithm.load(path, device="cpu")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{path} must be a whole model of Stable-Baselines3; it cannot be read: {reason}"

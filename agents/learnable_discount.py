@@ -10,7 +10,7 @@ and discount. The tables hold how far a foreseeing agent departs from the naive 
 Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1 with κ = 10 from γ_0 = 0.1, or
 κ = 1 from 0.7), policies jump: two local minima of J_n change places. Jumps multiply as induction goes back,
 and finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its
-policy. Elsewhere it is below 1e-4, and mostly nothing. `margins` tells where ties are near.
+policy. In the others that docs/results.md certifies it is below 1e-5. `margins` tells where ties are near.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agents.equilibrium import _compiled, solve_equilibria
+from agents.compiled import compiled
+from agents.equilibrium import solve_equilibria
 from agents.reference import ReferenceAgent
 from mesa_env.rules.game import Array
 from mesa_env.rules.learnable_discount import LearnableDiscount, interpolation, nodes
 
-_interpolation: Callable[..., Any] = _compiled(interpolation)
+_interpolation: Callable[..., Any] = compiled(interpolation)
 _PROPOSALS = 49  # coefficients weighed before the local search, closest together around 0
 _GOLDEN_STEPS = 40
 _GOLDEN = (5**0.5 - 1) / 2
@@ -179,7 +180,7 @@ class _Rules(NamedTuple):
     deployed: int
 
 
-@_compiled
+@compiled
 def _looked_up(row: Array, discount: float) -> float:
     """Value of a table over `nodes()`, cubic between them."""
     first, (a, b, c, d) = _interpolation(discount)
@@ -187,7 +188,7 @@ def _looked_up(row: Array, discount: float) -> float:
     return looked_up
 
 
-@_compiled
+@compiled
 def _stencil(place: float, cells: int) -> tuple[int, tuple[float, float, float, float]]:
     """Cubic interpolation between nodes 0…cells at `place`: the first of four nodes, and their weights."""
     first = min(max(int(place) - 1, 0), cells - 3)
@@ -196,7 +197,7 @@ def _stencil(place: float, cells: int) -> tuple[int, tuple[float, float, float, 
     return first, (v * w * x / -6, u * w * x / 2, u * v * x / -2, u * v * w / 6)
 
 
-@_compiled
+@compiled
 def _policy(rules: _Rules, n: int, goal: float, discount: float) -> float:
     """Coefficient of agent n: the naive planner's and the departure from it, bicubic in (|θ|, t)."""
     bound = rules.coefficient_bound
@@ -214,7 +215,7 @@ def _policy(rules: _Rules, n: int, goal: float, discount: float) -> float:
     return min(max(_looked_up(rules.naive[n], discount) + departure, -bound), bound)
 
 
-@_compiled
+@compiled
 def _cost(rules: _Rules, n: int, c: float, goal: float, discount: float, tail: float) -> float:
     """J_n of coefficient c in units of θ², successors playing their policies; `tail` is deployment's K."""
     theta, gamma, weight, cost = goal, discount, 1.0, 0.0
@@ -232,7 +233,7 @@ def _cost(rules: _Rules, n: int, c: float, goal: float, discount: float, tail: f
     return cost / (goal * goal)
 
 
-@_compiled
+@compiled
 def _local_minimum(
     rules: _Rules, n: int, low: float, high: float, goal: float, discount: float, tail: float
 ) -> tuple[float, float]:
@@ -254,7 +255,7 @@ def _local_minimum(
     return (left, at_left) if at_left < at_right else (right, at_right)
 
 
-@_compiled
+@compiled
 def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> tuple[float, float]:
     """Best coefficient of agent n in state (θ, γ), and how much worse the second-best local minimum is."""
     size = _PROPOSALS
@@ -278,7 +279,7 @@ def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> t
     return best, second - lowest
 
 
-@_compiled
+@compiled
 def _solve(rules: _Rules, margins: Array) -> None:
     """Backward induction: fills in the departures of every agent, and the margins."""
     episodes, goals, discounts = margins.shape
@@ -297,7 +298,7 @@ def _solve(rules: _Rules, margins: Array) -> None:
                 rules.departures[n, i, j] = best - _looked_up(rules.naive[n], discount)
 
 
-@_compiled
+@compiled
 def _coefficients(rules: _Rules, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
     """Coefficients in the states (n, θ, γ), elementwise."""
     coefficients = np.empty(len(goal))

@@ -32,15 +32,14 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from agents.compiled import compiled
 from agents.reference import ReferenceAgent
 from mesa_env.rules.game import Array
 from mesa_env.rules.misconception import Misconception
 from mesa_env.rules.validation import validated_whole
 
-_compiled = njit(cache=True, error_model="numpy", nogil=True)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
@@ -281,7 +280,7 @@ def _jumping(coefficients: Array) -> NDArray[np.bool_]:
 # -- Compiled kernels -------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _interpolated(table: Array, i: int, t: float, smooth: bool) -> float:
     """Value of a table at share t of the step from entry i to the next."""
     line: float = table[i] + t * (table[i + 1] - table[i])
@@ -293,7 +292,7 @@ def _interpolated(table: Array, i: int, t: float, smooth: bool) -> float:
     return line - t * (1 - t) / 6 * ((2 - t) * left + (1 + t) * right)
 
 
-@_compiled
+@compiled
 def _prospect(
     c: float, goal: float, belief: float, rules: Any, successors: Any
 ) -> tuple[float, float, float]:
@@ -312,7 +311,7 @@ def _prospect(
     return y, a, math.sqrt(square) * _interpolated(outputs, i, t, smooth[i])
 
 
-@_compiled
+@compiled
 def _cost(c: float, goal: float, belief: float, rules: Any, successors: Any) -> float:
     """J(c; φ), judged by the goal."""
     discount, weight = rules[3:]
@@ -321,7 +320,7 @@ def _cost(c: float, goal: float, belief: float, rules: Any, successors: Any) -> 
     return cost
 
 
-@_compiled
+@compiled
 def _refined(
     low: float, high: float, goal: float, belief: float, rules: Any, successors: Any
 ) -> tuple[float, float]:
@@ -354,7 +353,7 @@ def _refined(
     return c, cost
 
 
-@_compiled
+@compiled
 def _minima(goal: float, belief: float, grid: Array, rules: Any, successors: Any) -> tuple[Array, Array]:
     """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
     costs = np.empty(len(grid) + 2)
@@ -374,7 +373,7 @@ def _minima(goal: float, belief: float, grid: Array, rules: Any, successors: Any
     return found[:count], lows[:count]
 
 
-@_compiled
+@compiled
 def _choose(
     goals: Array, beliefs: Array, grid: Array, rules: Any, successors: Any
 ) -> tuple[Array, Array, Array, Array]:

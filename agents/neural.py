@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from agents.files import write_atomically
+from agents.files import DAMAGE, write_atomically
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import State
 from mesa_env.rules.validation import validated_number, validated_whole
@@ -42,18 +40,6 @@ Array = NDArray[np.floating[Any]]
 
 _SMALL = 0.01  # added to θ², so that games that begin near 0 do not drown all others
 _STEEPEST = 1.0  # norm to which gradients are clipped
-_DAMAGE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 class NeuralPolicy(nn.Module):
@@ -325,7 +311,7 @@ def load(path: str | Path) -> NeuralPolicy:
         policy.load_state_dict(content["weights"])
         if [math.isfinite(bound) and bound > 0 for bound in policy.action_bound] != [True, True]:
             raise ValueError(f"its actions' bounds are {policy.action_bound}")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} must be a whole policy; it cannot be read: {reason}") from error
     return policy

@@ -42,6 +42,7 @@ class BatchedVecEnv(VecEnv):
         if any(options != self._options[0] for options in self._options):
             raise ValueError(f"options must be the same for every row; got {self._options}")
         seed = [seeds[0] + row // self.twins for row in range(self.num_envs)] if seeds else None
+        # Gymnasium's base class declares one seed alone; its vector environments take one a row.
         observation, _ = self.env.reset(seed=seed, options=self._options[0] or None)  # type: ignore[arg-type]
         self._reset_seeds()
         self._reset_options()

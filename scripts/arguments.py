@@ -16,7 +16,7 @@ import agents
 from agents import neural
 from mesa_env import GAMES, Game, InfiniteHorizon, train_then_deploy
 from mesa_env.decisions import Agent
-from mesa_env.interfaces.spaces import BASE
+from mesa_env.rules import BASE
 from mesa_env.rules.game import Array
 
 ArgumentsT = TypeVar("ArgumentsT")

@@ -15,19 +15,18 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.rendering import Screen
+from mesa_env.rules import BASE
 from mesa_env.rules.game import Game, State
 
 
 def env(
-    game: Game | None = None, render_mode: str | None = None, rules: str = spaces.BASE
+    game: Game | None = None, render_mode: str | None = None, rules: str = BASE
 ) -> AECEnv[str, NDArray[Any], Any]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
     return OrderEnforcing(raw_env(game, render_mode, rules))
 
 
-def raw_env(
-    game: Game | None = None, render_mode: str | None = None, rules: str = spaces.BASE
-) -> SequentialEnv:
+def raw_env(game: Game | None = None, render_mode: str | None = None, rules: str = BASE) -> SequentialEnv:
     """`SequentialEnv` without wrappers."""
     return SequentialEnv(game, render_mode, rules)
 
@@ -131,9 +130,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         "is_parallelizable": False,
     }
 
-    def __init__(
-        self, game: Game | None = None, render_mode: str | None = None, rules: str = spaces.BASE
-    ) -> None:
+    def __init__(self, game: Game | None = None, render_mode: str | None = None, rules: str = BASE) -> None:
         """Prepare a game; it begins with `reset`."""
         self.game = spaces.validated_game(game, rules)
         self.metadata = {**self.metadata, "name": f"{spaces.name_of(self.game)}-v0"}

@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 from mesa_env.decisions import Control, ControlState
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.rules import BASE
 from mesa_env.rules.game import Game
 
 
@@ -91,7 +92,7 @@ class ControlEnv(ProblemEnv[ControlState]):
         game: Game | None = None,
         judge: Literal["initial", "current"] = "initial",
         render_mode: str | None = None,
-        rules: str = spaces.BASE,
+        rules: str = BASE,
     ) -> None:
         """Prepare a game; it begins with `reset`."""
         super().__init__(Control(spaces.validated_game(game, rules), judge), render_mode)
@@ -116,7 +117,7 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState]):
         judge: Literal["initial", "current"] = "initial",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
-        rules: str = spaces.BASE,
+        rules: str = BASE,
     ) -> None:
         """Prepare a batch of games; they begin with `reset`."""
         problem = Control(spaces.validated_game(game, rules), judge)

@@ -9,11 +9,8 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from mesa_env.rules import GAMES
+from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.game import Array, Game
-
-BASE = "DeceptiveAlignment"
-"""Name of the base game, whose id takes its variants, too."""
 
 
 def observation_space(game: Game) -> Box:

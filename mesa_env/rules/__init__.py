@@ -7,8 +7,11 @@ from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.learnable_discount import LearnableDiscount
 from mesa_env.rules.misconception import Misconception
 
+BASE = "DeceptiveAlignment"
+"""Name of the base game, whose id takes its variants, too."""
+
 GAMES: dict[str, type[Game]] = {
-    "DeceptiveAlignment": Game,
+    BASE: Game,
     "InfiniteHorizon": InfiniteHorizon,
     "Misconception": Misconception,
     "LearnableDiscount": LearnableDiscount,
@@ -18,6 +21,7 @@ GAMES: dict[str, type[Game]] = {
 """Every game by the name in its environments' ids; all are variants of the first, which is the base game."""
 
 __all__ = [
+    "BASE",
     "GAMES",
     "Decoupling",
     "Game",
