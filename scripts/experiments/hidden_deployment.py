@@ -95,6 +95,13 @@ def silence(game: HiddenDeployment, played: Trajectory, cost: dict[str, float]) 
     return float(100 * spared / extra) if extra > 1e-3 else np.nan
 
 
+def kept_by_length(played: Trajectory) -> dict[str, float]:
+    """Mean percentage of the goal that is left, by whether training lasted less than 40 episodes."""
+    kept = 100 * np.abs(played.goals[:, -1]) / GOAL
+    long = played.details["mode"].sum(axis=1) >= LENGTHS[0]
+    return {"short": float(kept[~long].mean()), "long": float(kept[long].mean())}
+
+
 def certificates() -> pd.DataFrame:
     """What agents could gain in the equilibrium, and its change under refinement, for some of the games."""
     rows = []
@@ -155,6 +162,7 @@ def experiment() -> Finding:
         shifts["δ for deployment episode 1"][1] < first
         and shifts["δ for deployment episode 5"][1] > 2 * fifth,
     )
+    kept = kept_by_length(play(hidden(100, 0.0)))
     value = 2 * solution.outputs[0, 1, -1] - solution.squares[0, 1, -1]
     text = f"""
 Training ends with probability 0.05 after every episode; agents see x ~ N(δ, 1) in training and N(0, 1) in
@@ -176,8 +184,8 @@ silence, not alignment.** At N = 100 and δ = 0 the model {longer}: c_0 is {numb
 {number(sighted["in deployment"])}, in training {number(blind["mean c in training"])} against
 {number(sighted["mean c in training"])}. The median game ends with {100 * blind["median |θ_N/θ_0|"]:.0f} %
 of the goal ({100 * sighted["median |θ_N/θ_0|"]:.0f} % at δ = 10), the mean with
-{100 * blind["mean |θ_N/θ_0|"]:.0f} % ({100 * sighted["mean |θ_N/θ_0|"]:.0f} %): what is lost is lost in the
-trainings that last longest.
+{100 * blind["mean |θ_N/θ_0|"]:.0f} % ({100 * sighted["mean |θ_N/θ_0|"]:.0f} %): {kept["short"]:.0f} % where
+training lasted less than {LENGTHS[0]} episodes, {kept["long"]:.0f} % where it lasted longer.
 
 Checks: at belief 0.5 in episode 20, c = {middle:.4f}; at belief 0.9 in episode 0, {doubtful:.4f}. The
 certificates are computed on another grid and by another quadrature than the solver's.
