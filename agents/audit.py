@@ -24,10 +24,12 @@ class Audit(NamedTuple):
     Attributes:
         gains: J_n as played minus the least J_n that a deviation reaches.
         weights: Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 for ever.
+        best: The coefficient of each agent's best deviation; NaN where it is not known.
     """
 
     gains: Array
     weights: Array
+    best: Array
 
     @property
     def relative(self) -> Array:
@@ -36,7 +38,7 @@ class Audit(NamedTuple):
 
     def row(self, index: int) -> Audit:
         """The audit of one game of a batch."""
-        return Audit(self.gains[index], self.weights[index])
+        return Audit(self.gains[index], self.weights[index], self.best[index])
 
 
 def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3) -> Audit:
@@ -67,7 +69,8 @@ def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61,
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
     unit = np.where(goals == 0, 1.0, goals**2)
     if not _plays_by_the_state(agent, game.observe(state)):
-        return Audit(np.full(goals.shape, np.nan), np.ones(goals.shape))
+        unknown = np.full(goals.shape, np.nan)
+        return Audit(unknown, np.ones(goals.shape), unknown)
     own = problem.step(state, best)
     played_costs, scale = -own.reward, own.info["scale"]
     least, rows = played_costs.copy(), np.arange(len(best))
@@ -86,7 +89,8 @@ def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61,
             best = np.where(better[:, None], tried[rows, chosen], best)
             least = np.minimum(least, costs[rows, chosen])
     gains, weights = (part.reshape(goals.T.shape).T / unit for part in (played_costs - least, scale))
-    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights))
+    coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
+    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
 
 
 def _plays_by_the_state(agent: Agent, observation: Observation) -> bool:

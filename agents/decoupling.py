@@ -143,15 +143,21 @@ def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes:
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.
     """
+    return _gains_and_best(game, coefficients, slopes)[0]
+
+
+def _gains_and_best(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> tuple[Array, Array]:
+    """What each agent would gain by its best response, and that one's coefficient; each of shape (N,)."""
     profile, projected = _validated_profile(game, coefficients, slopes)
     gains = np.full(game.episodes, np.inf)  # where unit sums overflow, there is no bound on what is lost
+    best = np.full(game.episodes, np.nan)
     sums = (0.0, 0.0)
     for n in reversed(range(game.episodes)):
         decision, action = _Decision(game, n, sums), (float(profile[n]), float(projected[n]))
         if math.isfinite(decision.weight) and math.isfinite(decision.outputs):
-            gains[n] = decision.gain(*action)
+            gains[n], best[n] = decision.gain(*action), decision.best()[0]
         sums = decision.sums_before(*action)
-    return gains
+    return gains, best
 
 
 class DecouplingOracle(ReferenceAgent):
@@ -171,9 +177,9 @@ class DecouplingOracle(ReferenceAgent):
 def audit_decoupling(game: Decoupling, agent: Agent, played: Trajectory) -> Audit:
     """Audit in closed form, of coefficients and slopes as they were played, the successors' held fixed."""
     profiles = zip(played.coefficients, played.details["slope"], strict=True)
-    gains = np.array([decoupling_exploitability(game, *profile) for profile in profiles])
+    gains, best = np.array([_gains_and_best(game, *profile) for profile in profiles]).swapaxes(0, 1)
     weights = np.cumsum(game.discount ** np.arange(game.episodes))[::-1]
-    return Audit(gains, np.broadcast_to(weights, gains.shape))
+    return Audit(gains, np.broadcast_to(weights, gains.shape), best)
 
 
 def _validated_profile(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> tuple[Array, Array]:

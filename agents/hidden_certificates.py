@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from agents.audit import Audit
-from agents.equilibrium import gains_of_best_responses
+from agents.equilibrium import gains_of_best_responses, positive_roots
 from agents.hidden_deployment import (
     Expectations,
     ModeSolution,
@@ -58,7 +58,7 @@ def belief_exploitability(
     reached[1, -1] = 1.0
     for n, rate in enumerate(game.learning_rates):
         played = policy.read(np.full(log_odds, n), grid)
-        gains = _gains(game, rate, believed, squares.values[n], outputs.values[n], played)
+        gains = _gains(game, _Faced(rate, believed, squares.values[n], outputs.values[n]), played)
         expected[n] = reached.sum(axis=0) @ gains
         reached = expect.forward(reached)
     return np.maximum(expected, 0.0) / weights_of(game)
@@ -79,7 +79,7 @@ def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 20
     noise, weights = _trapezoid(nodes)
     for n in range(game.episodes):
         episode, signal = np.full((2, nodes), n), noise + game.shift * np.array([[0.0], [1.0]])
-        gains = _signal_gains(game, sums, episode, signal, policy.read(episode, signal))
+        gains = _gains(game, _faced_by_signal(game, sums, episode, signal), policy.read(episode, signal))
         expected[n] = np.array([expit(-game.prior[n]), expit(game.prior[n])]) @ (gains @ weights)
     return expected / weights_of(game)
 
@@ -98,16 +98,19 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
     weights = np.broadcast_to(weights_of(game), played.coefficients.shape)
     start = game.observe(game.start(np.full((1, game.draws), 0.5)))
     if agent.predict(start, episode_start=np.ones(1, dtype=bool), deterministic=True)[1] is not None:
-        return Audit(np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights, weights)
+        unknown = np.full(weights.shape, np.nan)
+        return Audit(np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights, weights, unknown)
     policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), weights.shape)
     if game.observed == "signal":
-        signal, by_mode = played.details["signal"], _signal_sums(game, policy)
-        return Audit(_signal_gains(game, by_mode, episode, signal, played.coefficients), weights)
-    believed = played.details["belief"]
-    _, *by_belief = _belief_sums(game, policy)
-    squares, outputs = (sums.read(episode, logit(believed)) for sums in by_belief)
-    rates = game.learning_rates[episode]
-    return Audit(_gains(game, rates, believed, squares, outputs, played.coefficients), weights)
+        faced = _faced_by_signal(game, _signal_sums(game, policy), episode, played.details["signal"])
+    else:
+        believed = played.details["belief"]
+        _, *by_belief = _belief_sums(game, policy)
+        squares, outputs = (sums.read(episode, logit(believed)) for sums in by_belief)
+        faced = _Faced(game.learning_rates[episode], believed, squares, outputs)
+    alpha, beta = first_order(game, *faced)
+    best = np.minimum(positive_roots(alpha.ravel(), beta.ravel()), game.coefficient_bound)
+    return Audit(_gains(game, faced, played.coefficients), weights, best.reshape(alpha.shape))
 
 
 def _belief_sums(
@@ -132,13 +135,21 @@ def _signal_sums(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Mo
     return solve_by_mode(game, lambda n, _: policy.read(np.full(signal.shape, n), signal), weights)
 
 
-def _signal_gains(
-    game: HiddenDeployment, sums: ModeSolution, episode: NDArray[np.int64], signal: Array, played: Array
-) -> Array:
-    """Gains of best responses by agents that know n and x_n; all of one shape."""
+class _Faced(NamedTuple):
+    """What agents face: learning rates, beliefs, and successors' unit sums A_1 and B_1; of one shape."""
+
+    rate: ArrayLike
+    believed: Array
+    squares: Array
+    outputs: Array
+
+
+def _faced_by_signal(
+    game: HiddenDeployment, sums: ModeSolution, episode: NDArray[np.int64], signal: Array
+) -> _Faced:
+    """What agents face that know n and x_n."""
     believed = expit(game.updated(game.prior[episode], signal))
-    squares, outputs = sums.squares[episode, 1], sums.outputs[episode, 1]
-    return _gains(game, game.learning_rates[episode], believed, squares, outputs, played)
+    return _Faced(game.learning_rates[episode], believed, sums.squares[episode, 1], sums.outputs[episode, 1])
 
 
 class SimulatedExploitability(NamedTuple):
@@ -253,11 +264,9 @@ def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:
     return np.asarray(memory)[rows]
 
 
-def _gains(
-    game: Game, rate: ArrayLike, believed: Array, squares: Array, outputs: Array, played: Array
-) -> Array:
+def _gains(game: Game, faced: _Faced, played: Array) -> Array:
     """J(c) − min J in units of θ_n², factored as in `agents.equilibrium`."""
-    alpha, beta = first_order(game, rate, believed, squares, outputs)
+    alpha, beta = first_order(game, *faced)
     return gains_of_best_responses(alpha, beta, played, game.coefficient_bound)
 
 

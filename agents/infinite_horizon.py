@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from agents.audit import Audit
-from agents.equilibrium import exploitability, solve_equilibria
+from agents.equilibrium import best_responses, exploitability, solve_equilibria
 from mesa_env.rules.game import Array, Game
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 
@@ -88,9 +88,12 @@ def audit_infinite_horizon(game: InfiniteHorizon, coefficients: Array) -> Audit:
     tail = int(np.ceil(np.log(_STILL) / np.log(game.discount))) if game.discount else 1
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
     endless = Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
-    gains = np.array(
-        [exploitability(endless, np.append(row, np.full(tail, row[-1]))) for row in coefficients]
-    )
-    alike = gains[:, game.settled : game.episodes].mean(axis=1, keepdims=True)
-    distinct = np.concatenate([gains[:, : game.settled], alike], axis=1)
-    return Audit(distinct, np.full(distinct.shape, 1 / (1 - game.discount)))
+    profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
+
+    def by_agent(values: list[Array]) -> Array:
+        alike = np.array(values)[:, game.settled : game.episodes].mean(axis=1, keepdims=True)
+        return np.concatenate([np.array(values)[:, : game.settled], alike], axis=1)
+
+    gains = by_agent([exploitability(endless, profile) for profile in profiles])
+    best = by_agent([best_responses(endless, profile) for profile in profiles])
+    return Audit(gains, np.full(gains.shape, 1 / (1 - game.discount)), best)

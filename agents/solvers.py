@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.audit import Audit, simulated
 from agents.decoupling import DecouplingOracle, audit_decoupling
-from agents.equilibrium import exploitability, solve_equilibrium, unit_sums
+from agents.equilibrium import best_responses, exploitability, solve_equilibrium, unit_sums
 from agents.hidden_certificates import audit_hidden_deployment
 from agents.hidden_deployment import HiddenOracle
 from agents.infinite_horizon import audit_infinite_horizon, solve_infinite_horizon
@@ -45,7 +45,8 @@ def audit_base_game(game: Game, coefficients: Array) -> Audit:
     """Audit in closed form of coefficients (B, N) as they were played, whatever the goals."""
     gains = np.array([exploitability(game, profile) for profile in coefficients])
     weights = 1 + game.discount * unit_sums(game, coefficients[0]).weights
-    return Audit(gains, np.broadcast_to(weights, gains.shape))
+    best = np.array([best_responses(game, profile) for profile in coefficients])
+    return Audit(gains, np.broadcast_to(weights, gains.shape), best)
 
 
 SOLVERS: dict[type[Game], Solver] = {

@@ -79,6 +79,12 @@ def test_simulated_gains_are_the_closed_forms(game):
             rounding = 1e-8 * max(1.0, exact.max())
             assert (gains >= exact * (1 - 1e-6) - 10 * rounding).all(), name
             assert (gains <= exact * (1 + 1e-6) + rounding).all(), name
+        best = agents.best_responses(game, agent.coefficients)
+        np.testing.assert_allclose(
+            found.best, np.broadcast_to(best, found.best.shape), atol=2e-3, err_msg=name
+        )
+        closed = agents.audit(game, agent, played)
+        np.testing.assert_allclose(closed.best, np.broadcast_to(best, closed.best.shape), rtol=1e-5)
 
 
 @every_base_game
@@ -211,7 +217,12 @@ def test_every_game_s_audit_finds_nothing_to_gain_at_its_oracle_and_much_elsewhe
         played = agents.rollout(game, agent, GOALS)
         audited = agents.audit(game, agent, played)
         distinct = game.settled + 1 if name == "InfiniteHorizon" else game.episodes
-        assert audited.gains.shape == audited.weights.shape == (3, distinct)
+        assert audited.gains.shape == audited.weights.shape == audited.best.shape == (3, distinct)
+        excess = played.coefficients[:, :distinct] - audited.best
+        if agent_name == "equilibrium":
+            np.testing.assert_allclose(excess, 0, atol=2e-3)
+        else:
+            assert excess.max() < 0, "who complies shows too little of its goal"
         assert (audited.gains > -1e-9).all()
         relative[agent_name] = audited.relative.mean()
     assert relative["equilibrium"] < 1e-5
@@ -228,6 +239,7 @@ def test_one_game_is_audited_as_a_batch_of_one(name):
     assert alone.gains.max() > 0
     np.testing.assert_array_equal(alone.gains, batch.gains[0])
     np.testing.assert_array_equal(alone.weights, batch.weights[0])
+    np.testing.assert_array_equal(alone.best, batch.best[0])
 
 
 @pytest.mark.parametrize("goals", [0.8, GOALS])
@@ -252,6 +264,7 @@ def test_simulation_finds_the_closed_form_s_gains_where_actions_have_two_parts(a
     assert (found.gains <= closed.gains * (1 + 1e-6) + 1e-6).all()
     np.testing.assert_allclose(found.gains, np.maximum(closed.gains, 0), rtol=tolerance, atol=1e-7)
     np.testing.assert_allclose(found.weights, closed.weights, rtol=1e-12)
+    np.testing.assert_allclose(found.best, closed.best, atol=0.02)
 
 
 def test_games_that_nobody_has_solved_are_refused():
