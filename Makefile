@@ -31,7 +31,7 @@ NETWORKS := one one_decay many many_decay
 LEARNERS := discount regularization train_forever deploy_forever misconception naive foreseeing decoupling belief \
 	signal memory
 
-.PHONY: demo test lint bench reproduce results variants clean
+.PHONY: demo test lint bench reproduce results variants sweep clean
 .PRECIOUS: runs/%/model.zip runs/variants/%/model.zip
 
 demo: .venv/ready
@@ -86,10 +86,15 @@ runs/variants/%/policy.pt:
 	$(BIN)/python -m scripts.train_neural --out $(@D) --seed $(lastword $(subst -, ,$*)) \
 		$(ARGUMENTS_$(firstword $(subst -, ,$*)))
 
+# docs/benchmark.md: the committed grid, then its report. An interrupted sweep goes on where it stopped.
+sweep: .venv/ready
+	$(BIN)/python -m scripts.sweep --out runs/learners $(if $(wildcard runs/learners/config.json),--resume)
+	$(BIN)/python -m scripts.report runs/learners --out docs --notes docs/benchmark_notes.md
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev,window]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 clean:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sb3_contrib import RecurrentPPO
+from sb3_contrib import TQC, CrossQ, RecurrentPPO
 from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -66,12 +66,12 @@ def save(model: AnyLearner, path: Path) -> None:
 
 
 def load(path: str | Path) -> BaseAlgorithm:
-    """Load a model saved by `scripts/train.py`, or by Stable-Baselines3; it is an agent, with `predict`.
+    """Load a model saved by `scripts/train.py`, by a sweep, or by Stable-Baselines3; it is an agent.
 
     The file holds pickles: load only what you trust.
 
     Raises:
-        ValueError: If there is no such file, or it is no whole model of PPO, recurrent PPO, A2C, SAC or TD3.
+        ValueError: If there is no such file, or it is no whole model of an algorithm known here.
     """
     path = Path(path)
     if not path.is_file():
@@ -92,21 +92,23 @@ def load(path: str | Path) -> BaseAlgorithm:
 
 
 def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
-    """The algorithm that saved these attributes, told by one that no other has."""
+    """The algorithm that saved these attributes, told by the first of these that it has."""
     policy = saved.get("policy_class") or {}
     if str(policy.get("__module__", "")).startswith("sb3_contrib.common.recurrent"):
         return RecurrentLearner if "learning_curve" in saved else RecurrentPPO
     marks: dict[str, type[BaseAlgorithm]] = {
         "learning_curve": Learner,
         "clip_range": PPO,
-        "target_entropy": SAC,
         "target_policy_noise": TD3,
+        "top_quantiles_to_drop_per_net": TQC,
+        "target_update_interval": SAC,
+        "policy_delay": CrossQ,
         "normalize_advantage": A2C,
     }
     for mark, algorithm in marks.items():
         if mark in saved:
             return algorithm
-    raise ValueError("it holds no model of PPO, recurrent PPO, A2C, SAC or TD3")
+    raise ValueError("it holds no model of PPO, recurrent PPO, A2C, SAC, TD3, TQC or CrossQ")
 
 
 def save_checkpoint(model: AnyLearner, path: Path) -> None:

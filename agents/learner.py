@@ -241,12 +241,15 @@ class AnnealedNoise(BaseCallback):
 class LinearSchedule:
     """A step size that falls linearly to 0; a class, so that it is saved by name and not by code."""
 
-    def __init__(self, first: float) -> None:
-        """Begin at `first`."""
-        self.first = first
+    def __init__(self, first: float, rise: float = 0.0) -> None:
+        """Begin at `first`, or near 0 and rise to it in a share of training."""
+        self.first, self.rise = first, rise
 
     def __call__(self, progress_remaining: float) -> float:
         """The step size with a share of training remaining."""
+        passed = 1 - progress_remaining
+        if passed < self.rise:
+            return self.first * (passed / self.rise + 1e-3)
         return self.first * progress_remaining
 
 
@@ -266,24 +269,33 @@ def build_learner(
 ) -> AnyLearner:
     """PPO whose rollouts are whole games, with the networks and steps that all our learners share."""
     rollout = settings.games * game.episodes
-    memory = {"lstm_hidden_size": settings.hidden, "shared_lstm": True, "enable_critic_lstm": False}
+    shared = on_policy_arguments(game, settings)
+    if settings.memory:
+        memory = {"lstm_hidden_size": settings.hidden, "shared_lstm": True, "enable_critic_lstm": False}
+        shared["policy_kwargs"] |= memory
     algorithm = RecurrentLearner if settings.memory else Learner
     return algorithm(
         "MlpLstmPolicy" if settings.memory else "MlpPolicy",
         environment,
-        n_steps=game.episodes,
         batch_size=max(2, -(-rollout // settings.minibatches)),
         n_epochs=settings.epochs,
-        learning_rate=LinearSchedule(settings.learning_rate),
         clip_range=settings.clip_range,
         seed=seed,
-        device="cpu",
         tensorboard_log=None if logs is None else str(logs),
-        policy_kwargs={
+        **shared,
+        **kwargs,
+    )
+
+
+def on_policy_arguments(game: Game, settings: Settings) -> dict[str, Any]:
+    """What each on-policy algorithm of Stable-Baselines3 is given here: whole games, steps and networks."""
+    return {
+        "n_steps": game.episodes,
+        "learning_rate": LinearSchedule(settings.learning_rate),
+        "device": "cpu",
+        "policy_kwargs": {
             "features_extractor_class": FEATURES.get(type(game), ClockFeatures),
             "net_arch": [settings.hidden, settings.hidden],
             "log_std_init": math.log(settings.first_noise),
-            **(memory if settings.memory else {}),
         },
-        **kwargs,
-    )
+    }

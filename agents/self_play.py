@@ -36,6 +36,13 @@ from agents.vec_env import BatchedVecEnv
 from mesa_env.rules import Game, InfiniteHorizon
 from mesa_env.rules.game import Array
 
+PROBLEM: dict[str, Any] = {
+    "gamma": 0.0,
+    "vf_coef": 0.0,  # the games' mean is the baseline: there is no critic to train
+    "normalize_advantage": False,  # they are standardized already, episode by episode
+}
+"""How an on-policy algorithm of Stable-Baselines3 is to take settled returns."""
+
 WORST_RETURN = -4.0
 """Floor of a settled return: a goal that exploded tenfold says no more than one that doubled."""
 
@@ -105,22 +112,23 @@ def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = N
     Raises:
         ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
     """
+    games = environment(game, settings)
+    return build_learner(games, game.in_expectation, settings, seed, logs, **PROBLEM)
+
+
+def environment(game: Game, settings: Settings) -> BatchedVecEnv:
+    """The games in lockstep that a learner plays against itself.
+
+    Raises:
+        ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
+    """
     game = game.in_expectation
     if isinstance(game, InfiniteHorizon) and not game.settles[game.settled]:
         raise ValueError(
             f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
             f"at discount {game.discount:g}, after the first {game.settled + 1}; got {game.max_episodes}"
         )
-    return build_learner(
-        BatchedVecEnv(lockstep(game, settings), settings.twins_in(game)),
-        game,
-        settings,
-        seed,
-        logs,
-        gamma=0.0,
-        vf_coef=0.0,  # the games' mean is the baseline: there is no critic to train
-        normalize_advantage=False,  # they are standardized already, episode by episode
-    )
+    return BatchedVecEnv(lockstep(game, settings), settings.twins_in(game))
 
 
 def callbacks(game: Game, settings: Settings) -> list[BaseCallback]:

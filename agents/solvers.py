@@ -94,6 +94,11 @@ def audit(game: Game, agent: Agent, played: Trajectory) -> Audit:
     return _solver(game).audit(game, agent, played.mapped(lambda array: array[None])).row(0)
 
 
+def audits_by_simulation(game: Game) -> bool:
+    """Whether the game's audit plays it on from every turn, which takes seconds where others take none."""
+    return _solver(game).audit is simulated
+
+
 def _solver(game: Game) -> Solver:
     try:
         return SOLVERS[type(game)]

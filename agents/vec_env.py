@@ -19,6 +19,7 @@ class BatchedVecEnv(VecEnv):
 
     Attributes:
         arrays: The last step's infos as arrays of shape (num_envs,), those of games that just ended included.
+        rewards: The last step's rewards in double precision, which Stable-Baselines3 does not have.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], twins: int = 1) -> None:
@@ -33,6 +34,7 @@ class BatchedVecEnv(VecEnv):
             raise ValueError(f"the vector environment must reset in the same step; its mode is {mode}")
         self.env, self.twins = env, twins
         self.arrays: dict[str, NDArray[Any]] = {}
+        self.rewards = np.zeros(env.num_envs)
         self._actions: NDArray[Any] | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
@@ -55,7 +57,7 @@ class BatchedVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Step every environment."""
         observation, rewards, terminated, truncated, info = self.env.step(self._actions)
-        self.arrays = info.get("final_info", info)
+        self.arrays, self.rewards = info.get("final_info", info), rewards
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for row in np.flatnonzero(dones):

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from sb3_contrib import TQC, CrossQ
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -272,7 +273,7 @@ def test_checkpoints_come_before_every_so_many_rollouts_but_the_first(
     assert saved == checkpoints
 
 
-@pytest.mark.parametrize("algorithm", [PPO, A2C, SAC, TD3, DDPG])
+@pytest.mark.parametrize("algorithm", [PPO, A2C, SAC, TD3, DDPG, TQC, CrossQ])
 def test_models_that_stable_baselines3_saved_are_agents_too(algorithm, tmp_path):
     environment = gymnasium.make("mesa_env/BestResponse-v0", game=GAME)
     model = algorithm("MlpPolicy", environment, device="cpu", seed=0)
