@@ -175,8 +175,9 @@ def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: flo
     best = np.minimum(root, bound)
     slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
     gap = played - best
-    curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
-    gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
+        gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
     # Where unit sums overflow, there is no bound on what is lost.
     return np.where(np.isnan(gains), np.inf, gains)
 
@@ -276,7 +277,7 @@ def _descend(root: Array, alpha: Array, beta: Array) -> None:
         moving = False
         for i in range(len(root)):
             step = _newton_step(root[i], alpha[i], beta[i])
-            falls = step < root[i] * (1 - 4 * _EPSILON)
+            falls = 0 < step < root[i] * (1 - 4 * _EPSILON)  # none is left where numbers overflow
             root[i] = (
                 step if falls else root[i]
             )  # a settled root stays, whatever its neighbors in the batch do
@@ -285,11 +286,14 @@ def _descend(root: Array, alpha: Array, beta: Array) -> None:
 
 @compiled
 def positive_roots(alpha: Array, beta: Array) -> Array:
-    """Positive roots of α c³ + β c − 1, elementwise, shape (N,)."""
+    """Positive roots of α c³ + β c − 1, elementwise, shape (N,); NaN where floating point cannot tell them."""
     roots = np.empty_like(alpha)
     for i in range(len(alpha)):
         roots[i] = _right_of_root(alpha[i], beta[i])
     _descend(roots, alpha, beta)
+    for i in range(len(alpha)):
+        if not roots[i] > 0:
+            roots[i] = np.nan
     return roots
 
 

@@ -42,7 +42,7 @@ Space = Callable[[Trial], dict[str, Any]]
 
 def _of_ppo(trial: Trial) -> dict[str, Any]:
     return {
-        "games": trial.suggest_categorical("games", [32, 64]),
+        "games": trial.suggest_categorical("games", [8, 16, 32]),
         "epochs": trial.suggest_int("epochs", 3, 8),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
         "clip_range": trial.suggest_float("clip_range", 0.1, 0.4),

@@ -16,7 +16,7 @@ def ppo(
     seed: int,
     watch: Watch,
     *,
-    games: int = 64,
+    games: int = 16,
     epochs: int = 5,
     minibatches: int = 4,
     learning_rate: float = 1e-3,

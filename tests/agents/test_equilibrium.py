@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 import agents
+from agents.equilibrium import positive_roots
 from mesa_env import Game, train_then_deploy
 
 EPSILON = np.finfo(np.float64).eps
@@ -452,3 +453,13 @@ def test_best_response_refuses_an_episode_that_the_game_does_not_have(episode):
 def test_a_profile_must_fit_the_game(function, profile, message):
     with pytest.raises(ValueError, match=message):
         function(Game(learning_rates=[1, 0, 0]), profile)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.0, -1.0), (1e-304, -1e88), (np.nan, 1.0), (np.inf, 1.0)])
+def test_where_floating_point_leaves_no_root_the_search_for_it_ends(alpha, beta):
+    assert np.isnan(positive_roots(np.array([alpha]), np.array([beta]))).all()
+
+
+def test_one_game_without_a_root_does_not_keep_others_from_theirs():
+    roots = positive_roots(np.array([0.0, 0.0, 1.0]), np.array([-1.0, 2.0, 0.0]))
+    np.testing.assert_allclose(roots, [np.nan, 0.5, 1.0])
