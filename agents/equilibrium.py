@@ -286,7 +286,7 @@ def _descend(root: Array, alpha: Array, beta: Array) -> None:
 
 @compiled
 def positive_roots(alpha: Array, beta: Array) -> Array:
-    """Positive roots of α c³ + β c − 1, elementwise, shape (N,); NaN where floating point cannot tell them."""
+    """Positive roots of α c³ + β c − 1, elementwise, shape (N,); NaN where floating point leaves none."""
     roots = np.empty_like(alpha)
     for i in range(len(alpha)):
         roots[i] = _right_of_root(alpha[i], beta[i])
