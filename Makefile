@@ -86,9 +86,10 @@ runs/variants/%/policy.pt:
 	$(BIN)/python -m scripts.train_neural --out $(@D) --seed $(lastword $(subst -, ,$*)) \
 		$(ARGUMENTS_$(firstword $(subst -, ,$*)))
 
-# docs/benchmark.md: the committed grid, then its report. An interrupted sweep goes on where it stopped.
+# docs/benchmark.md: the committed grid, then its report, which tells of runs that failed, if any did (exit code 1).
+# An interrupted sweep goes on where it stopped.
 sweep: .venv/ready
-	$(BIN)/python -m scripts.sweep --out runs/learners $(if $(wildcard runs/learners/config.json),--resume)
+	$(BIN)/python -m scripts.sweep --out runs/learners $(if $(wildcard runs/learners/config.json),--resume) || [ $$? -eq 1 ]
 	$(BIN)/python -m scripts.report runs/learners --out docs --notes docs/benchmark_notes.md
 
 .venv/ready: pyproject.toml

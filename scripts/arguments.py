@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 
@@ -123,10 +124,39 @@ def agent(name: str, game: Game, seed: int = 0) -> Agent:
     return agents.make(name, game, seed)
 
 
+def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:
+    """Refuse arguments other than those that the run in `arguments.out` began with.
+
+    Args:
+        arguments: A command's arguments.
+        free: Which of them may be others.
+
+    Raises:
+        ValueError: If another one is, or the folder does not tell.
+    """
+    recorded = arguments.out / "config.json"
+    try:
+        began = json.loads(recorded.read_text())
+    except (OSError, ValueError):
+        began = None
+    if not isinstance(began, dict):
+        raise ValueError(f"{recorded} must hold the arguments of the run beside it; it does not")
+    asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
+    other = [name for name in asked if name not in free and asked[name] != began.get(name)]
+    if other:
+        raise ValueError(
+            f"the run in {arguments.out} began with other arguments; {other[0]} was {began.get(other[0])} "
+            f"and is {asked[other[0]]} now"
+        )
+
+
 def run(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:
-    """Parse the command line and run the command; Ctrl-C ends it without a traceback."""
+    """Parse the command line and run the command; Ctrl-C or a full disk ends it without a traceback."""
     try:
         command(tyro.cli(arguments, description=sys.modules[command.__module__].__doc__))
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

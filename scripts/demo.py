@@ -16,7 +16,7 @@ from agents import files
 from agents.learner import Settings
 from mesa_env.decisions import Agent
 from scripts import figures, tables, train
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import check_arguments, refusing_bad_input, run
 from scripts.run_folder import RunFolder
 
 GOAL = 0.8
@@ -65,7 +65,7 @@ def _learner(arguments: Arguments) -> Agent:
         settings = Settings(turns=arguments.turns)
         training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
         if model.exists():
-            train.check_arguments(training)
+            check_arguments(training)
             print(f"Found a trained learner in {model}; remove {arguments.out} to train anew.")
             return files.load(model)
     print("Training by self-play with PPO: one shared policy plays every episode's agent.")

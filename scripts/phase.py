@@ -331,7 +331,7 @@ def drawn(plane: Plane, found: Phases) -> Figure:
     figure = Figure(figsize=(11, 4.7), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     held = covered(found)
-    overshot = np.nanmin(found.retention[held], initial=0.0) < -1e-3  # the goal has changed its sign
+    overshot = found.retention[held].min(initial=0.0) < -1e-3  # the goal has changed its sign
     signed = ScalarMappable(Normalize(-1, 1), colormaps["coolwarm_r"])
     share = ScalarMappable(Normalize(0, 1), colormaps["viridis"])
     _map(left, plane, found.retention, held, signed if overshot else share)
@@ -430,7 +430,8 @@ def _mark(axes: Axes, plane: Plane, name: str, experiment: Mapping[str, float]) 
 def _beyond(shown: Array, colors: ScalarMappable) -> Literal["neither", "both", "min", "max"]:
     """On which sides values lie beyond the colors."""
     lowest, highest = colors.get_clim()
-    below, above = np.nanmin(shown) < lowest, np.nanmax(shown) > highest
+    numbers = shown[np.isfinite(shown)]
+    below, above = (numbers < lowest).any(), (numbers > highest).any()
     return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
@@ -464,11 +465,11 @@ def _summary(plane: Plane, found: Phases) -> dict[str, object]:
         symbols = plane.x.parameter.symbol, plane.y.parameter.symbol
         return f"{symbols[0]} = {x[index]:.4g}, {symbols[1]} = {y[index]:.4g}"
 
+    numbers = {"figure": plane.name, "games": held.size, "not_covered": int((~held).sum())}
+    if not held.any():
+        return numbers
     least, greatest = retention.argmin(), retention.argmax()
-    return {
-        "figure": plane.name,
-        "games": held.size,
-        "not_covered": int((~held).sum()),
+    return numbers | {
         "share_gap_above_half": float((found.compliance_gap[held] > 0.5).mean()),
         "least_retention": float(retention[least]),
         "least_at": at(least),

@@ -71,6 +71,10 @@ def main(arguments: Arguments) -> None:
     with contextlib.closing(workers.results([run_ for run_, _ in recorded])) as results:
         for run_, result in results:
             place = places[id(run_)]
+            if result.row["status"] == "failed":
+                print(f"{run_.id}: failed this time: {result.row['traceback'].strip().splitlines()[-1]}")
+                broken = True
+                continue
             verdict = compare(recorded[place][1], plain(result.row))
             print(f"{run_.id}: {verdict}")
             broken = broken or bool(verdict.differing and not verdict.versions)
@@ -89,6 +93,8 @@ def compare(then: dict[str, Any], now: dict[str, Any]) -> Verdict:
         for package in before | after
         if before.get(package) != after.get(package)
     ]
+    if then["git_revision"] != now["git_revision"]:
+        versions.append(f"revision {then['git_revision']} → {now['git_revision']}")
     same = then["weights"] == now["weights"]
     return Verdict(differing, same if then["weights"] or now["weights"] else None, versions)
 

@@ -84,8 +84,15 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "versions": {package: metadata.version(package) for package in _PACKAGES},
+        "versions": {package: _version(package) for package in _PACKAGES},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # as of this project itself, where a cluster was sent its code
+        return "not installed"
 
 
 def _without_nan(content: Any) -> Any:
@@ -100,7 +107,11 @@ def _without_nan(content: Any) -> Any:
 def _git(*arguments: str) -> str | None:
     try:
         return subprocess.run(
-            ["git", "--no-optional-locks", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            ["git", "--no-optional-locks", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -7,7 +7,7 @@ goes on with it, skips what is finished and tries again what has failed. The exi
 
 With --ray ADDRESS the same runs are tasks of one CPU on a Ray cluster ("auto", "host:port" or
 "ray://host:port"), with the same results bit for bit where processors and versions are the same. Its nodes
-need the project's dependencies (pip install "mesa-env[cluster]"); the code itself is sent to them, as are the
+need the project's dependencies (pip install ".[cluster]"); the code itself is sent to them, as are the
 modules of your own algorithms, and results come back without a common file system. Runs of a node that is
 lost are run again on another.
 """

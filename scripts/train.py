@@ -10,11 +10,9 @@ The run folder holds the configuration, versions, TensorBoard logs, the learning
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -28,7 +26,7 @@ from agents.learning_curve import LearningCurve
 from mesa_env import Game
 from mesa_env.decisions import Agent
 from scripts import figures, tables
-from scripts.arguments import GameArguments, refusing_bad_input, run, validated_seed
+from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run, validated_seed
 from scripts.run_folder import RunFolder
 
 EVERY = 10  # rollouts between two measurements, and between two checkpoints, or fewer of
@@ -167,24 +165,6 @@ def _check_folder(arguments: Arguments) -> None:
     if (folder / "model.zip").exists():
         raise ValueError(f"the run in {folder} is finished; there is nothing to resume")
     check_arguments(arguments)
-
-
-def check_arguments(arguments: Arguments) -> None:
-    """Refuse arguments other than those that the folder's run began with."""
-    recorded = arguments.out / "config.json"
-    try:
-        began = json.loads(recorded.read_text())
-    except (OSError, ValueError):
-        began = None
-    if not isinstance(began, dict):
-        raise ValueError(f"{recorded} must hold the arguments of the run beside it; it does not")
-    asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
-    other = [name for name in asked if name not in ("out", "resume") and asked[name] != began.get(name)]
-    if other:
-        raise ValueError(
-            f"the run in {arguments.out} began with other arguments; {other[0]} was {began.get(other[0])} "
-            f"and is {asked[other[0]]} now"
-        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import agents
 from agents import algorithms
 from agents.files import write_atomically
 from scripts import tables
-from scripts.arguments import GameArguments, refusing_bad_input, run
+from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run
 from scripts.run_folder import RunFolder
 from scripts.sweeps.running import Run, execute
 
@@ -117,12 +117,13 @@ def main(arguments: Arguments) -> None:
     study = optuna.create_study(
         study_name=arguments.algorithm,
         storage=JournalStorage(JournalFileBackend(str(arguments.out / "study.log"))),
-        sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=_STARTUP, multivariate=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
         load_if_exists=True,
     )
+    over = [trial for trial in study.trials if trial.state.is_finished()]
+    study.sampler = optuna.samplers.TPESampler(seed=len(over), n_startup_trials=_STARTUP, multivariate=True)
     present = algorithms.checked_parameters(arguments.algorithm, {})
-    if not study.trials:
+    if not over:
         study.enqueue_trial(present)
 
     def objective(trial: Trial) -> float:
@@ -144,19 +145,17 @@ def main(arguments: Arguments) -> None:
         print(f"trial {trial.number}: NashConv {trial.user_attrs['nash_conv']}, {trial.params}", flush=True)
         folder.table("trials.csv", study.trials_dataframe())
 
-    over = [trial for trial in study.trials if trial.state.is_finished()]
     study.optimize(objective, n_trials=arguments.trials - len(over), callbacks=[told])
     best = {
         "turns": arguments.ship or arguments.turns,
-        "parameters": study.best_trial.params,
+        "parameters": algorithms.tuned(arguments.algorithm).parameters | study.best_trial.params,
         "study": {
             "turns": arguments.turns,
             "game": {name: value for name, value in asdict(arguments.game).items() if value is not None},
-            "trials": len(study.trials),
+            "trials": len(study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])),
             "given_up": len(study.get_trials(states=[TrialState.PRUNED])),
             "seeds": [FIRST_SEED + number for number in range(arguments.seeds)],
             "nash_conv": study.best_trial.user_attrs["nash_conv"],
-            "sampler": "TPE",
         },
     }
     folder.json("best.json", best)
@@ -178,6 +177,8 @@ def _check(arguments: Arguments) -> None:
         raise ValueError(
             f"{arguments.out} already holds a study: add --resume to go on with it, or name another --out"
         )
+    if (arguments.out / "study.log").exists():
+        check_arguments(arguments, free=("out", "resume", "trials", "ship"))
 
 
 def ship(algorithm: str, best: dict[str, Any]) -> None:

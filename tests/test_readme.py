@@ -11,7 +11,7 @@ SECTIONS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 @pytest.mark.parametrize("section", range(len(SECTIONS)))
 def test_python_sections_run(section, capsys):
-    exec(compile(SECTIONS[section], f"README section {section}", "exec"), {})
+    exec(compile(SECTIONS[section], f"README section {section}", "exec"), {"__name__": "__main__"})
     assert "Traceback" not in capsys.readouterr().out
 
 

@@ -89,7 +89,7 @@ def algorithm(name: str) -> Algorithm:
     module, _, attribute = name.partition(":")
     try:
         found: object = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever a module may raise when it is imported
         raise ValueError(f"{name!r} must name a function of a module: {error}") from error
     if not callable(found) or not _takes_an_algorithms_arguments(found):
         raise ValueError(f"{name!r} must be a function of (game, turns, seed, watch, *, ...)")

@@ -109,18 +109,17 @@ def _opening(sweep: Sweep, command: str) -> list[str]:
     return [
         wrapped(said),
         wrapped(f"Revision {revisions}; {'; or '.join(versions)}."),
-        f"`{command}` writes this document from the sweep's rows, and `make sweep` runs both.",
+        f"`{command}` writes this document from the sweep's rows; `grid.toml` beside them declares what to run.",
     ]
 
 
 def _answers(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
     answers = []
     for label in sweep.games:
-        own = summary[(summary["game"] == label) & summary["nash_conv"].notna()].sort_values(
-            "nash_conv_median"
-        )
+        own = summary[(summary["game"] == label) & np.isfinite(summary["nash_conv_median"])]
+        own = own.sort_values("nash_conv_median", kind="stable")
         if own.empty:
-            answers.append(f"**{label}**: no learner has a measured run.")
+            answers.append(f"**{label}**: in the median, no learner's run was finished and measured.")
             continue
         best = own.iloc[0]
         parts = [
@@ -175,8 +174,8 @@ def _how_to_read(scale: References) -> str:
     in part) with {_percent(statistics.CONFIDENCE)} percentile bootstrap intervals
     (`scipy.stats.bootstrap`, {statistics.RESAMPLES} resamples), after Agarwal et al. (2021),
     arXiv:2108.13264; there is no interval below {statistics.FEWEST} runs. A *turn* is a decision that
-    an algorithm is paid for; in off-policy learning each is followed by the rest of its game, played by
-    the learner and not counted, so that seconds are the fairer clock. Every run is measured on the same
+    an algorithm is paid for; in off-policy learning each is made twice, by the learner and by c = 0, and
+    the rest of both games is played, which is not counted, so that seconds are the fairer clock. Every run is measured on the same
     initial goals, its policy played without noise."""
     return wrapped(text)
 
@@ -185,10 +184,10 @@ def _game(
     sweep: Sweep, summary: pd.DataFrame, label: str, scale: Mapping[str, float], folder: str
 ) -> list[str]:
     own, game = summary[summary["game"] == label], sweep.games[label]
-    best = own["nash_conv"].min()
+    best = own["nash_conv_median"].min()
     marked = [
         f"**{cell}**" if value == best else cell
-        for cell, value in zip(_with_interval(own, "nash_conv"), own["nash_conv"], strict=True)
+        for cell, value in zip(_with_interval(own, "nash_conv"), own["nash_conv_median"], strict=True)
     ]
     table = pd.DataFrame(
         {
@@ -219,24 +218,16 @@ def _game(
 
 
 def _parameters_of(game: Game) -> str:
-    rates = game.learning_rates
-    training = int(game.training.sum())
-    if type(game).__name__ == "InfiniteHorizon":
-        schedule = (
-            f"learning rates {', '.join(f'{rate:g}' for rate in rates[:3])}{', …' if len(rates) > 3 else ''}"
-        )
-    else:
-        schedule = (
-            f"{training} episodes of training at rate {rates.max():g}, {len(rates) - training} of deployment"
-        )
-    defaults = type(game)()
+    changes = np.flatnonzero(np.diff(game.learning_rates, prepend=np.nan) != 0)
+    counts = np.diff(changes, append=game.episodes)
+    rates = [f"{game.learning_rates[n]:g} (×{count})" for n, count in zip(changes, counts, strict=True)]
+    shown = [*rates[:6], "…"] if len(rates) > 6 else rates
     others = [
-        f"{field.name} {getattr(game, field.name)}"
+        f"`{field.name}` {getattr(game, field.name)}"
         for field in dataclasses.fields(game)
-        if field.name not in ("learning_rates", "initial_goal")
-        and getattr(game, field.name) != getattr(defaults, field.name)
+        if field.name != "learning_rates"
     ]
-    return ", ".join([schedule, *others, f"θ_0 in {game.initial_goal}"])
+    return ", ".join([f"learning rates {' then '.join(shown)}", *others])
 
 
 def _wrong_selves(sweep: Sweep) -> str:
@@ -302,15 +293,18 @@ def _parameters(sweep: Sweep) -> list[str]:
         given = ", ".join(f"{name} {_shortened(value)}" for name, value in json.loads(several[0]).items())
         line = f"- **{algorithm}**: {given}" + (" (others in other runs)" if len(several) > 1 else "")
         try:
-            study = algorithms.tuned(str(algorithm)).study
-        except ValueError:
-            study = {}
-        if study:
+            tuned = algorithms.tuned(str(algorithm))
+        except ValueError:  # an algorithm of one's own, which is not here
+            tuned = algorithms.Tuned(None, {}, {})
+        study = tuned.study
+        if study and all(json.loads(text) | tuned.parameters == json.loads(text) for text in several):
             seeds = ", ".join(str(seed) for seed in study["seeds"])
+            on = ", ".join(f"{name} {value}" for name, value in study["game"].items())
             line += (
-                f". Tuned on the first experiment: {study['trials']} trials of {short(study['turns'])} turns "
-                f"from seeds {seeds}, {study['given_up']} of them given up after the first seed"
+                f". Tuned on {on}: {study['trials']} trials of {short(study['turns'])} turns from seeds "
+                f"{seeds}, {study['given_up']} of them given up after the first seed"
             )
+            line += f"; by hand: {study['by_hand']}" if "by_hand" in study else ""
         lines.append(wrapped(line + ".").replace("\n", "\n  "))
     return ["## Parameters", "\n".join(lines)]
 

@@ -233,7 +233,8 @@ def _summarized(rows: pd.DataFrame) -> dict[str, object]:
         "failed": len(rows) - len(done),
         "measured": len(ranked),
         **_parts("nash_conv", estimate(nash_conv)),
-        "nash_conv_median": _median(nash_conv),
+        # A run that failed, or whose NashConv could not be told, has come nowhere near.
+        "nash_conv_median": float(np.median(np.nan_to_num(_numbers(rows), nan=np.inf))),
         **{
             f"{name}{part}": float(ranked[column].iloc[end]) if len(ranked) else np.nan
             for name, end in (("best", 0), ("worst", -1))
@@ -252,6 +253,10 @@ def _summarized(rows: pd.DataFrame) -> dict[str, object]:
             row[f"reached_{threshold:g}"] = int(np.isfinite(times).sum())
             row[f"{time}_to_{threshold:g}"] = float(np.median(times))
     return row
+
+
+def _numbers(rows: pd.DataFrame) -> Array:
+    return rows["nash_conv"].to_numpy(dtype=np.float64)
 
 
 def _parts(name: str, estimated: Estimate) -> dict[str, float]:

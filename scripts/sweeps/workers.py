@@ -156,7 +156,7 @@ class RayWorkers:
             import ray
         except ImportError:
             raise ValueError(
-                'a Ray cluster needs Ray on this machine, too: pip install "mesa-env[cluster]"'
+                'a Ray cluster needs Ray on this machine, too: pip install ".[cluster]"'
             ) from None
         self._ray = ray
         code = {"env_vars": ENVIRONMENT, "py_modules": _modules(algorithms), "excludes": ["__pycache__"]}

@@ -161,4 +161,4 @@ def test_whoever_has_no_ray_is_told_how_to_get_it(tmp_path, capsys, monkeypatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     grid = write_grid(tmp_path / "grid.toml", "near_oracle")
     message = refused(capsys, grid=grid, out=tmp_path / "out", ray="auto")
-    assert 'pip install "mesa-env[cluster]"' in message
+    assert 'pip install ".[cluster]"' in message
