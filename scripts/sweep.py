@@ -82,7 +82,8 @@ def main(arguments: Arguments) -> None:
             kept = len(runs) - len(sweep.unfinished(runs))
             print(f"{kept} of {len(runs)} runs are kept; --resume runs the others", file=sys.stderr)
             raise
-    rows = read_rows(arguments.out)
+    with refusing_bad_input():
+        rows = read_rows(arguments.out)
     rows = rows[rows["run_id"].isin([run.id for run in runs])]
     tables.show(summary(rows), f"{len(rows)} runs")
     print(f"sweep: {arguments.out}")
@@ -104,8 +105,9 @@ def carry_out(runs: Sequence[Run], workers: Workers, sweep: Sweep) -> None:
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each algorithm in each game: how many runs, how many failed, and medians of the others."""
-    groups = rows.assign(failed=rows["status"] == "failed").groupby(["game", "algorithm"], as_index=False)
+    """A row a game, algorithm and number of turns: how many runs, how many failed, medians of the others."""
+    by = ["game", "algorithm", "turns"]
+    groups = rows.assign(failed=rows["status"] == "failed").groupby(by, as_index=False)
     return groups.agg(
         runs=("run_id", "size"),
         failed=("failed", "sum"),

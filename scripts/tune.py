@@ -24,14 +24,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 import agents
 from agents import algorithms
+from agents.algorithms import TUNING_SEED
 from agents.files import write_atomically
 from scripts import tables
 from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run
 from scripts.run_folder import RunFolder
 from scripts.sweeps.running import Run, execute
-
-FIRST_SEED = 100
-"""Reports use the seeds below."""
 
 _TUNED = Path(agents.__file__).parent / "algorithms" / "tuned.json"
 _WORST = 1e6  # what a failed or wild run is taken for
@@ -130,7 +128,7 @@ def main(arguments: Arguments) -> None:
         parameters = present | SPACES[arguments.algorithm](trial)
         logarithms: list[float] = []
         for number in range(arguments.seeds):
-            seed = FIRST_SEED + number
+            seed = TUNING_SEED + number
             run = Run.of("tuning", game, arguments.algorithm, parameters, arguments.turns, seed)
             row = execute(run).row
             reached = row["nash_conv"] if row["status"] == "finished" else math.inf
@@ -154,7 +152,7 @@ def main(arguments: Arguments) -> None:
             "game": {name: value for name, value in asdict(arguments.game).items() if value is not None},
             "trials": len(study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])),
             "given_up": len(study.get_trials(states=[TrialState.PRUNED])),
-            "seeds": [FIRST_SEED + number for number in range(arguments.seeds)],
+            "seeds": [TUNING_SEED + number for number in range(arguments.seeds)],
             "nash_conv": study.best_trial.user_attrs["nash_conv"],
         },
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 import agents
+from agents import algorithms
 from agents.metrics import METRICS
 from mesa_env import Game
 from scripts.experiments.finding import markdown, wrapped
@@ -101,6 +102,8 @@ def _opening(sweep: Sweep, command: str) -> list[str]:
     Training took {hours:.2g} core-hours, measuring excluded, on {_listed(_distinct(rows["processor"]))}."""
     if few:
         said += f" With fewer than {_FEW} seeds, as on {_listed(few)}, intervals say little."
+    if (rows["seed"] >= algorithms.TUNING_SEED).any():
+        said += f" Seeds from {algorithms.TUNING_SEED} on are those that parameters were tuned on."
     versions = [
         " ".join(f"{name} {version}" for name, version in json.loads(text).items())
         for text in _distinct(rows["versions_json"])
@@ -109,7 +112,7 @@ def _opening(sweep: Sweep, command: str) -> list[str]:
     return [
         wrapped(said),
         wrapped(f"Revision {revisions}; {'; or '.join(versions)}."),
-        f"`{command}` writes this document from the sweep's rows; `grid.toml` beside them declares what to run.",
+        f"`{command}` writes this document from the sweep's rows; `grid.toml` beside them says what was run.",
     ]
 
 
@@ -175,8 +178,8 @@ def _how_to_read(scale: References) -> str:
     (`scipy.stats.bootstrap`, {statistics.RESAMPLES} resamples), after Agarwal et al. (2021),
     arXiv:2108.13264; there is no interval below {statistics.FEWEST} runs. A *turn* is a decision that
     an algorithm is paid for; in off-policy learning each is made twice, by the learner and by c = 0, and
-    the rest of both games is played, which is not counted, so that seconds are the fairer clock. Every run is measured on the same
-    initial goals, its policy played without noise."""
+    the rest of both games is played, which is not counted, so that seconds are the fairer clock. Every
+    run is measured on the same initial goals, its policy played without noise."""
     return wrapped(text)
 
 
@@ -285,8 +288,6 @@ def _reproducibility(sweep: Sweep) -> list[str]:
 
 def _parameters(sweep: Sweep) -> list[str]:
     """What every algorithm was run with, and how that was found."""
-    from agents import algorithms
-
     lines = []
     for algorithm, texts in sweep.rows.groupby("algorithm", sort=False)["parameters_json"]:
         several = _distinct(texts)

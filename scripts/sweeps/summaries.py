@@ -98,7 +98,7 @@ class Sweep:
         budgets = rows.groupby(["game", "algorithm"])["turns"].nunique()
         several = set(budgets[budgets > 1].index.get_level_values("algorithm"))
         names = [
-            f"{algorithm} {short(turns)}" if algorithm in several else algorithm
+            f"{algorithm} {turns}" if algorithm in several else algorithm
             for algorithm, turns in zip(rows["algorithm"], rows["turns"], strict=True)
         ]
         rows = rows.assign(contestant=names, rank=[(*KNOWN, name).index(name) for name in rows["algorithm"]])
