@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from mesa_env.rules.game import Array
 from scripts.sweeps import statistics
@@ -23,6 +23,8 @@ from scripts.sweeps.summaries import KNOWN, Sweep, curves, losses, training_epis
 
 SMALLEST_SHOWN = 1e-9
 """On logarithmic axes, what is less stands here."""
+LARGEST_SHOWN = 1e5
+"""And what is more here: where goals explode, it does not matter by how much."""
 WIDTH = 9.0
 """Of a figure, in inches."""
 
@@ -32,7 +34,7 @@ _DASHES = ("-", "--", "-.", ":")
 _LOSS = LinearSegmentedColormap.from_list(
     "loss", ["#08306b", "#2f79b5", "#a6cbe3", "#ffffff", "#f9c499", "#e0702a", "#7f2704"]
 )
-_SPREAD = 3
+_SPREAD = 5
 """Decades of loss that the heat map tells apart."""
 
 
@@ -70,7 +72,9 @@ def nash_conv(sweep: Sweep, summary: pd.DataFrame, references: Mapping[str, Mapp
         references: NashConv of agents by name, to be compared with, for every game that has such.
     """
     figure, panels = _panels_by_game(sweep, "NashConv (units of each agent's θ²)", share=True)
-    _estimates(sweep, summary, panels, "nash_conv", sweep.finished["nash_conv"].clip(SMALLEST_SHOWN))
+    _estimates(
+        sweep, summary, panels, "nash_conv", sweep.finished["nash_conv"].clip(SMALLEST_SHOWN, LARGEST_SHOWN)
+    )
     for axes in panels.values():
         axes.set_xscale("log")
     for game, axes in panels.items():
@@ -122,6 +126,7 @@ def learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> Figure
             rows = sweep.run(game, contestant)
             _curve(axes, curves(rows, time, "nash_conv"), style, contestant)
         axes.set(xscale="log", yscale="log", xlabel=label)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, linewidth=0.6)
     left.set_ylabel("NashConv")
     low, high = left.get_ylim()
@@ -151,7 +156,7 @@ def _curve(axes: Axes, measured: Sequence[tuple[Array, Array]], style: Style, la
     grid, values = statistics.on_common_grid(measured)
     if not len(grid):
         return
-    mean, low, high = statistics.band(np.maximum(values, SMALLEST_SHOWN))
+    mean, low, high = statistics.band(values.clip(SMALLEST_SHOWN, LARGEST_SHOWN))
     if len(grid) == 1:
         bars = None if np.isnan(low).any() else np.stack([mean - low, high - mean])
         axes.errorbar(
@@ -180,7 +185,7 @@ def episodes(sweep: Sweep) -> Figure:
     panels = figure.subplots(len(sweep.games), 1, squeeze=False)[:, 0]
     maps = {game: _signed_losses(sweep, game) for game in sweep.games}
     largest = max((np.nanmax(np.abs(part), initial=0.0) for part in maps.values()), default=0.0)
-    scale = float(largest) or 1.0
+    scale = min(float(largest), 100.0) or 1.0
     threshold = 10.0 ** np.floor(np.log10(scale) - _SPREAD + 1)
     norm = SymLogNorm(linthresh=threshold, linscale=0.4, vmin=-scale, vmax=scale)
     colors = _LOSS.with_extremes(bad="0.85")
@@ -195,12 +200,18 @@ def episodes(sweep: Sweep) -> Figure:
         axes.tick_params(which="minor", length=0)
         _mark_deployment(axes, training_episodes(sweep.games[game]), signed.shape[1])
     panels[-1].set_xlabel("episode n")
-    bar = figure.colorbar(picture, ax=list(panels), shrink=min(1.0, 2.6 / (height * len(panels))), pad=0.02)
+    bar = figure.colorbar(
+        picture,
+        ax=list(panels),
+        shrink=min(1.0, 2.6 / (height * len(panels))),
+        pad=0.02,
+        extend="both" if largest > scale else "neither",
+    )
     bar.set_ticks(_ticks(scale, threshold))
     bar.ax.set_yticks([], minor=True)
     bar.set_label("relative exploitability of agent n, %", fontsize=9)
-    bar.ax.set_title("   shows too much", fontsize=8, loc="left")
-    bar.ax.set_xlabel("       shows too little", fontsize=8)
+    bar.ax.set_title("too much\n", fontsize=8)
+    bar.ax.set_xlabel("\ntoo little", fontsize=8)
     return figure
 
 
@@ -264,7 +275,7 @@ def profiles(sweep: Sweep) -> Figure:
     """Performance profiles: share of runs, over all games, whose relative exploitability is at most τ."""
     figure = Figure(figsize=(WIDTH * 0.72, 3.9), layout="constrained")
     axes = figure.add_subplot()
-    values = 100 * statistics.finite(sweep.finished["relative_exploitability"]).clip(SMALLEST_SHOWN)
+    values = 100 * statistics.finite(sweep.finished["relative_exploitability"]).clip(SMALLEST_SHOWN, 10)
     low, high = (values.min() / 1.5, values.max() * 1.5) if len(values) else (0.1, 1.0)
     thresholds = np.geomspace(low, high, 200)
     for contestant, style in styles(sweep.contestants).items():
@@ -338,7 +349,9 @@ def _estimates(
             zorder=2,
         )
         value, low, high = (
-            max(row[name + part], SMALLEST_SHOWN) if name == "nash_conv" else row[name + part]
+            np.clip(row[name + part], SMALLEST_SHOWN, LARGEST_SHOWN)
+            if name == "nash_conv"
+            else row[name + part]
             for part in ("", "_low", "_high")
         )
         axes.plot([low, high], [place, place], color=style.color, linewidth=3.2, alpha=0.8, zorder=3)
