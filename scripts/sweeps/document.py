@@ -14,7 +14,7 @@ from agents import algorithms
 from agents.metrics import METRICS
 from mesa_env import Game
 from scripts.experiments.finding import markdown, wrapped
-from scripts.sweeps import statistics, summaries
+from scripts.sweeps import pictures, statistics, summaries
 from scripts.sweeps.summaries import THRESHOLDS, Sweep, last_line, losses, short, training_episodes
 from scripts.tables import number
 
@@ -66,7 +66,10 @@ def document(
         "## How to read the numbers",
         _how_to_read(scale),
         f"![NashConv by game]({folder}/nash_conv.png)",
-        _caption("NashConv: interquartile mean, interval over seeds, and every run."),
+        _caption(
+            f"""NashConv: interquartile mean, interval over seeds, and every run. In figures, what is more than
+            {pictures.LARGEST_SHOWN:g} stands at {pictures.LARGEST_SHOWN:g}."""
+        ),
         "## Game by game",
     ]
     for label in sweep.games:
