@@ -67,8 +67,8 @@ def document(
         _how_to_read(scale),
         f"![NashConv by game]({folder}/nash_conv.png)",
         _caption(
-            f"""NashConv: interquartile mean, interval over seeds, and every run. In figures, what is more than
-            {pictures.LARGEST_SHOWN:g} stands at {pictures.LARGEST_SHOWN:g}."""
+            f"""NashConv: interquartile mean, interval over seeds, and every run. In figures, what is more
+            than {pictures.LARGEST_SHOWN:g} stands at {pictures.LARGEST_SHOWN:g}."""
         ),
         "## Game by game",
     ]
