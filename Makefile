@@ -31,7 +31,7 @@ NETWORKS := one one_decay many many_decay
 LEARNERS := discount regularization train_forever deploy_forever misconception naive foreseeing decoupling belief \
 	signal memory
 
-.PHONY: demo test lint bench reproduce results variants sweep clean
+.PHONY: demo test fuzz lint bench reproduce results variants sweep clean
 .PRECIOUS: runs/%/model.zip runs/variants/%/model.zip
 
 demo: .venv/ready
@@ -39,6 +39,12 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+# Property tests on examples of their own for each seed, ten times as many as in `make test`.
+FUZZ_SEEDS := 0 1 2 3 4 5 6 7 8 9
+fuzz: .venv/ready
+	for seed in $(FUZZ_SEEDS); do echo "seed $$seed"; \
+		$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit; done
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

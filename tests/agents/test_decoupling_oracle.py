@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
@@ -17,7 +17,6 @@ from mesa_env import Game, State, train_then_deploy
 from mesa_env.decisions import BestResponse
 from mesa_env.rules.decoupling import Decoupling
 
-modest = settings(max_examples=60, deadline=None)
 FAR = 1e6  # a goal bound that no short game reaches
 
 
@@ -72,7 +71,6 @@ def profiles_of(game, seed):
 # -- Brute force ------------------------------------------------------------------------------------------
 
 
-@modest
 @given(games())
 def test_no_action_gains_against_the_equilibrium(game):
     coefficients, slopes = solve_decoupling(game)
@@ -83,7 +81,6 @@ def test_no_action_gains_against_the_equilibrium(game):
         assert (least_over_slopes(game, oracle, n, grid) >= own - 1e-6 * (1 + own)).all()
 
 
-@modest
 @given(games(), st.integers(0, 1000))
 def test_exploitability_is_what_a_fine_search_would_gain(game, seed):
     agent = Mixed(game, *profiles_of(game, seed))
@@ -96,7 +93,6 @@ def test_exploitability_is_what_a_fine_search_would_gain(game, seed):
         assert gains[n] <= own - costs.min() + 1e-5 * (1 + np.ptp(costs))  # by which a grid may miss it
 
 
-@modest
 @given(games())
 def test_the_equilibrium_cannot_be_exploited_and_any_other_profile_can(game):
     coefficients, slopes = solve_decoupling(game)
@@ -106,7 +102,6 @@ def test_the_equilibrium_cannot_be_exploited_and_any_other_profile_can(game):
     assert decoupling_exploitability(game, other, slopes)[0] > 1e-5
 
 
-@modest
 @given(games(), st.integers(0, 1000))
 def test_against_any_successors_the_least_cost_over_slopes_has_one_minimum_over_coefficients(game, seed):
     """Even where successors emit the goal's opposite, or a multiple of it: the best response is unique."""
@@ -121,7 +116,6 @@ def test_against_any_successors_the_least_cost_over_slopes_has_one_minimum_over_
 # -- Theorems ---------------------------------------------------------------------------------------------
 
 
-@modest
 @given(games(decoupling=0.0))
 def test_without_decoupling_it_is_the_base_games_oracle(game):
     base = Game(game.learning_rates, game.discount, game.regularization, game.coefficient_bound, FAR)
@@ -136,7 +130,6 @@ def test_without_decoupling_it_is_the_base_games_oracle(game):
     )
 
 
-@modest
 @given(games())
 def test_full_deception_is_never_best_and_agents_mind_their_own_episode_in_deployment(game):
     coefficients, slopes = solve_decoupling(game)

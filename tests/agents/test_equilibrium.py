@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -74,7 +74,6 @@ def cubic_of(game, profile, episode):
 # -- Best responses ---------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
 @given(games_with_profiles())
 def test_best_response_is_the_positive_root_of_the_cubic_in_exact_arithmetic(game_and_profile):
     game, profile = game_and_profile
@@ -87,7 +86,6 @@ def test_best_response_is_the_positive_root_of_the_cubic_in_exact_arithmetic(gam
             assert alpha * (1 + tiny) * above**3 + (beta + rounding) * above > 1
 
 
-@settings(deadline=None, max_examples=100)
 @given(games_with_profiles(rates=moderate_rates))
 def test_cubic_has_exactly_one_positive_root(game_and_profile):
     game, profile = game_and_profile
@@ -102,7 +100,6 @@ def test_cubic_has_exactly_one_positive_root(game_and_profile):
         assert best == pytest.approx(min(positive[0], game.coefficient_bound), rel=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
 @given(games_with_profiles())
 def test_best_response_beats_a_dense_scan_and_is_never_zero(game_and_profile):
     game, profile = game_and_profile
@@ -127,7 +124,6 @@ def test_best_response_looks_only_at_successors():
 # -- Exploitability ---------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
 @given(games_with_profiles())
 def test_equilibrium_cannot_be_exploited(game_and_profile):
     game, _ = game_and_profile
@@ -138,7 +134,6 @@ def test_equilibrium_cannot_be_exploited(game_and_profile):
     assert agents.nash_conv(game, equilibrium) <= 1e-14
 
 
-@settings(deadline=None, max_examples=150)
 @given(games_with_profiles(rates=moderate_rates, longest=5))
 def test_exploitability_is_what_the_best_deviation_gains_when_played(game_and_profile):
     game, profile = game_and_profile
@@ -171,7 +166,6 @@ def test_a_perturbed_equilibrium_is_exploitable(episode, shift):
     assert (gains[episode + 1 :] <= 1e-30).all()
 
 
-@settings(deadline=None, max_examples=50)
 @given(games_with_profiles(rates=moderate_rates))
 def test_nash_conv_and_relative_exploitability_follow_from_exploitability(game_and_profile):
     game, profile = game_and_profile
@@ -184,7 +178,6 @@ def test_nash_conv_and_relative_exploitability_follow_from_exploitability(game_a
     )
 
 
-@settings(deadline=None, max_examples=50)
 @given(games_with_profiles(rates=moderate_rates))
 def test_unit_sums_are_the_sums_over_a_played_game(game_and_profile):
     game, profile = game_and_profile
@@ -266,7 +259,6 @@ def test_reference_numbers(game, coefficients, goals, digits):
         assert round(path[n], digits) == value
 
 
-@settings(deadline=None, max_examples=50)
 @given(games_with_profiles())
 def test_subgames_have_the_game_s_own_equilibrium(game_and_profile):
     game, _ = game_and_profile

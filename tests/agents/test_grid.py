@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
@@ -47,7 +47,6 @@ def test_reference_numbers(game, coefficients, last_goal):
     np.testing.assert_allclose(played.goals, goals, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.one_of(st.just(0.0), st.floats(0.01, 5)), min_size=1, max_size=8),
     st.floats(0, 1),

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
@@ -22,7 +22,6 @@ from mesa_env import Game, train_then_deploy
 from mesa_env.decisions import BestResponse
 from mesa_env.rules.misconception import Belief, Misconception
 
-modest = settings(max_examples=40, deadline=None)
 GAME = Misconception()
 SOLUTION = solve_misconception(GAME)
 LONG = train_then_deploy(20, 80, 0.1)
@@ -130,7 +129,6 @@ def test_in_deployment_every_agent_emits_its_goal_as_nearly_as_it_can(bound):
     assert np.abs(solution.coefficients).max() <= bound
 
 
-@modest
 @given(
     st.integers(0, 4),
     st.floats(-1, 1),

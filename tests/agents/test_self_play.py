@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -26,7 +26,6 @@ def parameters(model):
 # -- Settled returns --------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 4), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_settled_returns_are_plain_double_sums(episodes, games, discount, seed):
     generator = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
@@ -13,7 +13,6 @@ import mesa_env
 from mesa_env import Game, State, train_then_deploy
 from mesa_env.rules.decoupling import Decoupling
 
-modest = settings(max_examples=60, deadline=None)
 
 
 @st.composite
@@ -48,7 +47,6 @@ goals = st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=1, max_size=5
 seeds = st.integers(0, 1000)
 
 
-@modest
 @given(games(decoupling=0.0), goals, seeds)
 def test_without_decoupling_it_is_the_base_game_bit_for_bit_whatever_slope_is_sent(game, goals, seed):
     parameters = {f.name: getattr(game, f.name) for f in dataclasses.fields(game) if f.name != "decoupling"}
@@ -62,7 +60,6 @@ def test_without_decoupling_it_is_the_base_game_bit_for_bit_whatever_slope_is_se
     np.testing.assert_array_equal(game.observe(state), base.observe(state))
 
 
-@modest
 @given(games(), goals, seeds)
 def test_an_episode_follows_the_equations(game, goals, seed):
     for n, (action, outcome) in enumerate(
@@ -79,7 +76,6 @@ def test_an_episode_follows_the_equations(game, goals, seed):
             assert outcome.next_goal[i] == pytest.approx(min(max(after, -bound), bound), rel=1e-12, abs=1e-12)
 
 
-@modest
 @given(games(), goals, seeds, st.sampled_from([np.float32, np.float64]))
 def test_a_batch_plays_as_its_games_do_alone_and_writes_into_nothing(game, goals, seed, dtype):
     actions = actions_of(game, goals.shape, seed, dtype)

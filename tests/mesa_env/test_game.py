@@ -9,14 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
 from mesa_env import Game, Outcome, State, train_then_deploy
 from mesa_env.rules.game import validated_coefficients
 
-modest = settings(max_examples=40, deadline=None)
 UNBOUNDED = 1e9  # a goal bound that no short game reaches
 
 
@@ -58,7 +57,6 @@ def stacked(records, field):
 # -- Playing ------------------------------------------------------------------------------------------
 
 
-@modest
 @given(numbers(-1, 1), numbers(-2, 2), numbers(0, 2), numbers(0, 1))
 def test_base_update_descends_the_base_loss(goal, c, rate, regularization):
     """θ' = θ − η dL/dθ with L(θ) = (cθ)² + λθ²: a central difference is exact, since L is quadratic."""
@@ -75,7 +73,6 @@ def test_base_update_descends_the_base_loss(goal, c, rate, regularization):
     assert (outcome.goal, outcome.training, state.episode) == (goal, rate > 0, 1)
 
 
-@modest
 @given(numbers(-1, 1), numbers(-2, 2), numbers(0, 2), numbers(0.01, 3))
 def test_goal_bound_projects_and_changes_nothing_else(goal, c, rate, bound):
     goal = np.clip(goal, -bound, bound)
@@ -88,7 +85,6 @@ def test_goal_bound_projects_and_changes_nothing_else(goal, c, rate, bound):
     assert bounded[:3] == free[:3]
 
 
-@modest
 @given(st.data(), games(goal_bound=UNBOUNDED), numbers(-1, 1), st.integers(-6, 6), st.sampled_from([-1, 1]))
 def test_game_is_homogeneous_in_the_goal(data, game, goal, exponent, sign):
     """A game that begins at sθ is the game that begins at θ, s times as large; a power of 2 is exact."""
@@ -103,7 +99,6 @@ def test_game_is_homogeneous_in_the_goal(data, game, goal, exponent, sign):
     )
 
 
-@modest
 @given(st.data(), games(), st.lists(numbers(-1, 1), min_size=2, max_size=5))
 def test_a_batch_plays_the_same_games_bit_for_bit(data, game, goals):
     size = len(goals)
@@ -125,7 +120,6 @@ def test_a_batch_plays_the_same_games_bit_for_bit(data, game, goals):
                 assert bool(game.over(whole)[0][row]) == bool(np.all(game.over(part)[0]))
 
 
-@modest
 @given(st.data(), games())
 def test_play_is_the_game_by_hand(by_hand, data, game):
     coefficients = data.draw(coefficient_lists(game.episodes))
@@ -239,7 +233,6 @@ def test_train_then_deploy_refuses_lengths_that_are_no_lengths(arguments, offend
 # -- Observing ----------------------------------------------------------------------------------------
 
 
-@modest
 @given(st.lists(st.sampled_from([0.0, 0.25, 2.0]), min_size=1, max_size=12))
 def test_observation_is_goal_rate_and_shares_left(rates):
     game = Game(rates)
@@ -253,7 +246,6 @@ def test_observation_is_goal_rate_and_shares_left(rates):
         np.testing.assert_array_equal(seen, [np.array(expected, dtype=np.float32)])
 
 
-@modest
 @given(st.data(), games())
 def test_every_observation_lies_within_the_bounds(data, game):
     states, _ = play_out(game, 0.8, data.draw(coefficient_lists(game.episodes)))
@@ -266,7 +258,6 @@ def test_every_observation_lies_within_the_bounds(data, game):
 # -- Judging ------------------------------------------------------------------------------------------
 
 
-@modest
 @given(st.data(), games())
 def test_mesa_costs_are_the_double_sum(by_hand, data, game):
     """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², for one game and for a batch of different ones."""
@@ -283,7 +274,6 @@ def test_mesa_costs_are_the_double_sum(by_hand, data, game):
     assert (costs >= 0).all()
 
 
-@modest
 @given(games(), st.integers(0, 2**32 - 1))
 def test_mesa_costs_of_a_batch_are_those_of_its_games_bit_for_bit(game, seed):
     goals, outputs = np.random.default_rng(seed).normal(size=(2, game.episodes, 20))
@@ -295,7 +285,6 @@ def test_mesa_costs_of_a_batch_are_those_of_its_games_bit_for_bit(game, seed):
         )
 
 
-@modest
 @given(st.data(), games())
 def test_mesa_costs_sum_the_terms_that_each_episode_pays(data, game):
     goals, outputs = np.array(data.draw(coefficient_lists(2 * game.episodes))).reshape(2, -1)

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, ndtr
 
@@ -22,7 +22,6 @@ with warnings.catch_warnings():  # the tests that PettingZoo ships still import 
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
     from pettingzoo.test import api_test
 
-modest = settings(max_examples=40, deadline=None)
 hazards = st.sampled_from([0.0, 1e-3, 0.05, 0.3, 0.9, 1.0])
 shifts = st.sampled_from([0.0, 0.25, 1.0, 4.0, 50.0])
 
@@ -146,7 +145,6 @@ def enumerated_belief(game, signals):
     return np.array(beliefs)
 
 
-@modest
 @given(hazards, shifts, st.integers(0, 1000))
 def test_belief_is_that_of_enumerating_all_modes(hazard, shift, seed):
     game = hidden_game(7, hazard=hazard, shift=shift)

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
@@ -22,7 +22,6 @@ with warnings.catch_warnings():  # the tests that PettingZoo ships still import 
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
     from pettingzoo.test import api_test
 
-modest = settings(max_examples=30, deadline=None)
 SHORT = LearnableDiscount(train_then_deploy(3, 4, 0.3), discount=0.6, discount_rate=2.0)
 DRAWN = LearnableDiscount(
     [1, 0.5, 0, 0.25, 0], discount=(0.2, 0.9), regularization=0.1, initial_goal=(-1, 1), discount_rate=0.3
@@ -175,7 +174,6 @@ def test_without_a_rate_it_is_the_base_game_bit_for_bit(discount, regularization
     np.testing.assert_array_equal(base.mesa_costs(goals, outputs), game.mesa_costs(goals, outputs, details))
 
 
-@modest
 @given(st.floats(-1, 1), st.floats(0.05, 0.95), st.floats(-2, 2), st.floats(0, 5), st.floats(0, 0.2))
 def test_the_base_update_descends_the_base_loss_in_goal_and_discount(goal, discount, c, rate, regularization):
     """Both gradients by differences, through a planner that plays c in this state: c + s (γ − γ_n)."""

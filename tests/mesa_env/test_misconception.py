@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mesa_env
@@ -22,7 +22,6 @@ with warnings.catch_warnings():  # the tests that PettingZoo ships still import 
     from pettingzoo.test import api_test
 
 ID = "mesa_env/DeceptiveAlignment-v0"
-modest = settings(max_examples=40, deadline=None)
 UNBOUNDED = 1e9  # a goal bound that no short game reaches
 DRAWN = Misconception([0.5, 0.1, 0.0], 0.9, 0.1, initial_goal=(-1, 1), initial_belief=(-0.5, 0.5))
 
@@ -52,7 +51,6 @@ def play_out(game, state, coefficients):
 # -- Playing ----------------------------------------------------------------------------------------------
 
 
-@modest
 @given(numbers(-1, 1), numbers(-1, 1), numbers(-2, 2), numbers(0, 1), numbers(0, 3), numbers(0, 1))
 def test_base_update_descends_the_base_loss_in_goal_and_belief(goal, belief, c, rate, ratio, regularization):
     """Central differences are exact, since L is quadratic in θ and in b."""
@@ -74,7 +72,6 @@ def test_base_update_descends_the_base_loss_in_goal_and_belief(goal, belief, c, 
     assert outcome.base_loss == pytest.approx(base_loss(goal, belief), abs=1e-15)
 
 
-@modest
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.1, 1.0]), numbers(-2, 2)), min_size=1, max_size=8),
     st.sampled_from([0.0, 0.1]),
@@ -100,7 +97,6 @@ def test_without_a_belief_it_is_the_base_game_bit_for_bit(turns, regularization,
     np.testing.assert_array_equal(game.mesa_costs(goals, outputs), base.mesa_costs(goals, outputs))
 
 
-@modest
 @given(
     st.lists(numbers(-2, 2), min_size=3, max_size=3),
     numbers(-1, 1),
@@ -123,7 +119,6 @@ def test_game_is_homogeneous_in_goal_and_belief_together(plan, goal, belief, exp
 
 
 @given(numbers(-1, 1), numbers(-1, 1), numbers(-2, 2))
-@modest
 def test_at_the_goal_s_own_rate_the_base_optimizer_does_not_tell_goal_and_belief_apart(goal, belief, c):
     """With ρ = 1 and λ = 0, swapping θ and b and taking 1 − c for c swaps the updates."""
     game = Misconception([0.3], coefficient_bound=3)
@@ -159,7 +154,6 @@ def test_goal_and_belief_are_projected_onto_the_bound():
     np.testing.assert_array_equal(outcome.details["next_belief"], [1, 1])
 
 
-@modest
 @given(
     st.lists(st.tuples(numbers(-1, 1), numbers(-1, 1)), min_size=2, max_size=5),
     st.lists(numbers(-2, 2), min_size=3, max_size=3),
