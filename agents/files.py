@@ -45,9 +45,13 @@ DAMAGE = (
 """What reading a damaged model file may raise."""
 
 
+PARTIAL = ".partial"
+"""Ending of the names of files and folders that are still being written."""
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds either the old content or all of the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

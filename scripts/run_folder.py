@@ -8,6 +8,7 @@ import json
 import math
 import platform
 import subprocess
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,7 @@ class RunFolder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_atomically(path / ".writable", b"")
-            (path / ".writable").unlink()
+            tempfile.TemporaryFile(dir=path).close()
         except OSError as error:
             raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
 

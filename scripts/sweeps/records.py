@@ -7,6 +7,9 @@
 
 A folder appears whole or not at all, and so does a row. The folder comes first and holds the row as well: a
 row that is missing is restored from it. Failed runs have both, too, with a traceback for a model.
+
+A sweep starts in a new or empty folder. It deletes and overwrites only files that it wrote, each known by its
+name, and follows no symbolic link.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import hashlib
 import io
 import json
 import math
-import shutil
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import agents
-from agents.files import write_atomically
+from agents.files import PARTIAL, write_atomically
 from scripts.run_folder import RunFolder
 from scripts.sweeps.running import Result, Run, as_json
 
@@ -71,6 +74,9 @@ REDONE = pa.schema(
 IRREPRODUCIBLE = ("seconds", "curve_seconds", "started", "processor")
 """Columns that are another whenever a run is run again."""
 
+FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")
+"""Files of a run's folder."""
+
 RESTORED = "delete it, and sweep.py --resume (or redo.py) writes it again"
 
 
@@ -82,42 +88,27 @@ class Sweep:
 
         Raises:
             ValueError: If it cannot be written to, is another process's, or holds a sweep that is not to be
-                resumed, or none that is.
+                resumed, none that is, or something else.
         """
+        _check_folder(out, resume)
         self.folder = RunFolder(out)
         self.out = out
-        self._lock = (out / ".lock").open("w")
+        self._lock = _locked(out)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            exists = (out / "config.json").exists() or (out / "runs").exists()
-            if exists and not resume:
-                raise ValueError(
-                    f"{out} already holds a sweep: add --resume to go on with it, or name another --out"
-                )
-            if resume and not exists:
-                raise ValueError(f"--resume needs a sweep to go on with; {out} holds none")
-        except BlockingIOError:
-            self._lock.close()
-            raise ValueError(f"another process is at work on the sweep in {out}") from None
+            _check_folder(out, resume)  # what another process may have begun meanwhile
         except ValueError:
-            self._lock.close()
+            os.close(self._lock)
             raise
 
     def __enter__(self) -> Sweep:
-        """Clear away what a killed process has left half written."""
-        for folder in ("runs", "data"):
-            for path in sorted((self.out / folder).rglob(".*")):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+        """Hold the folder until the block ends."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let other processes at the folder."""
-        self._lock.close()
+        os.close(self._lock)
 
     def describe(self, arguments: Any, grid: Path) -> None:
         """Write down how the sweep was called, and the grid that it is of."""
@@ -133,7 +124,8 @@ class Sweep:
         """
         left = []
         for run in runs:
-            folder = self.out / "runs" / run.id
+            folder = self._folder_of(run)
+            self._clear_partial(run)
             row = _recorded(run, folder) if folder.exists() else None
             if row is not None:
                 self._restore(row)
@@ -147,8 +139,8 @@ class Sweep:
         Raises:
             ValueError: If that cannot be done, as when the disk is full.
         """
-        folder = self.out / "runs" / run.id
-        temporary = folder.with_name(f".{folder.name}")
+        folder = self._folder_of(run)
+        temporary = folder.with_name(f".{folder.name}{PARTIAL}")
         row = plain(result.row)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in result.files.items()}
         files = result.files | {"result.json": as_json({"row": row, "sha256": digests})}
@@ -158,11 +150,30 @@ class Sweep:
                 for name, content in files.items():
                     write_atomically(temporary / name, content)
                 if folder.exists():
-                    shutil.rmtree(folder)
+                    _replace(folder, temporary)
                 temporary.rename(folder)
                 write_row(self.out / "data" / f"{run.id}.parquet", row, SCHEMA)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            self._clear_partial(run)
+
+    def _folder_of(self, run: Run) -> Path:
+        """Where a run is kept.
+
+        Raises:
+            ValueError: If a symbolic link on the way could lead out of the sweep's folder.
+        """
+        for path in (self.out / "runs" / run.id, self.out / "data" / f"{run.id}.parquet"):
+            for part in (path, *path.parents[: len(path.relative_to(self.out).parts) - 1]):
+                if part.is_symlink():
+                    raise ValueError(f"a sweep's folder must hold no symbolic links; {part} is one")
+        return self.out / "runs" / run.id
+
+    def _clear_partial(self, run: Run) -> None:
+        """Remove what a killed process has left half written of a run, and nothing else."""
+        folder = self.out / "runs" / run.id
+        _remove_files(folder.with_name(f".{folder.name}{PARTIAL}"))
+        for path in (self.out / "data" / run.id).parent.glob(f".{folder.name}.parquet.*{PARTIAL}"):
+            path.unlink()
 
     def _restore(self, row: dict[str, Any]) -> None:
         path = self.out / "data" / f"{row['run_id']}.parquet"
@@ -179,6 +190,76 @@ class Sweep:
                 f"{self.out} cannot be written to: {error.strerror}; what had finished before is kept, and "
                 "--resume goes on from there"
             ) from error
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """Refuse a folder in which the sweep must not write, before anything in it is touched."""
+    for name in (".lock", "config.json", "environment.json", "grid.toml", "runs", "data"):
+        if (out / name).is_symlink():
+            raise ValueError(f"a sweep's folder must hold no symbolic links; {out / name} is one")
+    try:
+        others = [path.name for path in out.iterdir() if not _begun(path)] if out.exists() else []
+    except OSError as error:
+        raise ValueError(f"{out} must be a folder that can be read: {error.strerror}") from error
+    exists = _is_sweep(out)
+    if exists and not resume:
+        raise ValueError(f"{out} already holds a sweep: add --resume to go on with it, or name another --out")
+    if resume and not exists:
+        raise ValueError(f"--resume needs a sweep to go on with; {out} holds none")
+    if others and not exists:
+        raise ValueError(f"a sweep must begin in a new or empty folder; {out} holds {sorted(others)[0]!r}")
+
+
+def _begun(path: Path) -> bool:
+    """Whether a file is what a sweep leaves that was killed before it had written its config.json."""
+    return path.name == ".lock" or path.match(f".config.json.*{PARTIAL}")
+
+
+def _is_sweep(out: Path) -> bool:
+    """Whether a folder's config.json is that of a sweep."""
+    try:
+        config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and config.get("command") == "sweep"
+
+
+def _locked(out: Path) -> int:
+    """The descriptor of the folder's lock, which is held until it is closed; a link is not followed.
+
+    Raises:
+        ValueError: If another process holds it, or it cannot be opened.
+    """
+    try:
+        lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise ValueError(f"{out / '.lock'} must be a file that can be written: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(f"another process is at work on the sweep in {out}") from None
+    return lock
+
+
+def _replace(folder: Path, by: Path) -> None:
+    """Remove an earlier attempt's files; what else its folder holds moves to the new one."""
+    written = {"result.json", *json.loads((folder / "result.json").read_text())["sha256"]}
+    for path in folder.iterdir():
+        if path.name not in written:
+            path.rename(by / path.name)
+    _remove_files(folder)
+
+
+def _remove_files(folder: Path) -> None:
+    """Remove the files of a run, finished or half written, and their folder if nothing else is in it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name in FILES or any(path.match(f".{name}.*{PARTIAL}") for name in FILES):
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:

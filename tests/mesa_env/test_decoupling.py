@@ -14,7 +14,6 @@ from mesa_env import Game, State, train_then_deploy
 from mesa_env.rules.decoupling import Decoupling
 
 
-
 @st.composite
 def games(draw, **fixed):
     parameters = {

@@ -198,6 +198,7 @@ def test_bad_input_is_refused_before_any_work(tmp_path, capsys, options, words):
 def test_a_finished_sweep_is_neither_overwritten_nor_run_again(tmp_path, capsys):
     arguments = {"grid": counted_grid(tmp_path, 0.0, seeds=3), "out": tmp_path / "out"}
     with Sweep(tmp_path / "out", resume=False) as kept:
+        kept.describe(sweep.Arguments(**arguments), arguments["grid"])
         for run in read_grid(arguments["grid"]).runs():
             kept.keep(run, execute(run))
     assert "already holds a sweep" in refused(capsys, **arguments)

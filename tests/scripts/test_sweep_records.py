@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,11 +20,19 @@ RUNS = [tiny_run(seed=seed, stretch=1.0) for seed in (0, 1)] + [tiny_run("networ
 FINISHED, FAILED = RUNS[:3], RUNS[3:]
 
 
+@dataclass(frozen=True)
+class Described:
+    """Arguments that a sweep could have been called with."""
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A sweep of which every run has ended: three have finished and one has failed."""
     out = tmp_path_factory.mktemp("sweeps") / "sweep"
+    grid = out.parent / "grid.toml"
+    grid.write_text("")
     with Sweep(out, resume=False) as sweep:
+        sweep.describe(Described(), grid)
         for run in RUNS:
             sweep.keep(run, execute(run))
     return out
@@ -40,6 +49,12 @@ def unfinished(out, runs=RUNS):
         return sweep.unfinished(runs)
 
 
+def contents(folder):
+    """Every path below a folder, links not followed, with its bytes if it is a file."""
+    paths = sorted(path for path in folder.rglob("*"))
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in paths}
+
+
 def left_over(out):
     return [path for path in out.rglob(".*") if path.name != ".lock"]
 
@@ -48,9 +63,9 @@ class TestKeeping:
     def test_every_run_is_one_folder_and_one_row(self, kept):
         rows = read_rows(kept)
         assert sorted(rows["run_id"]) == sorted(run.id for run in RUNS)
-        assert {str(path.parent.relative_to(kept / "runs")) for path in kept.rglob("config.json")} == set(
-            rows["run_id"]
-        )
+        assert {
+            str(path.parent.relative_to(kept / "runs")) for path in kept.glob("runs/**/config.json")
+        } == set(rows["run_id"])
         assert left_over(kept) == []
 
     def test_pandas_reads_the_data_set_as_a_whole(self, kept):
@@ -137,9 +152,13 @@ class TestResuming:
 
     def test_what_a_killed_process_left_half_written_is_cleared_away(self, out):
         folder = out / "runs" / RUNS[0].id
-        (folder.parent / ".5").mkdir()
-        (folder.parent / ".5" / ".model.zip.123").write_bytes(b"half")
-        (out / "data" / "tiny" / ".0.parquet.123").write_bytes(b"half")
+        half = folder.parent / f".{folder.name}.partial"
+        half.mkdir()
+        (half / "config.json").write_bytes(b"whole")
+        (half / ".model.zip.123.partial").write_bytes(b"half")
+        (out / "data" / f"{folder.relative_to(out / 'runs').parent}" / ".0.parquet.123.partial").write_bytes(
+            b"half"
+        )
         assert unfinished(out) == FAILED
         assert left_over(out) == []
 
@@ -148,6 +167,64 @@ class TestResuming:
             Sweep(out, resume=False)
         with pytest.raises(ValueError, match=r"--resume needs a sweep"):
             Sweep(tmp_path / "other", resume=True)
+
+    @pytest.mark.parametrize(
+        "hidden", [".env", ".git/config", "runs/.notes", "data/.git/config", "data/.env"]
+    )
+    def test_hidden_files_of_the_user_stay(self, out, hidden):
+        (out / hidden).parent.mkdir(exist_ok=True, parents=True)
+        (out / hidden).write_text("mine")
+        before = contents(out)
+        assert unfinished(out) == FAILED
+        assert contents(out) == before
+
+    def test_a_second_attempt_keeps_what_the_user_put_beside_the_first(self, out):
+        folder = out / "runs" / FAILED[0].id
+        (folder / "notes.txt").write_text("mine")
+        (folder / ".cache").mkdir()
+        (folder / ".cache" / "more").write_text("mine")
+        with Sweep(out, resume=True) as sweep:
+            sweep.keep(FAILED[0], execute(FAILED[0]))
+        assert (folder / "notes.txt").read_text() == (folder / ".cache" / "more").read_text() == "mine"
+        assert read_folder(folder)[0] == FAILED[0]
+
+    @pytest.mark.parametrize("resume", [False, True])
+    @pytest.mark.parametrize(
+        "held", [".env", "data/.git/config", "grid.toml", "config.json", "runs/notes", "environment.json"]
+    )
+    def test_a_folder_that_holds_something_else_is_refused_untouched(self, tmp_path, held, resume):
+        (tmp_path / held).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / held).write_text('{"command": "train"}')
+        before = contents(tmp_path)
+        with pytest.raises(ValueError, match=r"holds none$" if resume else r"new or empty folder"):
+            Sweep(tmp_path, resume=resume)
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize("name", [".lock", "runs", "data", "config.json", "grid.toml", "data/tiny"])
+    def test_links_are_not_followed_out_of_the_folder(self, out, tmp_path, name):
+        elsewhere = tmp_path / "elsewhere"
+        path = out / name
+        if name == ".lock":
+            elsewhere.write_text("mine")
+            path.unlink()
+        else:
+            path.rename(elsewhere)
+        path.symlink_to(elsewhere)
+        before = contents(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes()
+        with pytest.raises(ValueError, match=r"must hold no symbolic links; [^\n]* is one$"):
+            unfinished(out)
+        assert before == (contents(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes())
+
+    def test_a_folder_that_a_killed_sweep_had_just_begun_can_be_used_again(self, tmp_path):
+        (tmp_path / ".lock").write_text("")
+        (tmp_path / ".config.json.123.partial").write_text("{")
+        with Sweep(tmp_path, resume=False):
+            pass
+
+    def test_the_lock_keeps_its_content(self, out):
+        (out / ".lock").write_text("mine")
+        unfinished(out)
+        assert (out / ".lock").read_text() == "mine"
 
     def test_only_one_process_at_a_time_writes_to_it(self, out):
         with Sweep(out, resume=True), pytest.raises(ValueError, match="another process"):
