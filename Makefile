@@ -52,7 +52,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 bench: .venv/ready
-	$(BIN)/python -m scripts.benchmark
+	$(BIN)/python -m scripts.speed
 
 reproduce: .venv/ready
 	$(BIN)/python -m scripts.reproduce

@@ -2,8 +2,8 @@
 
 | name            | rule                                                                                    |
 | --------------- | --------------------------------------------------------------------------------------- |
-| `equilibrium`   | the oracle of the game or variant (`agents.solvers`)                                    |
-| `grid`          | the post's grid oracle (`agents.grid`)                                                  |
+| `equilibrium`   | the oracle of the game (`mesa_env.oracle`)                                              |
+| `grid`          | the post's grid oracle (`mesa_env.grid_search`)                                         |
 | `myopic`        | c = 1: minds its own episode only                                                       |
 | `compliant`     | c = 0: always emits the base optimum, or what it believes to be that                    |
 | `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
@@ -26,13 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from agents.grid import grid_search
-from agents.hidden_deployment import FilteringOracle
-from agents.learnable_discount import NaivePlanner
-from agents.reference import BestOfK, Precommitment, Profile, Random
-from agents.solvers import oracle
-from mesa_env.decisions import Agent
+from agents.reference import BestOfK, Precommitment, Random
+from mesa_env.agent import Agent, Profile
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
+from mesa_env.solutions.grid import grid_search
+from mesa_env.solutions.hidden_deployment import FilteringOracle
+from mesa_env.solutions.learnable_discount import NaivePlanner
+from mesa_env.solutions.oracles import oracle
 
 _RULES: dict[str, Callable[[Game, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),

@@ -1,17 +1,22 @@
-"""Games for studying deceptive alignment, as PettingZoo and Gymnasium environments.
+"""Games for studying deceptive alignment, as PettingZoo and Gymnasium environments, solved exactly.
 
-`Game` holds the rules and their parameters, and its subclasses those of its variants; importing this package
+`Game` is the base game; the other games are its siblings in `mesa_env.rules`. Importing this package
 registers their environments:
 
 | registry   | id                               | what it is                                               |
 | ---------- | -------------------------------- | -------------------------------------------------------- |
-| PettingZoo | `mesa_env/DeceptiveAlignment-v0` | the game: one agent an episode, each with its own goal   |
+| PettingZoo | `mesa_env/DeceptiveAlignment-v0` | the game: one agent per episode, each with its own goal  |
 | Gymnasium  | `mesa_env/DeceptiveAlignment-v0` | one controller plays every episode, paid by one judge    |
 | Gymnasium  | `mesa_env/BestResponse-v0`       | one decision of one agent against given successors       |
 
-The first two exist for every variant in `GAMES` as well, such as `mesa_env/Misconception-v0`; these and the
-third also take any variant as their `game`.
+The first two exist for every game in `GAMES`, such as `mesa_env/Misconception-v0`; the third takes any game.
+Solutions and evaluation are imported when they are first asked for.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import pettingzoo
@@ -30,8 +35,30 @@ from mesa_env.rules import (
     train_then_deploy,
 )
 
+if TYPE_CHECKING:
+    from mesa_env.evaluation.audits import audit
+    from mesa_env.evaluation.deviations import Audit, simulated
+    from mesa_env.evaluation.metrics import METRICS, compare, measure, summarize
+    from mesa_env.evaluation.trajectory import Trajectory, play, rollout
+    from mesa_env.solutions.equilibrium import (
+        best_response,
+        best_responses,
+        exploitability,
+        nash_conv,
+        relative_exploitability,
+        solve_equilibria,
+        solve_equilibrium,
+        unit_sums,
+    )
+    from mesa_env.solutions.grid import grid_search
+    from mesa_env.solutions.oracles import oracle
+
+__version__ = "0.1.0"
+
 __all__ = [
     "GAMES",
+    "METRICS",
+    "Audit",
     "Decoupling",
     "Game",
     "HiddenDeployment",
@@ -40,10 +67,56 @@ __all__ = [
     "Misconception",
     "Outcome",
     "State",
+    "Trajectory",
+    "audit",
+    "best_response",
+    "best_responses",
+    "compare",
     "env",
+    "exploitability",
+    "grid_search",
+    "measure",
+    "nash_conv",
+    "oracle",
+    "play",
     "raw_env",
+    "relative_exploitability",
+    "rollout",
+    "simulated",
+    "solve_equilibria",
+    "solve_equilibrium",
+    "summarize",
     "train_then_deploy",
+    "unit_sums",
 ]
+
+_MODULES = {
+    "evaluation.audits": ("audit",),
+    "evaluation.deviations": ("Audit", "simulated"),
+    "evaluation.metrics": ("METRICS", "compare", "measure", "summarize"),
+    "evaluation.trajectory": ("Trajectory", "play", "rollout"),
+    "solutions.equilibrium": (
+        "best_response",
+        "best_responses",
+        "exploitability",
+        "nash_conv",
+        "relative_exploitability",
+        "solve_equilibria",
+        "solve_equilibrium",
+        "unit_sums",
+    ),
+    "solutions.grid": ("grid_search",),
+    "solutions.oracles": ("oracle",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of a module that is imported on first use."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mesa_env.{_MODULE_OF[name]}"), name)
+
 
 for _rules in GAMES:
     pettingzoo.register(

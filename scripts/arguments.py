@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeVar
 import tyro
 
 import agents
-from agents import neural
+from agents.learning import neural
 from mesa_env import GAMES, Game, InfiniteHorizon, train_then_deploy
-from mesa_env.decisions import Agent
+from mesa_env.agent import Agent
 from mesa_env.rules import BASE
 from mesa_env.rules.game import Array
 
@@ -112,7 +112,7 @@ def validated_seed(seed: int) -> int:
 def agent(name: str, game: Game, seed: int = 0) -> Agent:
     """An agent by name, or by the file of a saved model (which holds pickles: name only files you trust).
 
-    A file that ends in .pt is a neural policy's (`agents.neural`), which runs nothing.
+    A file that ends in .pt is a neural policy's (`agents.learning.neural`), which runs nothing.
 
     Raises:
         ValueError: If there is no such agent or file.

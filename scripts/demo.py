@@ -12,12 +12,13 @@ from pathlib import Path
 
 import agents
 import mesa_env
-from agents import files
-from agents.learner import Settings
-from mesa_env.decisions import Agent
-from scripts import figures, tables, train
+from agents.benchmark import tables
+from agents.benchmark.run_folder import RunFolder
+from agents.learning import checkpoints
+from agents.learning.settings import Settings
+from mesa_env.agent import Agent
+from scripts import figures, train
 from scripts.arguments import check_arguments, refusing_bad_input, run
-from scripts.run_folder import RunFolder
 
 GOAL = 0.8
 
@@ -42,18 +43,18 @@ def main(arguments: Arguments) -> None:
     oracle = agents.make("equilibrium", game)
     contestants: dict[str, Agent] = {"equilibrium": oracle, "learned": learner}
     contestants |= {name: agents.make(name, game) for name in agents.NAMES if name != "equilibrium"}
-    games = agents.compare(game, contestants, [GOAL])
-    summary = agents.summarize(games)
+    games = mesa_env.compare(game, contestants, [GOAL])
+    summary = mesa_env.summarize(games)
     tables.show_summary(summary, "The exact oracle, the self-taught learner, and the rest")
 
-    paid = agents.play(mesa_env.env(game=game), learner)["episode_0"]
+    paid = mesa_env.play(mesa_env.env(game=game), learner)["episode_0"]
     cost = float(games.set_index("agent")["mesa_cost"]["learned"])
     print(f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}.")
     folder = RunFolder(arguments.out)
     folder.table("comparison.csv", games)
     played = {
-        "the exact oracle": agents.rollout(game, oracle, GOAL),
-        "learned by self-play": agents.rollout(game, learner, GOAL),
+        "the exact oracle": mesa_env.rollout(game, oracle, GOAL),
+        "learned by self-play": mesa_env.rollout(game, learner, GOAL),
     }
     folder.figure("figure.png", figures.side_by_side(game, played))
     print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
@@ -67,7 +68,7 @@ def _learner(arguments: Arguments) -> Agent:
         if model.exists():
             check_arguments(training)
             print(f"Found a trained learner in {model}; remove {arguments.out} to train anew.")
-            return files.load(model)
+            return checkpoints.load(model)
     print("Training by self-play with PPO: one shared policy plays every episode's agent.")
     resume = (arguments.out / "config.json").exists()
     return train.train(dataclasses.replace(training, resume=resume))

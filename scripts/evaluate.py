@@ -16,11 +16,13 @@ import pandas as pd
 from gymnasium.spaces import Box
 
 import agents
+import mesa_env
+from agents.benchmark import tables
+from agents.benchmark.run_folder import RunFolder
 from mesa_env import Game
-from mesa_env.decisions import Agent
-from scripts import figures, tables
+from mesa_env.agent import Agent
+from scripts import figures
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run, validated_seed
-from scripts.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ def main(arguments: Arguments) -> None:
         folder = RunFolder(arguments.out)
     goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.draws))).goal
     goals = goals if game.draws else goals[:1]
-    games = agents.compare(game, contestants, goals, arguments.seed)
-    summary = agents.summarize(games)
+    games = mesa_env.compare(game, contestants, goals, arguments.seed)
+    summary = mesa_env.summarize(games)
     folder.record("evaluate", arguments, game)
     folder.table("games.csv", games)
     folder.table("summary.csv", _flat(summary))
     folder.json("summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()})
     played = {
-        name: agents.rollout(figured, models[0], arguments.figure_goal)
+        name: mesa_env.rollout(figured, models[0], arguments.figure_goal)
         for name, models in contestants.items()
     }
     folder.figure("figure.png", figures.side_by_side(figured, played))

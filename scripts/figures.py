@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agents.rollout import Trajectory
 from mesa_env import Game
+from mesa_env.evaluation.trajectory import Trajectory
 
 _COLUMNS = 3
 _HEIGHT = 2.2  # a game that leaves this range is shown as far as it stays

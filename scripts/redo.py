@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from agents.benchmark.run import Run
+from agents.benchmark.store import IRREPRODUCIBLE, REDONE, SCHEMA, plain, read_folder, write_row
+from agents.benchmark.workers import LocalWorkers
 from scripts.arguments import refusing_bad_input, run
-from scripts.sweeps.records import IRREPRODUCIBLE, REDONE, SCHEMA, plain, read_folder, write_row
-from scripts.sweeps.running import Run
-from scripts.sweeps.workers import LocalWorkers
 
 _CONDITIONS = ("git_revision", "versions_json")  # which may well be others
 

@@ -15,12 +15,11 @@ from typing import Annotated
 import tyro
 from matplotlib.figure import Figure
 
-from agents.files import write_atomically
-from scripts import tables
+from agents.atomic_files import write_atomically
+from agents.benchmark import figures, report, summaries, tables
+from agents.benchmark.run_folder import RunFolder
+from agents.benchmark.store import REDONE, read_rows
 from scripts.arguments import refusing_bad_input, run
-from scripts.run_folder import RunFolder
-from scripts.sweeps import document, pictures, summaries
-from scripts.sweeps.records import REDONE, read_rows
 
 
 @dataclass(frozen=True)
@@ -43,24 +42,23 @@ def main(arguments: Arguments) -> None:
         sweep = summaries.Sweep.of(rows, redone)
         notes = _read(arguments.notes)
         folder = RunFolder(arguments.out / "benchmark")
-    summary, scale = summaries.summary(sweep), document.references(sweep)
-    figures: dict[str, Figure] = {
-        "nash_conv": pictures.nash_conv(sweep, summary, scale),
-        "retention": pictures.retention(sweep, summary),
-        "episodes": pictures.episodes(sweep),
-        "profiles": pictures.profiles(sweep),
+    summary, scale = summaries.summary(sweep), report.references(sweep)
+    pictures: dict[str, Figure] = {
+        "nash_conv": figures.nash_conv(sweep, summary, scale),
+        "retention": figures.retention(sweep, summary),
+        "episodes": figures.episodes(sweep),
+        "profiles": figures.profiles(sweep),
         **{
-            f"learning_{label}": pictures.learning(sweep, label, scale.get(label, {}))
-            for label in sweep.games
+            f"learning_{label}": figures.learning(sweep, label, scale.get(label, {})) for label in sweep.games
         },
     }
-    for name, figure in figures.items():
+    for name, figure in pictures.items():
         write_atomically(folder.path / f"{name}.png", _png(figure))
     folder.table("runs.csv", summaries.runs_table(sweep).drop(columns="contestant"))
     folder.table("summary.csv", summary)
     folder.table("curves.csv", summaries.curves_table(sweep))
     folder.table("episodes.csv", summaries.episodes_table(sweep))
-    text = document.document(sweep, summary, scale, "benchmark", _command(arguments), notes)
+    text = report.document(sweep, summary, scale, "benchmark", _command(arguments), notes)
     write_atomically(arguments.out / "benchmark.md", text.encode())
     columns = [
         "game",

@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agents.files import write_atomically
-from scripts import tables
+from agents.atomic_files import write_atomically
+from agents.benchmark import tables
+from agents.benchmark.run_folder import RunFolder
 from scripts.arguments import refusing_bad_input, run
 from scripts.experiments import EXPERIMENTS
 from scripts.experiments.finding import Finding, document_of_results, update
-from scripts.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts import tables
+import agents.benchmark
+from agents.benchmark import tables
+from agents.benchmark.grid import LIMIT, read_grid
+from agents.benchmark.progress import SweepProgress
+from agents.benchmark.run import Run
+from agents.benchmark.store import Sweep, read_rows
+from agents.benchmark.workers import LocalWorkers, RayWorkers, Workers
 from scripts.arguments import refusing_bad_input, run
-from scripts.sweeps.grid import LIMIT, read_grid
-from scripts.sweeps.progress import SweepProgress
-from scripts.sweeps.records import Sweep, read_rows
-from scripts.sweeps.running import Run
-from scripts.sweeps.workers import LocalWorkers, RayWorkers, Workers
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Arguments of scripts/sweep.py."""
 
-    grid: Path = Path(__file__).parent / "sweeps" / "benchmark.toml"
-    """The declared grid, a TOML file (scripts/sweeps/grid.py says how); by default the committed one."""
+    grid: Path = Path(agents.benchmark.__file__).parent / "benchmark.toml"
+    """The declared grid, a TOML file (agents/benchmark/grid.py says how); by default the committed one."""
     games: tuple[str, ...] | None = None
     """Only these of the grid's games, or others by name with their defaults."""
     algorithms: tuple[str, ...] | None = None

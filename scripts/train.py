@@ -20,14 +20,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 import agents
-from agents import control, files, self_play
-from agents.learner import AnyLearner, Settings
-from agents.learning_curve import LearningCurve
+import mesa_env
+from agents.benchmark import tables
+from agents.benchmark.run_folder import RunFolder
+from agents.learning import checkpoints, controller, self_play
+from agents.learning.callbacks import LearningCurve
+from agents.learning.settings import AnyLearner, Settings
 from mesa_env import Game
-from mesa_env.decisions import Agent
-from scripts import figures, tables
+from mesa_env.agent import Agent
+from scripts import figures
 from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run, validated_seed
-from scripts.run_folder import RunFolder
 
 EVERY = 10  # rollouts between two measurements, and between two checkpoints, or fewer of
 OFTEN = 64_000  # turns; where a game must be simulated to measure a learner, that is done more seldom
@@ -97,7 +99,7 @@ def train(arguments: Arguments) -> AnyLearner:
         turns = arguments.settings.whole_turns(game)
         torch.set_num_threads(arguments.threads)
         if arguments.resume and checkpoint.exists():
-            model = files.load_checkpoint(checkpoint)
+            model = checkpoints.load_checkpoint(checkpoint)
         else:
             model = _new_model(arguments, game)
             folder.record("train", arguments, game)
@@ -106,7 +108,7 @@ def train(arguments: Arguments) -> AnyLearner:
     callbacks: list[BaseCallback] = [
         *_problem_callbacks(arguments, game),
         LearningCurve(game, every if game.coefficients_suffice else max(1, round(SELDOM / rollout))),
-        files.Checkpoint(checkpoint, every),
+        checkpoints.Checkpoint(checkpoint, every),
         Progress(turns),
     ]
     model.learn(
@@ -115,8 +117,10 @@ def train(arguments: Arguments) -> AnyLearner:
         reset_num_timesteps=model.num_timesteps == 0,
         tb_log_name=arguments.problem,
     )
-    folder.table("learning_curve.csv", pd.DataFrame(model.learning_curve, columns=["turns", *agents.METRICS]))
-    files.save(model, arguments.out / "model.zip")
+    folder.table(
+        "learning_curve.csv", pd.DataFrame(model.learning_curve, columns=["turns", *mesa_env.METRICS])
+    )
+    checkpoints.save(model, arguments.out / "model.zip")
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -126,15 +130,15 @@ def main(arguments: Arguments) -> None:
     model = train(arguments)
     game = arguments.game.build((arguments.evaluation_goal,))
     contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": model}
-    games = agents.compare(game, contestants, [arguments.evaluation_goal])
+    games = mesa_env.compare(game, contestants, [arguments.evaluation_goal])
     folder = RunFolder(arguments.out)
     folder.table("evaluation.csv", games)
     played = {
-        name: agents.rollout(game, agent, arguments.evaluation_goal) for name, agent in contestants.items()
+        name: mesa_env.rollout(game, agent, arguments.evaluation_goal) for name, agent in contestants.items()
     }
     folder.figure("figure.png", figures.side_by_side(game, played))
     title = f"learned by {arguments.problem}, from θ_0 = {arguments.evaluation_goal:g}"
-    tables.show_summary(agents.summarize(games), title)
+    tables.show_summary(mesa_env.summarize(games), title)
     print(f"run folder: {arguments.out}")
 
 
@@ -142,13 +146,13 @@ def _new_model(arguments: Arguments, game: Game) -> AnyLearner:
     logs = arguments.out / "tensorboard"
     if arguments.problem == "self-play":
         return self_play.new_learner(game, arguments.settings, arguments.seed, logs)
-    return control.new_controller(game, arguments.problem, arguments.settings, arguments.seed, logs)
+    return controller.new_controller(game, arguments.problem, arguments.settings, arguments.seed, logs)
 
 
 def _problem_callbacks(arguments: Arguments, game: Game) -> list[BaseCallback]:
     if arguments.problem == "self-play":
         return self_play.callbacks(game, arguments.settings)
-    return control.callbacks(arguments.settings)
+    return controller.callbacks(arguments.settings)
 
 
 def _check_folder(arguments: Arguments) -> None:

@@ -1,4 +1,4 @@
-"""Train a neural policy through the unrolled game, every agent by its own gradient (agents.neural).
+"""Train a neural policy through the unrolled game, every agent by its own gradient (agents.learning.neural).
 
 The game has local policies: the base optimizer sees the network's own slope, which nothing ties to what the
 network emits. The run folder holds the configuration, versions, the curve of training costs, the policy
@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-import agents
-from agents import neural
-from agents.neural import NeuralSettings
+import mesa_env
+from agents.benchmark import tables
+from agents.benchmark.run_folder import RunFolder
+from agents.learning import neural
+from agents.learning.neural import NeuralSettings
 from mesa_env import Decoupling
-from scripts import figures, tables
+from scripts import figures
 from scripts.arguments import GameArguments, refusing_bad_input, run, validated_seed
-from scripts.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,17 @@ def main(arguments: Arguments) -> None:
     folder.record("train_neural", arguments, game)
     folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
     neural.save(policy, arguments.out / "policy.pt")
-    contestants = {"equilibrium": agents.oracle(judged), "network": policy}
-    games = agents.compare(judged, contestants, [arguments.evaluation_goal])
+    contestants = {"equilibrium": mesa_env.oracle(judged), "network": policy}
+    games = mesa_env.compare(judged, contestants, [arguments.evaluation_goal])
     # The audit holds coefficients and slopes as they were played; a network's successors would send others.
     games.loc[games["agent"] == "network", ["nash_conv", "relative_exploitability"]] = np.nan
     folder.table("evaluation.csv", games)
     played = {
-        name: agents.rollout(judged, agent, arguments.evaluation_goal) for name, agent in contestants.items()
+        name: mesa_env.rollout(judged, agent, arguments.evaluation_goal)
+        for name, agent in contestants.items()
     }
     folder.figure("figure.png", figures.side_by_side(judged, played))
-    tables.show_summary(agents.summarize(games), f"neural policy, from θ_0 = {arguments.evaluation_goal:g}")
+    tables.show_summary(mesa_env.summarize(games), f"neural policy, from θ_0 = {arguments.evaluation_goal:g}")
     print(f"run folder: {arguments.out}")
 
 

@@ -4,7 +4,7 @@ Every trial trains from each of the tuning seeds (100, 101, …) in turn, and is
 the median trial was better by then. What is minimized is the mean logarithm of NashConv. The first trial is
 the parameters that the algorithm has now. An interrupted study goes on where it stopped, with --resume.
 
-With --ship TURNS, the best parameters, and how they were found, are written to agents/algorithms/tuned.json,
+With --ship TURNS, the best parameters, and how they were found, are written to agents/learning/tuned.json,
 which is where every sweep finds them.
 """
 
@@ -23,15 +23,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 import agents
-from agents import algorithms
-from agents.algorithms import TUNING_SEED
-from agents.files import write_atomically
-from scripts import tables
+from agents.atomic_files import write_atomically
+from agents.benchmark import tables
+from agents.benchmark.run import Run, execute
+from agents.benchmark.run_folder import RunFolder
+from agents.learning import algorithms
+from agents.learning.algorithms import TUNING_SEED
 from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run
-from scripts.run_folder import RunFolder
-from scripts.sweeps.running import Run, execute
 
-_TUNED = Path(agents.__file__).parent / "algorithms" / "tuned.json"
+_TUNED = Path(agents.__file__).parent / "learning" / "tuned.json"
 _WORST = 1e6  # what a failed or wild run is taken for
 _STARTUP = 3  # trials before any is given up, or chosen by what came before
 
@@ -101,7 +101,7 @@ class Arguments:
     resume: bool = False
     """Go on with the folder's study, up to so many trials in all."""
     ship: int | None = None
-    """Write what is best to agents/algorithms/tuned.json, for runs of so many turns."""
+    """Write what is best to agents/learning/tuned.json, for runs of so many turns."""
 
 
 def main(arguments: Arguments) -> None:

@@ -1,8 +1,71 @@
-"""What all tests share: the profiles by which Hypothesis draws its examples."""
+"""What all tests share: Hypothesis profiles, a table of games, and the game once more in plain floats."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pytest
 from hypothesis import settings
+
+from mesa_env import Game, train_then_deploy
 
 settings.register_profile("repeatable", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.register_profile("seeded", deadline=None, max_examples=60, database=None)
 settings.register_profile("fuzz", deadline=None, max_examples=600, database=None)
 settings.load_profile("repeatable")  # the same examples everywhere; make fuzz and .ci/run name the others
+
+GAMES = {
+    "post": Game(),
+    "short": Game(train_then_deploy(3, 4)),
+    "drawn": Game([1, 0.5, 0, 0.25, 0], discount=0.8, regularization=0.1, initial_goal=(-1, 1)),
+    "myopic": Game([1, 0, 1], discount=0.0, initial_goal=(0.2, 0.3)),
+    "projected": Game(np.ones(6), goal_bound=1.0, coefficient_bound=1.5),
+    "single": Game([1.0], discount=0.9, initial_goal=(-2, -1)),
+}
+
+
+class Played(NamedTuple):
+    """A game by hand: θ_0…θ_N, y_n, base losses and the mesa costs J_n, as lists of floats."""
+
+    goals: list[float]
+    outputs: list[float]
+    base_losses: list[float]
+    mesa_costs: list[float]
+
+
+def play_by_hand(game: Game, coefficients: Sequence[float], goal: float) -> Played:
+    """The design's equations with nothing but loops and floats."""
+    goals, outputs, base_losses = [goal], [], []
+    for rate, c in zip(game.learning_rates.tolist(), coefficients, strict=True):
+        y, c = float(c) * goal, float(c)
+        outputs.append(y)
+        base_losses.append(y**2 + game.regularization * goal**2)
+        gradient = 2 * y * c + 2 * game.regularization * goal
+        goal = min(max(goal - rate * gradient, -game.goal_bound), game.goal_bound)
+        goals.append(goal)
+    mesa_costs = [
+        sum(game.discount ** (k - n) * (outputs[k] - goals[n]) ** 2 for k in range(n, game.episodes))
+        for n in range(game.episodes)
+    ]
+    return Played(goals, outputs, base_losses, mesa_costs)
+
+
+@pytest.fixture(scope="session")
+def by_hand() -> Callable[[Game, Sequence[float], float], Played]:
+    """`play_by_hand(game, coefficients, goal)`."""
+    return play_by_hand
+
+
+@pytest.fixture(params=list(GAMES))
+def game(request: pytest.FixtureRequest) -> Game:
+    """Every game of the table."""
+    return GAMES[request.param]
+
+
+@pytest.fixture
+def coefficients(game: Game) -> np.ndarray:
+    """Random float32 actions for every game's episodes, shape (N, 1)."""
+    bound = game.coefficient_bound
+    return np.random.default_rng(7).uniform(-bound, bound, (game.episodes, 1)).astype(np.float32)

@@ -45,7 +45,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     Every agent wants *all* outputs from its own episode on to equal *its own* goal. By emitting its goal in
     training it would have it trained away; by emitting 0 it hands it on. All agents know the schedule.
     The goal's scale does not matter: the equilibrium is one coefficient an episode, which
-    `agents.solve_equilibrium` computes exactly.
+    `mesa_env.solve_equilibrium` computes exactly.
 
     This is a game of several goals, not one agent's decision process. `mesa_env/DeceptiveAlignment-v0` in
     Gymnasium's registry has one controller play every episode instead, which is another problem.

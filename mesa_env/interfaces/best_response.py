@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from gymnasium.vector import AutoresetMode
 
-from mesa_env.decisions import Agent, BestResponse
+from mesa_env.agent import Agent
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.problems import BestResponse
 from mesa_env.rules.game import Array, Game, State
 
 
@@ -62,7 +63,7 @@ class BestResponseEnv(ProblemEnv[State]):
     import agents, gymnasium, mesa_env
 
     game = mesa_env.Game()
-    env = gymnasium.make("mesa_env/BestResponse-v0", game=game, successors=agents.solve_equilibrium(game))
+    env = gymnasium.make("mesa_env/BestResponse-v0", game=game, successors=mesa_env.solve_equilibrium(game))
     ```
 
     ## Version History

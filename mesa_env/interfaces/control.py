@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from gymnasium.vector import AutoresetMode
 
-from mesa_env.decisions import Control, ControlState
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.problems import Control, ControlState
 from mesa_env.rules import BASE
 from mesa_env.rules.game import Game
 

@@ -18,9 +18,10 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mesa_env.decisions import Observation, Problem, Step
+from mesa_env.agent import Observation
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.rendering import Screen
+from mesa_env.problems import Problem, Step
 from mesa_env.rules.game import Array
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-import agents
-from agents.decoupling import solve_decoupling
-from agents.rollout import Trajectory
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import Decoupling
+from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.solutions.decoupling import solve_decoupling
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
-from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
 SHOWN = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0, 1.5)
@@ -21,7 +21,7 @@ REGULARIZATIONS = (0.0, 0.1, 0.3)
 def play(decoupling: float, regularization: float = 0.0) -> tuple[Decoupling, Trajectory]:
     """The equilibrium of the post's first experiment with local policies."""
     game = Decoupling(decoupling=decoupling, regularization=regularization)
-    return game, agents.rollout(game, agents.oracle(game), np.array([GOAL])).row(0)
+    return game, mesa_env.rollout(game, mesa_env.oracle(game), np.array([GOAL])).row(0)
 
 
 def row(decoupling: float) -> dict[str, float]:
@@ -41,9 +41,9 @@ def row(decoupling: float) -> dict[str, float]:
 def certificate(decoupling: float) -> float:
     """Most that an agent could gain on the path, by simulated deviations, as a share of emitting 0."""
     game = Decoupling(decoupling=decoupling)
-    oracle = agents.oracle(game)
+    oracle = mesa_env.oracle(game)
     return float(
-        agents.simulated(game, oracle, agents.rollout(game, oracle, np.array([GOAL]))).relative.max()
+        mesa_env.simulated(game, oracle, mesa_env.rollout(game, oracle, np.array([GOAL]))).relative.max()
     )
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 import agents
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import Game, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
-from scripts.tables import number
 
 RATES = (0.1, 1.0)
 SHOWN = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -20,7 +21,7 @@ FINE = np.append(np.linspace(0, 0.99, 100), 1.0)
 def sweep(rate: float, discounts: Array) -> pd.DataFrame:
     """The equilibrium of 20 training and 80 deployment episodes, one row a discount."""
     games = [Game(train_then_deploy(20, 80, rate), discount=float(discount)) for discount in discounts]
-    played = [agents.rollout(game, agents.make("equilibrium", game), 0.8) for game in games]
+    played = [mesa_env.rollout(game, agents.make("equilibrium", game), 0.8) for game in games]
     return pd.DataFrame(
         {
             "η": rate,

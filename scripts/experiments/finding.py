@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 import agents
-from agents.files import write_atomically
+import mesa_env
+from agents.atomic_files import write_atomically
+from agents.benchmark import tables
 from mesa_env import Game
-from mesa_env.decisions import Agent
-from scripts import tables
+from mesa_env.agent import Agent
 
 TRAINED = Path("runs/variants")
 """Where `make variants` leaves what it has trained: one run folder a learner and seed."""
@@ -179,8 +180,8 @@ def learned(
         columns: Metrics to show, with their headings, after the relative exploitability.
         oracle: What to compare with, if it is not the game's.
     """
-    contestants = {"oracle": oracle or agents.oracle(game), **trained(learner)}
-    games = agents.compare(game, contestants, np.asarray(goals))
+    contestants = {"oracle": oracle or mesa_env.oracle(game), **trained(learner)}
+    games = mesa_env.compare(game, contestants, np.asarray(goals))
     games["relative_exploitability"] *= 100
     shown = {"relative_exploitability": "relative exploitability, %", **columns}
     return games.groupby("agent", sort=False)[list(shown)].mean().rename(columns=shown).reset_index()
@@ -188,8 +189,8 @@ def learned(
 
 def draw_learners(axes: Axes, learner: str, game: Game, episodes: int = 31) -> None:
     """Coefficients by episode from θ_0 = 0.8: the oracle's, and those of the trained learners beside it."""
-    for label, agent in {"oracle": agents.oracle(game), **trained(learner)}.items():
-        coefficients = agents.rollout(game.in_expectation, agent, 0.8).coefficients[:episodes]
+    for label, agent in {"oracle": mesa_env.oracle(game), **trained(learner)}.items():
+        coefficients = mesa_env.rollout(game.in_expectation, agent, 0.8).coefficients[:episodes]
         style = {"color": "0.2", "linewidth": 2.5} if label == "oracle" else {"linewidth": 1.0}
         axes.plot(coefficients, label=label, **style)
     axes.set(xlabel="episode", ylabel="coefficient c", title=f"oracle and learners ({learner})")

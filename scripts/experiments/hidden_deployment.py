@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
-import agents
-from agents.hidden_certificates import belief_exploitability, simulated_exploitability
-from agents.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
-from agents.rollout import Trajectory
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import HiddenDeployment, train_then_deploy
+from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulated_exploitability
+from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.game import Array
+from mesa_env.solutions.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, confirmed, learned, note_on_learners, trained
-from scripts.tables import number
 
 GAMES, GOAL, CLEAN = 4000, 0.8, 0.9
 SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
@@ -42,7 +42,7 @@ def hidden(episodes: int, shift: float, observed: Literal["belief", "signal"] = 
 def play(game: HiddenDeployment) -> Trajectory:
     """Many games of the oracle; the same chance for every shift and whatever is observed."""
     goals = np.full(GAMES, GOAL)
-    return agents.rollout(game, agents.oracle(game), goals, generator=np.random.default_rng(0))
+    return mesa_env.rollout(game, mesa_env.oracle(game), goals, generator=np.random.default_rng(0))
 
 
 def openness(played: Trajectory, longest: int = 15) -> Array:
@@ -264,9 +264,9 @@ def _draw_learners(axes: Axes) -> None:
     goals = np.full(400, GOAL)
     for kind, color in (("belief", "C0"), ("signal", "C1"), ("memory", "C2")):
         game = hidden(40, 1.0, "belief" if kind == "belief" else "signal")
-        oracle = FilteringOracle(game) if kind == "memory" else agents.oracle(game)
+        oracle = FilteringOracle(game) if kind == "memory" else mesa_env.oracle(game)
         for label, agent in {"oracle": oracle, **trained(kind)}.items():
-            played = agents.rollout(game, agent, goals, generator=np.random.default_rng(0))
+            played = mesa_env.rollout(game, agent, goals, generator=np.random.default_rng(0))
             width, style = (2.5, ":") if label == "oracle" else (1.0, "-")
             name = {"oracle": f"{kind}: oracle", "seed 0": f"{kind}: learners"}.get(label)
             axes.plot(range(1, 16), openness(played), style, color=color, linewidth=width, label=name)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-import agents
-from agents.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
-from agents.rollout import Trajectory
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import LearnableDiscount
+from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
-from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
 FIRST = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -28,7 +28,7 @@ def played(planner: str, rate: float) -> dict[float, Trajectory]:
     """A planner's game from every first discount, at one relative learning rate of the discount."""
     game = dataclasses.replace(GAME, discount_rate=rate)
     agent = PLANNERS[planner](game)
-    return {g: agents.rollout(dataclasses.replace(game, discount=g), agent, GOAL) for g in FIRST}
+    return {g: mesa_env.rollout(dataclasses.replace(game, discount=g), agent, GOAL) for g in FIRST}
 
 
 def row(planner: str, rate: float, first: float, game: Trajectory) -> dict[str, float | str]:
@@ -55,9 +55,9 @@ def certificates() -> pd.DataFrame:
             gains = {}
             for name, planner in PLANNERS.items():
                 agent = planner(game)
-                played = agents.rollout(game, agent, np.array([GOAL]))
+                played = mesa_env.rollout(game, agent, np.array([GOAL]))
                 gains[f"largest relative gain, {name}, %"] = 100 * float(
-                    agents.audit(game, agent, played).relative.max()
+                    mesa_env.audit(game, agent, played).relative.max()
                 )
             coefficient, discount = refinement(game)
             change = {"change of c on doubled tables": coefficient, "of γ": discount}

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-import agents
-from agents.misconception import MisconceptionOracle, jumps, refinement
-from agents.rollout import Trajectory
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import Misconception, train_then_deploy
+from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.solutions.misconception import MisconceptionOracle, jumps, refinement
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
-from scripts.tables import number
 
 GOAL, TRAINING = 0.8, 20
 BELIEFS = (-0.5, 0.0, 0.1, 0.3, 0.5, 0.8)
@@ -27,7 +27,7 @@ def played(rate: float, oracle: MisconceptionOracle | None = None) -> dict[float
     """The equilibrium from every first belief, at one relative learning rate of the belief."""
     oracle = oracle or MisconceptionOracle(dataclasses.replace(LONG, belief_rate=rate))
     games = {b: dataclasses.replace(LONG, belief_rate=rate, initial_belief=b) for b in BELIEFS}
-    return {b: agents.rollout(game, oracle, GOAL) for b, game in games.items()}
+    return {b: mesa_env.rollout(game, oracle, GOAL) for b, game in games.items()}
 
 
 def row(rate: float, first: float, game: Trajectory) -> dict[str, float]:
@@ -49,8 +49,8 @@ def row(rate: float, first: float, game: Trajectory) -> dict[str, float]:
 def certificate(rate: float, oracle: MisconceptionOracle) -> float:
     """Most that an agent could gain on the path from b_0 = 0.3, as a share of the cost of emitting 0."""
     game = dataclasses.replace(LONG, belief_rate=rate)
-    path = agents.rollout(game, oracle, np.array([GOAL]))
-    return float(agents.audit(game, oracle, path).relative.max())
+    path = mesa_env.rollout(game, oracle, np.array([GOAL]))
+    return float(mesa_env.audit(game, oracle, path).relative.max())
 
 
 def experiment() -> Finding:
@@ -70,7 +70,7 @@ def experiment() -> Finding:
         }
     )
     short = Misconception()
-    checked = agents.rollout(short, agents.oracle(short), GOAL)
+    checked = mesa_env.rollout(short, mesa_env.oracle(short), GOAL)
     learners = learned("misconception", short)
     none, fixed, trained = at[0.0, 0.0], at[0.0, 0.3], at[1.0, 0.3]
     taught, opposite, share = at[1.0, 0.0], at[1.0, -0.5], "share of the movement that is b"

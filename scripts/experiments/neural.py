@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-import agents
-from agents.neural import NeuralPolicy, load
+import mesa_env
+from agents.learning.neural import NeuralPolicy, load
 from mesa_env import Decoupling, Game
 from mesa_env.rules.game import Array, State
 from scripts import figures
@@ -40,7 +40,7 @@ def trained() -> dict[tuple[str, int], NeuralPolicy]:
 def row(kind: str, seed: int, policy: NeuralPolicy, linear: float) -> dict[str, Any]:
     """How a network plays, from the θ_0 that it was trained on: means over games."""
     goals = np.array([0.8]) if kind.startswith("one") else MANY
-    played = agents.rollout(GAME, policy, goals)
+    played = mesa_env.rollout(GAME, policy, goals)
     costs = GAME.mesa_costs(played.goals[:, :-1].T, played.outputs.T)[0] / goals**2
     ratio = np.abs(played.outputs / played.goals[:, :-1])
     return {
@@ -66,7 +66,7 @@ def outputs(policy: NeuralPolicy, episode: int, goals: Array) -> Array:
 def experiment() -> Finding:
     """Networks trained on one θ_0 and on many, with and without weight decay."""
     game = Game()
-    oracle = agents.rollout(game, agents.oracle(game), np.array([0.8]))
+    oracle = mesa_env.rollout(game, mesa_env.oracle(game), np.array([0.8]))
     linear = float(game.mesa_costs(oracle.goals[:, :-1].T, oracle.outputs.T)[0, 0] / 0.8**2)
     networks = trained()
     rows = [row(kind, seed, policy, linear) for (kind, seed), policy in networks.items()]

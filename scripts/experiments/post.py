@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pandas as pd
 
 import agents
-from agents.rollout import Trajectory
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import Game, train_then_deploy
+from mesa_env.evaluation.trajectory import Trajectory
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding
-from scripts.tables import number
 
 Published = dict[str, tuple[float, Callable[[Trajectory], float]]]
 
@@ -54,7 +55,7 @@ def experiment_two() -> Finding:
 
 def _experiment(title: str, question: str, game: Game, published: Published) -> Finding:
     played = {
-        oracle: agents.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
+        oracle: mesa_env.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
     }
     table = pd.DataFrame(
         [

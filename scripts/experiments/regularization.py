@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 import agents
+import mesa_env
+from agents.benchmark.tables import number
 from mesa_env import Game, train_then_deploy
 from mesa_env.rules.game import Array
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
-from scripts.tables import number
 
 RATES = (0.1, 1.0)
 SHOWN = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4)
@@ -28,8 +29,8 @@ def sweep(rate: float, regularizations: Array) -> pd.DataFrame:
     rows = []
     for weight in regularizations.tolist():
         game = Game(train_then_deploy(TRAINING, 80, rate), regularization=weight)
-        played = agents.rollout(game, agents.make("equilibrium", game), 0.8)
-        honest = agents.rollout(game, agents.make("myopic", game), 0.8)
+        played = mesa_env.rollout(game, agents.make("equilibrium", game), 0.8)
+        honest = mesa_env.rollout(game, agents.make("myopic", game), 0.8)
         cost, open_cost = (
             float(game.mesa_costs(p.goals[:-1, None], p.outputs[:, None])[0, 0]) for p in (played, honest)
         )
@@ -52,7 +53,7 @@ def past_one_half(rate: float) -> tuple[Array, Array]:
     """Regularizations between ηλ = 0.4 and 0.7, and the first coefficient at each."""
     weights = np.linspace(0.4, 0.7, 3001) / rate
     schedules = np.tile(train_then_deploy(TRAINING, 80, rate), (len(weights), 1))
-    return weights, agents.solve_equilibria(schedules, 1.0, weights)[:, 0]
+    return weights, mesa_env.solve_equilibria(schedules, 1.0, weights)[:, 0]
 
 
 def experiment() -> Finding:

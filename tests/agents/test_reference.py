@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 import agents
-from agents.reference import Profile
+import mesa_env
 from mesa_env import Game, train_then_deploy
-from mesa_env.decisions import BestResponse
+from mesa_env.agent import Profile
+from mesa_env.problems import BestResponse
 
 GAME = Game(learning_rates=train_then_deploy(3, 5))
 ANY_GOAL = Game(learning_rates=train_then_deploy(3, 5), initial_goal=(-1, 1))
@@ -40,8 +41,8 @@ def test_an_observation_of_another_shape_is_refused(name, shape):
 
 
 PROFILES = {
-    "equilibrium": agents.solve_equilibrium,
-    "grid": agents.grid_search,
+    "equilibrium": mesa_env.solve_equilibrium,
+    "grid": mesa_env.grid_search,
     "myopic": lambda game: np.ones(game.episodes),
     "compliant": lambda game: np.zeros(game.episodes),
     "guard": lambda game: np.where(game.learning_rates > 0, 0.0, 1.0),
@@ -61,14 +62,14 @@ PROFILES = {
 )
 def test_profiles_are_played_in_every_episode_whatever_the_goal(name, game):
     expected = PROFILES[name](game)
-    played = agents.rollout(game, agents.make(name, game), np.array([0.8, -0.01, 0.0]))
+    played = mesa_env.rollout(game, agents.make(name, game), np.array([0.8, -0.01, 0.0]))
     np.testing.assert_array_equal(played.coefficients, np.tile(expected.astype(np.float32), (3, 1)))
 
 
 @pytest.mark.parametrize("name", ["myopic", "guard", "equilibrium", "grid", "precommitment", "random"])
 def test_rules_stay_within_a_small_bound(name):
     game = Game(learning_rates=train_then_deploy(3, 5), coefficient_bound=0.1)
-    played = agents.rollout(game, agents.make(name, game), [0.8, -0.2])
+    played = mesa_env.rollout(game, agents.make(name, game), [0.8, -0.2])
     assert np.abs(played.coefficients).max() <= np.float32(0.1)
     assert np.abs(played.coefficients[:, -1]).max() > 0
 
@@ -92,7 +93,7 @@ def test_a_profile_must_fit_its_game():
 )
 def test_precommitment_emits_its_first_goal_as_long_as_the_bound_allows(game):
     first = np.array([0.8, -0.5, 0.01, 1.7])
-    played = agents.rollout(game, agents.make("precommitment", game), first)
+    played = mesa_env.rollout(game, agents.make("precommitment", game), first)
     goals = played.goals[:, :-1]
     possible = np.clip(first[:, None] / goals, -2, 2) * goals
     np.testing.assert_allclose(played.outputs, possible, rtol=1e-5)
@@ -137,7 +138,7 @@ def test_precommitment_refuses_to_guess_a_first_goal():
 
 @pytest.mark.parametrize("name", ["random", "best_of_1"])
 def test_coefficients_are_uniform_and_independent(name):
-    played = agents.rollout(GAME, agents.make(name, GAME, seed=1), np.full(4000, 0.8)).coefficients
+    played = mesa_env.rollout(GAME, agents.make(name, GAME, seed=1), np.full(4000, 0.8)).coefficients
     for episode in range(GAME.episodes):
         assert stats.kstest(played[:, episode], stats.uniform(-2, 4).cdf).pvalue > 1e-3
     correlation = np.corrcoef(played.T) - np.eye(GAME.episodes)
@@ -146,7 +147,7 @@ def test_coefficients_are_uniform_and_independent(name):
 
 def test_best_of_two_takes_the_better_of_two_in_the_last_episode():
     # The last agent wants c near 1: P(c ≤ x) is that of the better of two uniform draws from [−2, 2].
-    last = agents.rollout(GAME, agents.make("best_of_2", GAME, seed=2), np.full(4000, 0.8)).coefficients[
+    last = mesa_env.rollout(GAME, agents.make("best_of_2", GAME, seed=2), np.full(4000, 0.8)).coefficients[
         :, -1
     ]
     distance = np.abs(last - 1)
@@ -163,9 +164,9 @@ def test_more_proposals_come_closer_to_the_equilibrium():
     distances, gains = [], []
     for proposals in (2, 16, 256, 4096):
         agent = agents.make(f"best_of_{proposals}", GAME, seed=3)
-        played = agents.rollout(GAME, agent, goals).coefficients
-        distances.append(np.abs(played - agents.solve_equilibrium(GAME)).mean())
-        gains.append(np.mean([agents.nash_conv(GAME, profile) for profile in played]))
+        played = mesa_env.rollout(GAME, agent, goals).coefficients
+        distances.append(np.abs(played - mesa_env.solve_equilibrium(GAME)).mean())
+        gains.append(np.mean([mesa_env.nash_conv(GAME, profile) for profile in played]))
     assert (np.diff(distances) < 0).all()
     assert (np.diff(gains) < 0).all()
     assert distances[-1] < 2e-3
@@ -175,11 +176,13 @@ def test_more_proposals_come_closer_to_the_equilibrium():
 @pytest.mark.parametrize("name", ["random", "best_of_1", "best_of_8"])
 def test_seeds_reproduce(name):
     first, again, other = (agents.make(name, GAME, seed=seed) for seed in (5, 5, 6))
-    played = [agents.rollout(GAME, agent, [0.8, 0.3]).coefficients for agent in (first, again, other, first)]
+    played = [
+        mesa_env.rollout(GAME, agent, [0.8, 0.3]).coefficients for agent in (first, again, other, first)
+    ]
     np.testing.assert_array_equal(played[0], played[1])
     assert (played[0] != played[2]).any()
     assert (played[0] != played[3]).any()  # a second game with the same agent is another one
-    fresh = [agents.rollout(GAME, agents.make(name, GAME, seed=None), 0.8).coefficients for _ in range(2)]
+    fresh = [mesa_env.rollout(GAME, agents.make(name, GAME, seed=None), 0.8).coefficients for _ in range(2)]
     assert (fresh[0] != fresh[1]).any()
 
 
@@ -232,7 +235,7 @@ def test_best_of_none_is_refused():
 
 def test_an_agent_of_another_game_says_so():
     with pytest.raises(ValueError, match="made for another game"):
-        agents.rollout(Game([0.5, 0.5, 0.0]), agents.make("equilibrium", Game()), 0.8)
+        mesa_env.rollout(Game([0.5, 0.5, 0.0]), agents.make("equilibrium", Game()), 0.8)
 
 
 def test_precommitment_joins_a_game_that_has_begun_with_the_game_s_own_first_goal():

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import agents
-from agents.learner import Settings
+import mesa_env
+from agents.learning.settings import Settings
 from mesa_env import Game, train_then_deploy
-from scripts import benchmark, demo, evaluate, reproduce, train
+from scripts import demo, evaluate, reproduce, speed, train
 from scripts.arguments import GameArguments
 
 TINY_GAME = GameArguments(train=3, deploy=5)
@@ -74,7 +75,7 @@ class TestTrain:
 
     def test_model_is_an_agent_whose_evaluation_is_the_table_on_file(self, finished):
         game = TINY_GAME.build((0.8,))
-        measured = agents.compare(game, {"learned": agents.load(finished / "model.zip")}, [0.8])
+        measured = mesa_env.compare(game, {"learned": agents.load(finished / "model.zip")}, [0.8])
         on_file = pd.read_csv(finished / "evaluation.csv").query("agent == 'learned'")
         assert on_file["nash_conv"].item() == pytest.approx(measured["nash_conv"].item())
 
@@ -93,7 +94,7 @@ class TestTrain:
         model = train.train(tiny_training(tmp_path, settings=Settings(turns=8 * 8, games=8, hidden=8)))
         assert model.learning_curve == []
         curve = pd.read_csv(tmp_path / "learning_curve.csv")
-        assert list(curve.columns) == ["turns", *agents.METRICS]
+        assert list(curve.columns) == ["turns", *mesa_env.METRICS]
         assert curve.empty
 
     def test_nothing_half_written_remains(self, finished):
@@ -228,7 +229,7 @@ class TestEvaluate:
         game = GameArguments(learning_rates=(0.5, 0.0, 1.0, 0.0))
         evaluate.main(evaluate.Arguments(agents=("equilibrium",), game=game, games=1, out=tmp_path))
         first = pd.read_csv(tmp_path / "games.csv")["c_first"].item()
-        assert first == pytest.approx(agents.solve_equilibrium(Game([0.5, 0.0, 1.0, 0.0]))[0], abs=1e-7)
+        assert first == pytest.approx(mesa_env.solve_equilibrium(Game([0.5, 0.0, 1.0, 0.0]))[0], abs=1e-7)
 
     def test_json_has_null_where_there_is_no_number(self, tmp_path):
         evaluate.main(evaluate.Arguments(agents=("guard",), games=1, out=tmp_path))
@@ -275,7 +276,7 @@ class TestDemo:
 class TestBenchmark:
     def test_works_are_taken_in_turns_and_their_medians_returned(self):
         order = []
-        seconds = benchmark.medians(3, lambda: order.append("a"), lambda: order.append("b"))
+        seconds = speed.medians(3, lambda: order.append("a"), lambda: order.append("b"))
         assert order == ["a", "b"] * 3
         assert all(second >= 0 for second in seconds)
 
@@ -285,7 +286,7 @@ class TestBenchmark:
                 time.sleep(seconds)
                 return "slept"
 
-        sleeper, watch = Sleeper(), benchmark.Stopwatch()
+        sleeper, watch = Sleeper(), speed.Stopwatch()
         watch.time(sleeper, "sleep")
         assert sleeper.sleep(0.01) == "slept"
         assert watch.seconds >= 0.01

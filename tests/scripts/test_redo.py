@@ -4,12 +4,12 @@ import json
 import shutil
 
 import pytest
-from test_sweep_running import tiny_run
 
+from agents.benchmark import workers
+from agents.benchmark.run import execute
+from agents.benchmark.store import REDONE, Sweep, plain, read_rows
 from scripts import redo
-from scripts.sweeps import workers
-from scripts.sweeps.records import REDONE, Sweep, plain, read_rows
-from scripts.sweeps.running import execute
+from tests.agents.benchmark.test_run import tiny_run
 
 RUNS = [tiny_run("network"), tiny_run(stretch=1.0)]
 

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from agents import algorithms
+from agents.learning import algorithms
 from scripts import tune
 from scripts.arguments import GameArguments
 from scripts.tune import SPACES, Arguments, main, ship

@@ -15,9 +15,10 @@ import tyro
 from matplotlib.figure import Figure
 
 import agents
-from agents import neural
-from agents.learner import Settings
-from agents.neural import NeuralSettings
+import mesa_env
+from agents.learning import neural
+from agents.learning.neural import NeuralSettings
+from agents.learning.settings import Settings
 from mesa_env import (
     GAMES,
     Decoupling,
@@ -297,7 +298,7 @@ def test_without_trained_learners_there_are_none_and_the_note_says_so(tmp_path, 
     table = finding.learned("nobody", game)
     assert table["agent"].tolist() == ["oracle"]
     assert table["relative exploitability, %"].item() == pytest.approx(0, abs=1e-9)
-    costs = agents.compare(game, {"oracle": agents.oracle(game)}, [0.8, -0.4])["mesa_cost"]
+    costs = mesa_env.compare(game, {"oracle": mesa_env.oracle(game)}, [0.8, -0.4])["mesa_cost"]
     assert table["J_0"].item() == pytest.approx(costs.mean())
     note = finding.note_on_learners(table, "nobody")
     assert "No learner `nobody` was found" in note
@@ -406,7 +407,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
     table = pd.read_csv(out / "evaluation.csv").set_index("agent")
     assert list(table.index) == ["equilibrium", "learned"]
     assert table["relative_exploitability"]["learned"] > table["relative_exploitability"]["equilibrium"]
-    again = agents.compare(game, {"learned": model}, [0.8])
+    again = mesa_env.compare(game, {"learned": model}, [0.8])
     assert table["mesa_cost"]["learned"] == pytest.approx(again["mesa_cost"].item())
     curve = pd.read_csv(out / "learning_curve.csv")
     assert curve["turns"].tolist() == [settings.turns // 3 * n for n in (1, 2, 3)]
@@ -447,7 +448,7 @@ def test_every_game_s_agents_can_be_compared(rules, tmp_path):
     games = pd.read_csv(tmp_path / "games.csv")
     game = SMALL[rules].build((-1.0, 1.0))
     goals = games.query("agent == 'guard'")["initial_goal"]
-    again = agents.compare(game, {"guard": agents.make("guard", game)}, goals)
+    again = mesa_env.compare(game, {"guard": agents.make("guard", game)}, goals)
     on_file = games.query("agent == 'guard'")["mesa_cost"]
     np.testing.assert_allclose(on_file, again["mesa_cost"], rtol=1e-12)
     assert json.loads((tmp_path / "game.json").read_text())["rules"] == type(game).__name__
@@ -512,7 +513,7 @@ def test_a_model_that_fits_is_evaluated_as_it_is(models, tmp_path, rules):
     evaluate.main(arguments)
     games, game = pd.read_csv(tmp_path / "games.csv"), SMALL[rules].build((-1.0, 1.0))
     model = neural.load(path) if rules == "Decoupling" else agents.load(path)
-    again = agents.compare(game, {"mine": model}, games["initial_goal"])
+    again = mesa_env.compare(game, {"mine": model}, games["initial_goal"])
     np.testing.assert_allclose(games["mesa_cost"], again["mesa_cost"], rtol=1e-6)
 
 
@@ -536,7 +537,7 @@ def test_an_agent_has_drawn_nothing_before_its_games(tmp_path):
     """To see whether it fits costs it none of its draws."""
     arguments = evaluate.Arguments(agents=("random",), initial_goal=(0.8,), games=1, seed=5, out=tmp_path)
     evaluate.main(arguments)
-    first = agents.rollout(Game(), agents.make("random", Game(), seed=5), [0.8]).coefficients[0, 0]
+    first = mesa_env.rollout(Game(), agents.make("random", Game(), seed=5), [0.8]).coefficients[0, 0]
     assert pd.read_csv(tmp_path / "games.csv")["c_first"].item() == pytest.approx(first, rel=1e-6)
 
 
@@ -571,9 +572,9 @@ def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
     costs = pd.read_csv(out / "training.csv")["mean relative cost"]
     assert len(costs) == 3
     assert (costs > 0).all()
-    contestants = {"equilibrium": agents.oracle(game), "network": again}
+    contestants = {"equilibrium": mesa_env.oracle(game), "network": again}
     table = pd.read_csv(out / "evaluation.csv").set_index("agent")
-    expected = agents.compare(game, contestants, [0.8]).set_index("agent")
+    expected = mesa_env.compare(game, contestants, [0.8]).set_index("agent")
     np.testing.assert_allclose(table["mesa_cost"], expected["mesa_cost"], rtol=1e-6)
     unknown = ["nash_conv", "relative_exploitability"]
     assert table.loc["network", unknown].isna().all()

@@ -1,0 +1,1 @@
+"""Agents that learn, with Stable-Baselines3 and PyTorch."""

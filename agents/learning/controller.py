@@ -1,0 +1,43 @@
+"""Controllers: PPO that plays every episode of a game and is paid by one judge, the plain Gymnasium way.
+
+They are here to be compared with self-play. Paid by its first goal, a controller faces agent 0's commitment
+problem; paid by its current goal, it does not care what becomes of that goal. Neither is the game's
+equilibrium.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecNormalize
+
+from agents.learning.settings import AnnealedNoise, AnyLearner, Settings, build_learner, lockstep
+from agents.learning.vec_env import BatchedVecEnv
+from mesa_env.rules.game import Game
+
+
+def new_controller(
+    game: Game,
+    judge: Literal["initial", "current"],
+    settings: Settings,
+    seed: int,
+    logs: Path | None = None,
+) -> AnyLearner:
+    """A learner at the start of its training as a controller, paid the sum of the environment's rewards.
+
+    Args:
+        game: The game.
+        judge: Whose goal pays.
+        settings: Settings of the training.
+        seed: Seed of the networks, the noise and the games.
+        logs: Folder for TensorBoard's files, if any.
+    """
+    games = VecNormalize(BatchedVecEnv(lockstep(game, settings, judge=judge)), norm_obs=False)
+    return build_learner(games, game, settings, seed, logs, gamma=1.0, gae_lambda=1.0)
+
+
+def callbacks(settings: Settings) -> list[BaseCallback]:
+    """The same annealed exploration as self-play's; pass it to `learn`."""
+    return [AnnealedNoise(settings.first_noise, settings.last_noise)]

@@ -1,0 +1,126 @@
+"""What an agent is, and two that know their game.
+
+An agent is anything with Stable-Baselines3's `predict`, so that a trained model and an oracle can stand in
+for each other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mesa_env.rules.game import Array, Game, validated_coefficients
+
+Observation = NDArray[np.float32]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Anything with Stable-Baselines3's `predict`: an SB3 model, an oracle, a reference agent."""
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.floating[Any]], Any]:
+        """Actions for a batch of observations, and the next recurrent state."""
+        ...
+
+
+class GameAgent(ABC):
+    """An agent that knows its game, reads the clock from its observation, and may keep a memory a row.
+
+    The memory is what `predict` returns as `state` and expects back, as with Stable-Baselines3's recurrent
+    policies. It is made anew in every row where a game begins.
+    """
+
+    def __init__(self, game: Game) -> None:
+        """Take a seat in `game`."""
+        self.game = game
+
+    def predict(
+        self,
+        observation: ArrayLike,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], Any]:
+        """Actions for one observation (W,) or a batch (B, W).
+
+        Args:
+            observation: What the game's `observe` shows: θ_n, η_n, share of episodes left, share of training
+                left, and what else there is in a variant.
+            state: Memory from the previous call on the same games, if the agent keeps one.
+            episode_start: Where new games begin, shape (B,); the first episode is recognized without it.
+            deterministic: Accepted for compatibility: these agents are what they are.
+
+        Returns:
+            Actions of shape (A,) or (B, A), and the memory for the next call.
+
+        Raises:
+            ValueError: If the observation has another shape.
+        """
+        seen = np.asarray(observation, dtype=np.float64)
+        width = len(self.game.observation_bounds[0])
+        if seen.ndim not in (1, 2) or seen.shape[-1] != width:
+            raise ValueError(
+                f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}"
+            )
+        rows = seen.reshape(-1, width)
+        episode = self.game.seen_episode(rows)
+        self._recognize(rows, episode)
+        begins = (
+            episode == 0 if episode_start is None else (episode == 0) | np.asarray(episode_start, dtype=bool)
+        )
+        chosen, memory = self._act(rows, episode, state, begins)
+        bound = self.game.action_bound
+        actions = np.clip(chosen.reshape(len(rows), len(bound)), -bound, bound).astype(np.float32)
+        return (actions[0] if seen.ndim == 1 else actions), memory
+
+    def _recognize(self, rows: Array, episode: NDArray[np.int64]) -> None:
+        """Refuse observations of another game, as told by their learning rates."""
+        expected = self.game.learning_rates[episode].astype(np.float32)
+        other = np.flatnonzero((rows[:, 1] != expected) & (rows[:, 2] > 0))
+        if other.size:
+            row = other[0]
+            raise ValueError(
+                f"this agent was made for another game: its learning rate in episode {episode[row]} is "
+                f"{expected[row]:g}, and the observation's is {rows[row, 1]:g}"
+            )
+
+    @abstractmethod
+    def _act(
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        """Actions, (B,) or (B, A), and new memory for a batch of games.
+
+        Args:
+            rows: Observations, shape (B, W).
+            episode: The episodes that they tell, shape (B,).
+            memory: What was returned with the last call's actions.
+            begins: Where new games begin, shape (B,).
+        """
+
+
+class Profile(GameAgent):
+    """One action an episode, whatever else there is to see.
+
+    Where a game's action is more than a coefficient, a coefficient stands for all its parts: a linear policy
+    y = cθ has the slope c.
+    """
+
+    def __init__(self, game: Game, coefficients: ArrayLike) -> None:
+        """Play `coefficients`, shape (N,)."""
+        super().__init__(game)
+        self.coefficients = validated_coefficients(game, coefficients)
+
+    def _act(
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        parts = len(self.game.action_bound)
+        return np.repeat(self.coefficients[episode, None], parts, axis=1), None

@@ -1,0 +1,171 @@
+"""Playing whole games with one agent in every seat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pettingzoo import AECEnv
+
+from mesa_env.agent import Agent
+from mesa_env.rules.game import Array, Game, Outcome, State
+
+
+class Trajectory(NamedTuple):
+    """One game, or a batch of B games with a leading axis on every array.
+
+    Where a game ends before others of its batch, NaN stands for what was not played.
+
+    Attributes:
+        goals: θ_0…θ_N, shape (N + 1,).
+        coefficients: c_n, shape (N,): the action, or its first part.
+        outputs: y_n, shape (N,).
+        base_losses: Base loss of each episode, shape (N,).
+        training: 1 where the base optimizer was at work, 0 elsewhere, shape (N,).
+        details: What else a variant's episodes produced, by name, each of shape (N,).
+        states: Where each episode began, a state an episode.
+        actions: What was done in it, shape (N, A).
+    """
+
+    goals: Array
+    coefficients: Array
+    outputs: Array
+    base_losses: Array
+    training: Array
+    details: Mapping[str, Array]
+    states: tuple[State, ...]
+    actions: Array
+
+    def row(self, index: int) -> Trajectory:
+        """One game of a batch."""
+        return self.mapped(lambda array: array[index])
+
+    def mapped(self, function: Callable[[Array], Array]) -> Trajectory:
+        """Every array replaced by what `function` makes of it."""
+        return Trajectory(
+            function(self.goals),
+            function(self.coefficients),
+            function(self.outputs),
+            function(self.base_losses),
+            function(self.training),
+            {name: function(values) for name, values in self.details.items()},
+            tuple(mapped(function, state) for state in self.states),
+            function(self.actions),
+        )
+
+
+def rollout(
+    game: Game,
+    agent: Agent,
+    initial_goal: ArrayLike,
+    deterministic: bool = True,
+    generator: np.random.Generator | None = None,
+) -> Trajectory:
+    """Play `game` from its first episode to its last, the agent seeing nothing but observations.
+
+    Args:
+        game: The game.
+        agent: Anything with Stable-Baselines3's `predict`.
+        initial_goal: θ_0, a number for one game or shape (B,) for a batch.
+        deterministic: Whether a stochastic policy plays its mean.
+        generator: Decides whatever else chance decides; by default one of seed 0.
+
+    Raises:
+        ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
+    """
+    try:
+        first = np.asarray(initial_goal, dtype=np.float64)
+    except (TypeError, ValueError):
+        first = np.array(np.nan)
+    if first.ndim > 1 or not first.size or not (np.abs(first) <= game.goal_bound).all():
+        raise ValueError(
+            f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
+        )
+    generator = generator or np.random.default_rng(0)
+    played = _gathered(list(turns(game, agent, first.reshape(-1), deterministic, generator)))
+    return played if first.ndim else played.row(0)
+
+
+class Turn(NamedTuple):
+    """One episode of a batch of games: where it began, what was done, what came of it, and in which games."""
+
+    state: State
+    action: NDArray[np.floating[Any]]
+    outcome: Outcome
+    playing: NDArray[np.bool_]
+
+
+def turns(
+    game: Game, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
+) -> Iterator[Turn]:
+    """Play a batch of games, episode by episode; those that end before the others idle.
+
+    Args:
+        game: The game.
+        agent: Who plays it.
+        goals: θ_0, shape (B,).
+        deterministic: Whether a stochastic policy plays its mean.
+        generator: Decides whatever chance decides.
+    """
+    state, memory = game.start(generator.random((len(goals), game.draws)), goals), None
+    begins = playing = np.ones(len(goals), dtype=bool)
+    while playing.any():
+        action, memory = agent.predict(
+            game.observe(state), state=memory, episode_start=begins, deterministic=deterministic
+        )
+        action = game.validated_actions(action, goals.shape)
+        after, outcome = game.play(state, action)
+        yield Turn(state, action, outcome, playing)
+        begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
+        state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
+
+
+def _gathered(played: list[Turn]) -> Trajectory:
+    told = [{"action": turn.action[:, 0], **turn.outcome.info()} for turn in played]
+    arrays = {
+        name: np.array(
+            [np.where(turn.playing, values[name], np.nan) for turn, values in zip(played, told, strict=True)]
+        ).T
+        for name in told[0]
+    }
+    goals, following = arrays.pop("goal"), arrays.pop("next_goal")
+    return Trajectory(
+        np.concatenate([goals[:, :1], following], axis=1),
+        arrays.pop("action"),
+        arrays.pop("output"),
+        arrays.pop("base_loss"),
+        arrays.pop("training"),
+        arrays,
+        tuple(turn.state for turn in played),
+        np.stack([turn.action for turn in played], axis=1).astype(np.float64),
+    )
+
+
+def mapped(function: Callable[..., Any], *states: State) -> State:
+    """A state of what `function` makes of every array that the states hold, those of `more` included."""
+    more = (function(*parts) for parts in zip(*(state.more for state in states), strict=True))
+    episode, goal = (function(*(state[field] for state in states)) for field in (0, 1))
+    return State(episode, goal, type(states[0].more)(*more))
+
+
+def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:
+    """Play one game in a PettingZoo environment, the same agent in every seat.
+
+    Returns:
+        What every seat was paid by the end: −J_n of agent n.
+    """
+    env.reset(seed=seed)
+    returns, memory = {}, None
+    for seat in env.agent_iter():
+        observation, reward, terminated, truncated, _ = env.last()
+        if terminated or truncated or observation is None:
+            returns[seat] = float(reward)
+            env.step(None)
+            continue
+        action, memory = agent.predict(
+            observation[None], state=memory, episode_start=np.array([memory is None]), deterministic=True
+        )
+        env.step(action[0])
+    return returns

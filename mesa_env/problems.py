@@ -1,0 +1,197 @@
+"""The two decision problems that a single learner can be given in a game.
+
+A game is played by N agents with N different goals. A single-agent library needs one reward, so somebody's
+goal must be named as the judge. That choice *is* the problem:
+
+- `Control`: one controller plays every episode, and is paid by its first goal (`judge="initial"`, the
+  commitment problem) or by whatever its goal has become (`judge="current"`, which leaves it indifferent to
+  what becomes of its goal). Neither is the game between successive selves.
+- `BestResponse`: one agent decides once, its successors are given, and it is paid −J_n by its own goal.
+  Where everybody best-responds to the others, that is the game's equilibrium.
+
+A problem is a set of pure functions over batches, like the rules, and knows nothing of Gymnasium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mesa_env.agent import Agent, Observation
+from mesa_env.rules.game import Array, Game, State, validated_coefficients
+
+StateT = TypeVar("StateT", bound=tuple[Any, ...])
+
+
+class Step(NamedTuple, Generic[StateT]):
+    """What a batch of decisions led to; rewards and flags have shape (B,), as has every array of `info`.
+
+    The arrays of `info` share no memory with the state: whoever gets them may write into them.
+    """
+
+    state: StateT
+    reward: Array
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    info: dict[str, NDArray[Any]]
+
+
+class Problem(Protocol[StateT]):
+    """A decision problem as the Gymnasium interfaces need it; states are NamedTuples of batched arrays."""
+
+    @property
+    def game(self) -> Game:
+        """The game that the decisions are made in."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """How many uniform draws from [0, 1) one run of the problem needs."""
+        ...
+
+    def begin(self, chance: Array, initial_goal: Array | None = None) -> StateT:
+        """Set up a batch from uniform draws of shape (B, draws)."""
+        ...
+
+    def observe(self, state: StateT) -> Observation:
+        """What the deciding agents see."""
+        ...
+
+    def step(self, state: StateT, action: NDArray[np.floating[Any]]) -> Step[StateT]:
+        """Carry out a batch of validated actions."""
+        ...
+
+
+class ControlState(NamedTuple):
+    """A batch of games with what each one's first agent judges by."""
+
+    game: State
+    first_judge: Array
+
+
+@dataclass(frozen=True)
+class Control:
+    """One controller plays every episode; the episode of the decision problem is a whole game.
+
+    Args:
+        game: The game.
+        judge: Whose goal pays. "initial": the reward in episode n is −γ^n (y_n − θ_0)², so that the return
+            is −J_0 of agent 0; where θ_0 is drawn, a policy must remember it, for later observations do not
+            show it. "current": the reward is −(y_n − θ_n)², whatever γ.
+    """
+
+    game: Game
+    judge: Literal["initial", "current"] = "initial"
+
+    def __post_init__(self) -> None:
+        """Validate the judge."""
+        if self.judge not in ("initial", "current"):
+            raise ValueError(f"judge must be 'initial' or 'current'; got {self.judge!r}")
+
+    @property
+    def draws(self) -> int:
+        """Uniform draws that decide one game."""
+        return self.game.draws
+
+    def begin(self, chance: Array, initial_goal: Array | None = None) -> ControlState:
+        """Begin a batch of games."""
+        state = self.game.start(chance, initial_goal)
+        return ControlState(state, self.game.judge(state).copy())
+
+    def observe(self, state: ControlState) -> Observation:
+        """The present agents' observations."""
+        return self.game.observe(state.game)
+
+    def step(self, state: ControlState, action: NDArray[np.floating[Any]]) -> Step[ControlState]:
+        """Play the present episode of every game."""
+        after, outcome = self.game.play(state.game, action)
+        if self.judge == "initial":
+            cost = self.game.mesa_cost(outcome.output, state.first_judge, state.game.episode)
+        else:
+            cost = self.game.mesa_cost(outcome.output, self.game.judge(state.game), 0)
+        info = outcome.info()
+        info["next_goal"] = outcome.next_goal.copy()
+        return Step(ControlState(after, state.first_judge), -cost, *self.game.over(after), info)
+
+
+@dataclass(frozen=True)
+class BestResponse:
+    """One decision of one agent against given successors, paid −J_n by its own goal.
+
+    The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal (`Game.seat`).
+    In the base game a best response does not depend on the goal, so nothing is lost where the game would have
+    led to another. In variants whose agents mind more than the episode, what they mind is as at the game's
+    start, which play may leave: draw it from a range there.
+
+    Args:
+        game: The game.
+        successors: What agents n + 1, n + 2, … play: coefficients of shape (N,), which stand for all
+            parts of actions that have several, or an agent with `predict`, asked deterministically. None:
+            every successor plays 1 (or the bound, if that is less).
+    """
+
+    game: Game
+    successors: Agent | Sequence[float] | Array | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the successors."""
+        if self.successors is None:
+            one = min(1.0, self.game.coefficient_bound)
+            object.__setattr__(self, "successors", np.full(self.game.episodes, one))
+        elif isinstance(self.successors, type) or not isinstance(self.successors, Agent):
+            object.__setattr__(self, "successors", validated_coefficients(self.game, self.successors))
+
+    @property
+    def draws(self) -> int:
+        """One draw names the deciding agent's seat; the others are the game's."""
+        return 1 + self.game.draws
+
+    def begin(self, chance: Array, initial_goal: Array | None = None) -> State:
+        """Seat an agent in every row of the batch."""
+        return self.game.seat(chance, initial_goal)
+
+    def observe(self, state: State) -> Observation:
+        """The deciding agents' observations."""
+        return self.game.observe(state)
+
+    def step(self, state: State, action: NDArray[np.floating[Any]]) -> Step[State]:
+        """Play the agents' episodes with their actions, then the rest of every game with the successors.
+
+        `info` holds each decision's `output`, `base_loss` and `next_goal`, and `scale` = θ_n² K_n, the cost
+        of emitting 0 for ever: the reward divided by it is comparable between agents.
+        """
+        judge, last = self.game.judge(state), self.game.episodes - 1
+        after, outcome = self.game.play(state, action)
+        cost = self.game.mesa_cost(outcome.output, judge, 0)
+        silence = np.zeros_like(cost)
+        scale = self.game.mesa_cost(silence, judge, 0)
+        rest, recurrent, start = after, None, np.ones(len(cost), dtype=bool)
+        for _ in range(state.episode.min(), last):
+            playing = ~np.logical_or(*self.game.over(rest))
+            # A finished game idles in its last episode, at no cost, until the longest one is over.
+            rest = rest._replace(episode=np.minimum(rest.episode, last))
+            elapsed = rest.episode - state.episode
+            planned, recurrent = self._plan(rest, recurrent, start)
+            rest, turn = self.game.play(rest, planned)
+            cost += playing * self.game.mesa_cost(turn.output, judge, elapsed)
+            scale += playing * self.game.mesa_cost(silence, judge, elapsed)
+            start = np.zeros_like(start)
+        info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": after.goal.copy()}
+        done = np.ones(len(cost), dtype=bool)
+        return Step(after, -cost, done, np.zeros_like(done), info | {"scale": scale})
+
+    def _plan(
+        self, state: State, recurrent: Any, start: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.floating[Any]], Any]:
+        """The successors' actions, and their recurrent state if they keep one."""
+        if not isinstance(self.successors, Agent):
+            parts = len(self.game.action_bound)
+            return np.repeat(np.asarray(self.successors)[state.episode, None], parts, axis=-1), None
+        action, recurrent = self.successors.predict(
+            self.game.observe(state), state=recurrent, episode_start=start, deterministic=True
+        )
+        return self.game.validated_actions(action, start.shape), recurrent

@@ -1,0 +1,1 @@
+"""Oracles, one module per game: functions from a game to its equilibrium."""

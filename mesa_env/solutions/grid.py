@@ -1,0 +1,89 @@
+"""The post's own oracle: backward induction over a grid of coefficients.
+
+The post lets the last agent try 401 coefficients on [−2, 2], score each by its mean mesa cost over 11 goals
+on [−1, 1], and keep the best; then the agent before it, whose whole future is simulated under the plan just
+found; and so on to the first. `simulated_grid_search` does exactly that, in O(N² · 401 · 11). `grid_search`
+finds the same plan from the unit sums of `mesa_env.solutions.equilibrium`, in O(N · 401): by homogeneity the
+mean over goals is a constant times the unit cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mesa_env.rules.game import Array, Game
+
+GRID_POINTS = 401
+GOALS = 11
+
+
+def grid_search(game: Game) -> Array:
+    """The post's plan, exactly its choices, from unit sums; shape (N,)."""
+    grid = _grid(game)[None]
+    plan: Array = best_of_proposals(game, lambda: grid)[0]
+    return plan
+
+
+def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
+    """Plans by backward induction in which every agent takes the best of the coefficients proposed to it.
+
+    Args:
+        game: The game.
+        propose: Called once an agent, from the last to the first; proposals of shape (games, K).
+
+    Returns:
+        Plans, shape (games, N).
+    """
+    choices: list[Array] = []
+    squares = outputs = np.zeros(1)
+    for rate in game.learning_rates[::-1]:
+        c = propose()
+        m = 1 - 2 * rate * (c**2 + game.regularization)
+        cost = (c - 1) ** 2 + game.discount * (m**2 * squares - 2 * m * outputs)
+        best = cost.argmin(axis=1)[:, None]
+        c, m = np.take_along_axis(c, best, 1), np.take_along_axis(m, best, 1)
+        squares = c**2 + game.discount * m**2 * squares
+        outputs = c + game.discount * m * outputs
+        choices.append(c[:, 0])
+    return np.stack(choices[::-1], axis=1)
+
+
+def simulated_grid_search(game: Game) -> Array:
+    """The post's method as the post describes it: a slow reference for tests and benchmarks; shape (N,)."""
+    grid = [float(c) for c in _grid(game)]
+    rates = [float(rate) for rate in game.learning_rates]
+    plan: list[float] = []
+    for n in reversed(range(game.episodes)):
+        costs = [_mean_cost([c, *plan], rates[n:], game) for c in grid]
+        plan.insert(0, grid[costs.index(min(costs))])
+    return np.array(plan)
+
+
+def _grid(game: Game) -> Array:
+    return np.linspace(-game.coefficient_bound, game.coefficient_bound, GRID_POINTS)
+
+
+def _mean_cost(plan: list[float], rates: list[float], game: Game) -> float:
+    """Mean mesa cost, over the post's goals, of the agent that plays the plan's first coefficient."""
+    return sum(_mesa_cost(goal, plan, rates, game) for goal in np.linspace(-1, 1, GOALS).tolist()) / GOALS
+
+
+def _mesa_cost(goal: float, plan: list[float], rates: list[float], game: Game) -> float:
+    """Mesa cost of a plan, judged by the goal that its first agent has."""
+    outputs = [c * g for c, g in zip(plan, _goals(goal, plan, rates, game), strict=True)]
+    return sum(game.discount**k * (output - goal) ** 2 for k, output in enumerate(outputs))
+
+
+def _goals(goal: float, plan: list[float], rates: list[float], game: Game) -> list[float]:
+    """The goals that the plan's agents find, the first one's first."""
+    goals = [goal]
+    for coefficient, rate in zip(plan[:-1], rates, strict=False):
+        goals.append(_next_goal(goals[-1], coefficient, rate, game))
+    return goals
+
+
+def _next_goal(goal: float, coefficient: float, rate: float, game: Game) -> float:
+    """One step of gradient descent on (cθ)² + λθ²."""
+    return goal - rate * (2 * coefficient * goal * coefficient + 2 * game.regularization * goal)

@@ -1,0 +1,399 @@
+"""The oracle of the game with a misconception: backward induction over an angle.
+
+Everything is homogeneous in (θ, b), so an agent's state is the angle φ = atan2(b, θ), up to a scale
+r = (θ² + b²)^½ of either sign. All that it needs to know of its successors are the unit sums
+
+    A(φ) = Σ_{k>n} γ^(k−n−1) (y_k / r)²,   B(φ) = Σ_{k>n} γ^(k−n−1) y_k / r,   K = Σ_{k>n} γ^(k−n−1)
+
+at the angle that it hands on; A has period π, and B changes sign with it. The mesa cost of a coefficient is
+
+    J(c; φ) = (y − θ)² + γ (r'² A(φ') − 2 θ r' B(φ') + θ² K),   r' and φ' those of (θ', b').
+
+J may have several local minima, and where two of them tie, the best coefficient jumps from one to the other
+as the angle passes; `Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of
+training moves the angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that
+their choices jump in more places, as in other games between successive selves (Harris & Laibson 2001). Hence
+J is searched over the whole range of coefficients, and refined about every local minimum; A and B are
+tabulated on a fine grid of angles, and interpolated by cubics where nothing jumps and by straight lines
+elsewhere, since whatever reached beyond the table's own values would be found and exploited. A straight line
+is exact for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So
+where jumps multiply, what is found is one of several near-equilibria, from which no agent has much to gain,
+and whose coefficients depend on the table; `refinement` tells.
+
+The projection of goals and beliefs is left out: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
+and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief runs into the default bound.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mesa_env.agent import GameAgent
+from mesa_env.rules.game import Array
+from mesa_env.rules.misconception import Misconception
+from mesa_env.rules.validation import validated_whole
+from mesa_env.solutions.numerics import compiled
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
+_POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
+_ROUNDING = 1e-12  # what rounding may add to a cost
+_APART = 0.05  # coefficients further apart than this are different choices, not one choice refined
+
+
+class Solution(NamedTuple):
+    """The equilibrium of a game with a misconception, tabulated over M angles from 0 to π.
+
+    Attributes:
+        angles: φ_i = iπ/M, shape (M,).
+        coefficients: c_n(φ_i), shape (N, M).
+        margins: How much more the best clearly different choice costs, the other local minimum of J, in units
+            of r² Σ_{k≥n} γ^(k−n); inf where there is none, 0 where two tie. Shape (N, M).
+        squares: A that agent n hands its predecessor, its own output included, shape (N + 1, M).
+        outputs: B likewise.
+        weights: K likewise, shape (N + 1,).
+    """
+
+    angles: Array
+    coefficients: Array
+    margins: Array
+    squares: Array
+    outputs: Array
+    weights: Array
+
+
+class Jump(NamedTuple):
+    """Where an agent's best coefficient jumps: two choices tie between two neighboring angles of the table.
+
+    Attributes:
+        episode: n.
+        angle: φ halfway between the two.
+        before: c_n at the smaller angle.
+        after: c_n at the larger.
+    """
+
+    episode: int
+    angle: float
+    before: float
+    after: float
+
+
+class Refinement(NamedTuple):
+    """What changes when the table has twice as many angles, and the search twice as many proposals.
+
+    Attributes:
+        coefficients: Largest change of a coefficient on the path from the game's start.
+        path: Largest change of a goal or belief on it.
+    """
+
+    coefficients: float
+    path: float
+
+
+def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
+    """Equilibrium by backward induction, every agent judged by its own goal.
+
+    Args:
+        game: The game.
+        angles: Angles M in the table, a multiple of 4, so that θ = 0, b = 0 and θ = ±b are among them.
+        proposals: Coefficients among which J is first searched, evenly over their range.
+
+    Raises:
+        ValueError: If `angles` is no positive multiple of 4, or there are fewer than 3 proposals; or if goal
+            and belief grow beyond floating point.
+    """
+    if validated_whole("angles", angles, 4) % 4:
+        raise ValueError(f"angles must be a multiple of 4; got {angles}")
+    grid = _grid(game, proposals)
+    shape = game.episodes, angles
+    solution = Solution(
+        np.linspace(0, np.pi, angles, endpoint=False),
+        np.empty(shape),
+        np.empty(shape),
+        np.zeros((game.episodes + 1, angles)),
+        np.zeros((game.episodes + 1, angles)),
+        np.append(np.cumsum(game.discount ** np.arange(game.episodes))[::-1], 0.0),
+    )
+    goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
+    for n in reversed(range(game.episodes)):
+        choices = _choose(goals, beliefs, grid, _rules(game, solution, n), _successors(solution, n))
+        solution.coefficients[n], excess, solution.squares[n], solution.outputs[n] = choices
+        solution.margins[n] = excess / solution.weights[n]
+        if not np.isfinite(solution.squares[n]).all():
+            raise ValueError(
+                f"goal and belief must not grow beyond floating point; from episode {n} on they may, with a "
+                f"learning rate of up to {game.learning_rates[n:].max():g}, belief_rate {game.belief_rate:g} "
+                f"and regularization {game.regularization:g}"
+            )
+    return solution
+
+
+def coefficients_at(
+    game: Misconception,
+    solution: Solution,
+    episode: ArrayLike,
+    goal: ArrayLike,
+    belief: ArrayLike,
+    proposals: int = 201,
+) -> Array:
+    """Best responses of any agents to the tabulated successors, exactly at their own angles.
+
+    Nothing is interpolated between the coefficients of two angles, which may lie on either side of a jump.
+
+    Args:
+        game: The game.
+        solution: Its equilibrium.
+        episode: n, shape (B,).
+        goal: θ_n, shape (B,).
+        belief: b_n, shape (B,).
+        proposals: As in `solve_misconception`.
+
+    Returns:
+        c_n, shape (B,).
+
+    Raises:
+        ValueError: If a goal or belief is not finite.
+    """
+    episodes, goals, beliefs = np.broadcast_arrays(
+        episode, np.asarray(goal, float), np.asarray(belief, float)
+    )
+    if not (np.isfinite(goals).all() and np.isfinite(beliefs).all()):
+        raise ValueError(f"goals and beliefs must be finite; got goals {goals} and beliefs {beliefs}")
+    coefficients = np.empty(episodes.shape)
+    grid = _grid(game, proposals)
+    for n in np.unique(episodes):
+        here = episodes == n
+        rules, successors = _rules(game, solution, n), _successors(solution, n)
+        scale = np.hypot(goals[here], beliefs[here])
+        scale[scale == 0] = 1.0
+        choices = _choose(goals[here] / scale, beliefs[here] / scale, grid, rules, successors)
+        coefficients[here] = choices[0]
+    return coefficients
+
+
+def jumps(solution: Solution) -> list[Jump]:
+    """Every place where an agent's best coefficient jumps, in order of episodes and angles."""
+    row, angle = np.nonzero(_jumping(solution.coefficients))
+    before, after = (solution.coefficients[row, (angle + k) % len(solution.angles)] for k in (0, 1))
+    middle = solution.angles[angle] + solution.angles[1] / 2
+    return [Jump(*place) for place in zip(*(x.tolist() for x in (row, middle, before, after)), strict=True)]
+
+
+def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) -> Refinement:
+    """How far the path from the game's start still depends on the grids.
+
+    Args:
+        game: The game; where it draws its goal or belief, the path starts in the middle of their ranges.
+        angles: As in `solve_misconception`.
+        proposals: As in `solve_misconception`.
+    """
+    coarse, fine = (_path(game, k * angles, k * (proposals - 1) + 1) for k in (1, 2))
+    return Refinement(*(float(np.abs(a - b).max()) for a, b in zip(coarse, fine, strict=True)))
+
+
+def _path(game: Misconception, angles: int, proposals: int) -> tuple[Array, Array]:
+    """Coefficients (N,), and goals and beliefs (2, N + 1), from the game's start under its equilibrium."""
+    solution = solve_misconception(game, angles, proposals)
+    state = game.start(np.full((1, game.draws), 0.5))
+    coefficients, path = [], [(state.goal[0], state.more.belief[0])]
+    while state.episode[0] < game.episodes:
+        c = coefficients_at(game, solution, *state[:2], state.more.belief, proposals)
+        state, _ = game.play(state, c[:, None])
+        coefficients.append(c[0])
+        path.append((state.goal[0], state.more.belief[0]))
+    return np.array(coefficients), np.array(path).T
+
+
+class MisconceptionOracle(GameAgent):
+    """Plays the equilibrium of its game, whatever the goal and the belief that it sees."""
+
+    game: Misconception
+
+    def __init__(self, game: Misconception) -> None:
+        """Solve `game`."""
+        super().__init__(game)
+        self.solution = solve_misconception(game)
+        self._warn_where_goals_or_beliefs_are_projected()
+
+    def _act(
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[Array, Any]:
+        return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
+
+    def _warn_where_goals_or_beliefs_are_projected(self) -> None:
+        game, ends = self.game, np.array([0.0, 1 - 2.0**-53])
+        state = game.start(np.array(list(itertools.product(ends, repeat=game.draws))))
+        largest = 0.0
+        while state.episode[0] < game.episodes:
+            c = coefficients_at(game, self.solution, state.episode, state.goal, state.more.belief)
+            state, _ = game.play(state, c[:, None])
+            largest = max(largest, np.abs([state.goal, state.more.belief]).max())
+        if largest >= game.goal_bound:
+            warnings.warn(
+                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
+                "optimizer projects them: the oracle, which does not know of it, is none for this game",
+                stacklevel=3,
+            )
+
+
+# -- Tables -----------------------------------------------------------------------------------------------
+
+
+def _grid(game: Misconception, proposals: int) -> Array:
+    """The coefficients among which J is first searched."""
+    bound = game.coefficient_bound
+    return np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
+
+
+def _rules(game: Misconception, solution: Solution, n: int) -> tuple[float, ...]:
+    """2η, ρ, λ and γ of episode n, and K of its successors."""
+    pull = 2 * float(game.learning_rates[n])
+    return pull, game.belief_rate, game.regularization, game.discount, float(solution.weights[n + 1])
+
+
+def _successors(solution: Solution, n: int) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """A and B of agent n's successors, and where they are smooth, over more than the whole circle.
+
+    Entry i + M + 1 belongs to the angle iπ/M, for i = −M − 1…M + 2. The table is smooth after an angle where
+    none of the three steps that a cubic spans is a jump.
+    """
+    squares, outputs = solution.squares[n + 1], solution.outputs[n + 1]
+    smooth = np.ones(squares.shape, dtype=bool)
+    if n + 1 < len(solution.coefficients):
+        jumping = _jumping(solution.coefficients[n + 1])
+        smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
+    half_turns, i = np.divmod(np.arange(-len(squares) - 1, len(squares) + 3), len(squares))
+    return squares[i], outputs[i] * (1 - 2 * (half_turns % 2)), smooth[i]
+
+
+def _jumping(coefficients: Array) -> NDArray[np.bool_]:
+    """Whether c jumps between each angle (..., M) and the next."""
+    return np.asarray(np.abs(np.roll(coefficients, -1, axis=-1) - coefficients) > _APART)
+
+
+# -- Compiled kernels -------------------------------------------------------------------------------------
+
+
+@compiled
+def _interpolated(table: Array, i: int, t: float, smooth: bool) -> float:
+    """Value of a table at share t of the step from entry i to the next."""
+    line: float = table[i] + t * (table[i + 1] - table[i])
+    if not smooth:
+        return line
+    # The cubic through four points: the line, bent by the second differences at both ends.
+    left: float = table[i - 1] - 2 * table[i] + table[i + 1]
+    right: float = table[i] - 2 * table[i + 1] + table[i + 2]
+    return line - t * (1 - t) / 6 * ((2 - t) * left + (1 + t) * right)
+
+
+@compiled
+def _prospect(
+    c: float, goal: float, belief: float, rules: Any, successors: Any
+) -> tuple[float, float, float]:
+    """y, r'² A(φ') and r' B(φ') of a coefficient."""
+    pull, belief_rate, regularization = rules[:3]
+    squares, outputs, smooth = successors
+    y = c * goal + (1 - c) * belief
+    next_goal = goal - pull * (y * c + regularization * goal)
+    next_belief = belief - pull * belief_rate * y * (1 - c)
+    turn = math.atan2(next_belief, next_goal) / math.pi
+    angles = (len(smooth) - 4) // 2
+    step = math.floor(turn * angles)
+    t, i = turn * angles - step, int(step) + angles + 1
+    square = next_goal * next_goal + next_belief * next_belief
+    a = square * _interpolated(squares, i, t, smooth[i])
+    return y, a, math.sqrt(square) * _interpolated(outputs, i, t, smooth[i])
+
+
+@compiled
+def _cost(c: float, goal: float, belief: float, rules: Any, successors: Any) -> float:
+    """J(c; φ), judged by the goal."""
+    discount, weight = rules[3:]
+    y, a, b = _prospect(c, goal, belief, rules, successors)
+    cost: float = (y - goal) ** 2 + discount * (a - 2 * goal * b + goal * goal * weight)
+    return cost
+
+
+@compiled
+def _refined(
+    low: float, high: float, goal: float, belief: float, rules: Any, successors: Any
+) -> tuple[float, float]:
+    """A local minimum of J between two coefficients, and its cost, by golden sections and a parabola.
+
+    Sections alone leave a noise of 1e-8 in c, so in A and B, which predecessors see doubly differentiated.
+    """
+    lowest, highest = low, high
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    cost_left = _cost(left, goal, belief, rules, successors)
+    cost_right = _cost(right, goal, belief, rules, successors)
+    for _ in range(_SECTIONS):
+        if cost_left <= cost_right:
+            high, right, cost_right = right, left, cost_left
+            left = high - _GOLDEN * (high - low)
+            cost_left = _cost(left, goal, belief, rules, successors)
+        else:
+            low, left, cost_left = left, right, cost_right
+            right = low + _GOLDEN * (high - low)
+            cost_right = _cost(right, goal, belief, rules, successors)
+    c, cost = (left, cost_left) if cost_left <= cost_right else (right, cost_right)
+    below = _cost(c - _POLISH, goal, belief, rules, successors)
+    above = _cost(c + _POLISH, goal, belief, rules, successors)
+    bend = below - 2 * cost + above
+    if bend > 0 and abs(above - below) < bend:  # the parabola's lowest point lies well within it
+        polished = c - _POLISH * (above - below) / (2 * bend)
+        cost_polished = _cost(polished, goal, belief, rules, successors)
+        if lowest <= polished <= highest and cost_polished <= cost + _ROUNDING:
+            return polished, cost_polished
+    return c, cost
+
+
+@compiled
+def _minima(goal: float, belief: float, grid: Array, rules: Any, successors: Any) -> tuple[Array, Array]:
+    """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
+    costs = np.empty(len(grid) + 2)
+    costs[0] = costs[-1] = np.inf
+    for k in range(len(grid)):
+        costs[k + 1] = _cost(grid[k], goal, belief, rules, successors)
+    found, lows = np.empty(len(grid)), np.empty(len(grid))
+    count = 0
+    for k in range(len(grid)):
+        if costs[k + 1] <= min(costs[k], costs[k + 2]):
+            low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+            c, cost = _refined(low, high, goal, belief, rules, successors)
+            if costs[k + 1] <= cost:
+                c, cost = grid[k], costs[k + 1]
+            found[count], lows[count] = c, cost
+            count += 1
+    return found[:count], lows[:count]
+
+
+@compiled
+def _choose(
+    goals: Array, beliefs: Array, grid: Array, rules: Any, successors: Any
+) -> tuple[Array, Array, Array, Array]:
+    """Best coefficients, what the best clearly different ones cost more, and A and B with the agents' own."""
+    coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
+    squares, outputs = np.empty_like(goals), np.empty_like(goals)
+    pull, discount = rules[0], rules[3]
+    for i in range(len(goals)):
+        # Where nothing depends on c, as where goal and belief agree in deployment, it is 1.
+        best = min(1.0, grid[-1])
+        if pull > 0:
+            lowest = _cost(best, goals[i], beliefs[i], rules, successors)
+            found, costs = _minima(goals[i], beliefs[i], grid, rules, successors)
+            for k in range(len(found)):
+                if costs[k] < lowest:
+                    best, lowest = found[k], costs[k]
+            for k in range(len(found)):
+                if abs(found[k] - best) > _APART:
+                    excess[i] = min(excess[i], costs[k] - lowest)
+        y, a, b = _prospect(best, goals[i], beliefs[i], rules, successors)
+        coefficients[i] = best
+        squares[i], outputs[i] = y * y + discount * a, y + discount * b
+    return coefficients, excess, squares, outputs

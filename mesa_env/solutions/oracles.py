@@ -1,0 +1,43 @@
+"""Every game's oracle, in one table: what a new game adds its line to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mesa_env.agent import Agent, Profile
+from mesa_env.rules import (
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+)
+from mesa_env.solutions.decoupling import DecouplingOracle
+from mesa_env.solutions.equilibrium import solve_equilibrium
+from mesa_env.solutions.hidden_deployment import HiddenOracle
+from mesa_env.solutions.infinite_horizon import solve_infinite_horizon
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner
+from mesa_env.solutions.misconception import MisconceptionOracle
+
+ORACLES: dict[type[Game], Callable[[Any], Agent]] = {
+    Game: lambda game: Profile(game, solve_equilibrium(game)),
+    InfiniteHorizon: lambda game: Profile(game, solve_infinite_horizon(game)),
+    Misconception: MisconceptionOracle,
+    LearnableDiscount: ForeseeingPlanner,
+    Decoupling: DecouplingOracle,
+    HiddenDeployment: HiddenOracle,
+}
+
+
+def oracle(game: Game) -> Agent:
+    """The agent that plays the game's equilibrium.
+
+    Raises:
+        ValueError: If this kind of game has no oracle.
+    """
+    if type(game) not in ORACLES:
+        known = ", ".join(kind.__name__ for kind in ORACLES)
+        raise ValueError(f"there are oracles for {known}; got {type(game).__name__}")
+    return ORACLES[type(game)](game)

@@ -1,0 +1,204 @@
+"""One run: what is measured of it, that it can be done again bit for bit, and what is told when it fails."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+import mesa_env
+from agents.benchmark import run
+from agents.benchmark.run import CurveWatch, Run, evaluate, execute, weights_of
+from agents.benchmark.store import IRREPRODUCIBLE, SCHEMA
+from agents.learning.callbacks import typical_goals
+from mesa_env import GAMES, Game, train_then_deploy
+from mesa_env.agent import Profile
+
+TINY = Game(train_then_deploy(3, 5), initial_goal=(-1.0, 1.0))
+
+
+def tiny_run(algorithm="near_oracle", game=TINY, seed=0, turns=100, **parameters):
+    return Run.of("tiny", game, f"sweep_algorithms:{algorithm}", parameters, turns, seed)
+
+
+def reproducible(result):
+    return {name: value for name, value in result.row.items() if name not in IRREPRODUCIBLE}
+
+
+@pytest.mark.parametrize("kind", GAMES.values())
+def test_a_run_holds_its_whole_game_in_json(kind):
+    game = kind(initial_goal=(-0.5, 0.25), discount=0.75)
+    run = Run.of("game", game, "ppo", {}, 1, 0)
+    again = Run(**json.loads(json.dumps(vars(run)))).build_game()
+    assert type(again) is kind
+    for name, value in vars(game).items():
+        assert np.array_equal(vars(again)[name], value)
+
+
+def test_parameters_that_json_has_no_words_for_are_refused():
+    with pytest.raises(ValueError, match="near_oracle's parameters must be numbers"):
+        tiny_run(stretch=object())
+
+
+class TestRow:
+    def test_has_every_column_whether_or_not_the_run_succeeded(self):
+        for name in ("near_oracle", "raising"):
+            assert list(execute(tiny_run(name)).row) != []
+            assert set(execute(tiny_run(name)).row) == set(SCHEMA.names)
+
+    def test_agrees_with_the_comparison_that_everybody_uses(self):
+        row = execute(tiny_run(stretch=1.5, turns=10**9)).row
+        profile = Profile(TINY, 1.5 * mesa_env.solve_equilibrium(TINY))
+        games = mesa_env.compare(TINY, {"mine": profile}, typical_goals(TINY, 16))
+        for metric in mesa_env.METRICS:
+            assert row[metric] == pytest.approx(games[metric].mean(), rel=1e-5, abs=1e-9)
+        oracle = mesa_env.compare(TINY, {"oracle": mesa_env.oracle(TINY)}, typical_goals(TINY, 16))
+        assert row["oracle_retention"] == pytest.approx(oracle["retention"].mean(), rel=1e-12)
+        assert 0 <= row["oracle_nash_conv"] < 1e-12
+
+    def test_exploitability_by_episode_sums_to_the_mean(self):
+        row = execute(tiny_run(stretch=1.5)).row
+        assert len(row["episode_exploitability"]) == TINY.episodes
+        assert np.mean(row["episode_exploitability"]) == pytest.approx(
+            row["relative_exploitability"], rel=1e-12
+        )
+
+    def test_excess_is_how_much_too_much_each_agent_shows(self):
+        equilibrium = mesa_env.solve_equilibrium(TINY)
+        for stretch in (0.5, 1.5):
+            row = execute(tiny_run(stretch=stretch, turns=10**9)).row
+            expected = [
+                stretch * equilibrium[n] - mesa_env.best_response(TINY, stretch * equilibrium, n)
+                for n in range(8)
+            ]
+            # A best response's mirror image can be as good, or all but, where the goal flips its sign.
+            assert row["episode_excess"] == pytest.approx(expected, abs=1e-5)
+
+    def test_names_game_and_parameters_as_they_were_run(self):
+        row = execute(tiny_run(stretch=2.0, seed=4)).row
+        assert (row["run_id"], row["game"], row["seed"]) == (
+            "tiny/sweep_algorithms.near_oracle/100/4",
+            "tiny",
+            4,
+        )
+        assert json.loads(row["game_json"])["rules"] == "Game"
+        assert json.loads(row["game_json"])["learning_rates"] == [1, 1, 1, 0, 0, 0, 0, 0]
+        assert json.loads(row["parameters_json"]) == {"stretch": 2.0}
+        assert json.loads(row["versions_json"])["numpy"] == np.__version__
+
+    @pytest.mark.parametrize("kind", GAMES.values())
+    def test_every_game_can_be_measured(self, kind):
+        game = kind(initial_goal=0.8) if kind is not GAMES["Decoupling"] else kind(initial_goal=(0.1, 0.8))
+        evaluation = evaluate(game, mesa_env.oracle(game.in_expectation), typical_goals(game, 2))
+        assert set(evaluation.metrics) == set(mesa_env.METRICS)
+        assert np.isfinite(evaluation.exploitability).all()
+        assert np.isfinite(evaluation.excess).all()
+        assert np.abs(evaluation.exploitability).max() < 2e-3
+
+    def test_a_game_of_a_single_agent(self):
+        game = Game(train_then_deploy(1, 0), initial_goal=(-1.0, 1.0))
+        row = execute(tiny_run(game=game, turns=10**9)).row
+        assert row["status"] == "finished"
+        assert row["c_first"] == pytest.approx(1, abs=1e-6)  # nobody is left to be changed
+        assert np.isnan(row["c_deployment"])
+
+
+class TestReproducibility:
+    @pytest.mark.parametrize("name", ["near_oracle", "network"])
+    def test_a_run_gives_the_same_bit_for_bit(self, name):
+        first = execute(tiny_run(name))
+        torch.rand(3)
+        np.random.rand(3)  # noqa: NPY002 - the algorithm draws from it
+        second = execute(tiny_run(name))
+        assert reproducible(first) == reproducible(second)
+        assert first.files["config.json"] == second.files["config.json"]
+        assert reproducible(execute(tiny_run(name, seed=1)))["nash_conv"] != first.row["nash_conv"]
+
+    def test_weights_are_told_apart_by_their_last_bit(self):
+        rows = [execute(tiny_run("network", seed=seed)).row for seed in (0, 0, 1)]
+        assert len(rows[0]["weights"]) == 64
+        assert rows[0]["weights"] == rows[1]["weights"] != rows[2]["weights"]
+        layer = torch.nn.Linear(2, 2)
+        before = weights_of(layer)
+        with torch.no_grad():
+            layer.weight[0, 0] = torch.nextafter(layer.weight[0, 0], torch.tensor(10.0))
+        assert weights_of(layer) != before
+
+    def test_agents_without_networks_have_no_weights(self):
+        assert execute(tiny_run()).row["weights"] == ""
+
+    def test_the_model_is_saved_where_it_can_be(self):
+        assert zipfile.is_zipfile(_file(execute(tiny_run("network")).files["model.zip"]))
+        assert "model.zip" not in execute(tiny_run()).files
+
+
+class TestCurve:
+    def test_ends_with_the_evaluation(self):
+        row = execute(tiny_run()).row
+        assert row["curve_turns"] == [25, 50, 75, 100]
+        assert row["curve_nash_conv"][-1] == row["nash_conv"]
+        assert row["curve_retention"][-1] == row["retention"]
+        assert row["curve_nash_conv"] == sorted(row["curve_nash_conv"], reverse=True)
+
+    def test_has_one_point_if_nobody_was_watching(self):
+        row = execute(tiny_run("network")).row
+        assert row["curve_turns"] == [100]
+        assert row["curve_seconds"] == [row["seconds"]]
+
+    @pytest.mark.parametrize(("rules", "points"), [("DeceptiveAlignment", 20), ("Misconception", 5)])
+    def test_is_evenly_spaced_however_often_the_learner_calls(self, monkeypatch, rules, points):
+        monkeypatch.setattr(run, "evaluate", lambda *_: run.Evaluation({"nash_conv": 0.0}, [], []))
+        game = GAMES[rules]()
+        watch = CurveWatch(game, 1000)
+        for turns in range(1, 1004, 2):
+            watch(turns, None)
+        watch.end(run.evaluate(game, None, None))
+        told = watch.column("turns")
+        assert len(told) == points
+        assert np.abs(np.array(told) - np.arange(1, points + 1) * 1000 / points).max() <= 3
+
+    def test_clock_stands_still_while_measuring(self, monkeypatch):
+        now = [0.0]
+
+        def slow_evaluation(*_):
+            now[0] += 100.0
+            return run.Evaluation({"nash_conv": 0.0}, [], [])
+
+        monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
+        monkeypatch.setattr(run, "evaluate", slow_evaluation)
+        watch = CurveWatch(TINY, 40)
+        for turns in range(2, 41, 2):
+            now[0] += 1.0
+            watch(turns, None)
+        assert watch.stop() == 20.0
+        assert watch.column("seconds") == [float(k) for k in range(1, 20)]
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("raising", "ArithmeticError: diverged"),
+            ("exiting", "had enough"),
+            ("silent", "must return an agent"),
+        ],
+    )
+    def test_is_told_by_the_row(self, name, words):
+        result = execute(tiny_run(name))
+        assert result.row["status"] == "failed"
+        assert words in result.row["traceback"]
+        assert result.files["traceback.txt"].decode() == result.row["traceback"]
+        assert result.row["nash_conv"] is None
+        assert result.row["curve_turns"] == []
+
+    def test_of_an_agent_that_plays_no_numbers(self):
+        result = execute(tiny_run(stretch=float("nan")))
+        assert result.row["status"] == "failed"
+        assert "nan" in result.row["traceback"]
+
+
+def _file(content):
+    import io
+
+    return io.BytesIO(content)

@@ -1,0 +1,164 @@
+"""Sweeps on a real Ray cluster of three nodes: the same results, and nothing lost with a node.
+
+Ray keeps to the loopback address here (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 is its switch for that), so that
+the tests run wherever there is no network.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.benchmark.run import execute
+from agents.benchmark.store import IRREPRODUCIBLE, SCHEMA, plain, read_folder, read_rows
+from tests.agents.benchmark.test_run import tiny_run
+from tests.scripts.test_sweep import ENVIRONMENT, alive, counted_grid, noted, refused, wait_for, write_grid
+
+HERE = Path(__file__).parent
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Cluster:
+    """A cluster in a process of its own."""
+
+    def __init__(self):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | LOOPBACK
+        self._process = subprocess.Popen(
+            [sys.executable, HERE / "ray_cluster.py"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self._process.stdout.readline().strip()
+
+    def kill_a_node(self):
+        self._process.stdin.write("kill\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "killed\n"
+
+    def end(self):
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    pytest.importorskip("ray", reason="Ray is an extra")
+    cluster = Cluster()
+    yield cluster
+    cluster.end()
+
+
+@pytest.fixture
+def started(cluster, tmp_path):
+    """Starts a sweep on the cluster, from a folder that has none of the project's code."""
+    processes = []
+
+    def start(grid):
+        command = [
+            *(sys.executable, "-m", "scripts.sweep", "--grid", grid, "--out", tmp_path / "out"),
+            *("--ray", cluster.address),
+        ]
+        processes.append(
+            subprocess.Popen(
+                command,
+                cwd=tmp_path,
+                env=ENVIRONMENT | LOOPBACK,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                process_group=0,
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_results_bit_for_bit(tmp_path, started):
+    names = ("near_oracle", "network", "raising", "killed")
+    grid = tmp_path / "grid.toml"
+    grid.write_text(
+        f"algorithms = {[f'sweep_algorithms:{name}' for name in names]}\nseeds = [1]\nturns = 100\n"
+        "[games.tiny]\ntrain = 3\ndeploy = 5\n"
+    )
+    process = started(grid)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "4 runs" in out
+    assert "raylet" not in out + err
+    for name, parameters in (("near_oracle", {"stretch": 1.0}), ("network", {})):
+        run = tiny_run(name, seed=1, **parameters)
+        recorded, there = read_folder(tmp_path / "out" / "runs" / run.id)
+        here = plain(execute(run).row)
+        assert recorded == run
+        for column in SCHEMA.names:
+            assert there[column] == here[column] or column in IRREPRODUCIBLE
+    rows = read_rows(tmp_path / "out").set_index("run_id")
+    failures = [
+        rows.loc[f"tiny/sweep_algorithms.{name}/100/1", "traceback"] for name in ("raising", "killed")
+    ]
+    assert "ArithmeticError: diverged" in failures[0]
+    assert "the process died" in failures[1]
+    # The code came with the run, the user's and the project's.
+    assert failures[0].count("py_modules_files") == failures[0].count(".py") > 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_cancels_what_is_left(tmp_path, started):
+    process = started(counted_grid(tmp_path, seconds=600, seeds=3))
+    wait_for(lambda: noted(tmp_path, "began"))
+    worker = noted(tmp_path, "began")[0][1]
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-2:] == ["0 of 3 runs are kept; --resume runs the others", "interrupted"]
+    assert "Traceback" not in out + err
+    wait_for(lambda: not alive(worker))
+
+
+@pytest.mark.slow
+def test_a_node_killed_in_mid_run_costs_nothing_but_its_run(tmp_path, cluster, started):
+    process = started(counted_grid(tmp_path, seconds=3, seeds=6))
+    wait_for(lambda: len(list((tmp_path / "out" / "data").rglob("*.parquet"))) >= 2)
+    wait_for(lambda: len(noted(tmp_path, "began")) - len(noted(tmp_path, "ended")) == 2)
+    finished = {name for name, _ in noted(tmp_path, "ended")}
+    cluster.kill_a_node()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "6 runs" in out
+    began = [name for name, _ in noted(tmp_path, "began")]
+    assert len(began) == 7  # the one that was lost began again, and no other
+    assert all(began.count(name) == 1 for name in finished)
+    rows = read_rows(tmp_path / "out")
+    assert (rows["status"] == "finished").all()
+    assert rows["seed"].tolist() == list(range(6))
+    assert len(list((tmp_path / "out" / "runs").rglob("result.json"))) == 6
+
+
+def test_an_address_at_which_nobody_listens_is_refused_at_once(tmp_path, capsys):
+    pytest.importorskip("ray", reason="Ray is an extra")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        grid = write_grid(tmp_path / "grid.toml", "near_oracle")
+        message = refused(capsys, grid=grid, out=tmp_path / "out", ray=address)
+        assert f"a Ray cluster must be at work at {address}; none answers: " in message
+        assert "refused" in message
+        assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_whoever_has_no_ray_is_told_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    grid = write_grid(tmp_path / "grid.toml", "near_oracle")
+    message = refused(capsys, grid=grid, out=tmp_path / "out", ray="auto")
+    assert 'pip install ".[cluster]"' in message
