@@ -15,7 +15,7 @@ ARGUMENTS_train_forever := --game.rules InfiniteHorizon --game.learning-rates 1 
 	--game.max-episodes 100
 ARGUMENTS_deploy_forever := --game.rules InfiniteHorizon --game.max-episodes 400 --settings.games 16
 ARGUMENTS_misconception := --game.rules Misconception --game.initial-belief -1 1
-ARGUMENTS_naive := --game.rules LearnableDiscount --game.discount-rate 0 --game.discount 0 1
+ARGUMENTS_naive := --game.rules LearnableDiscount --game.discount-learning-rate 0 --game.discount 0 1
 ARGUMENTS_foreseeing := --game.rules LearnableDiscount --game.discount 0.5 1
 ARGUMENTS_decoupling := --game.rules Decoupling
 ARGUMENTS_belief := --game.rules HiddenDeployment --settings.games 128

@@ -37,7 +37,7 @@ from mesa_env.rules import (
 
 if TYPE_CHECKING:
     from mesa_env.evaluation.audits import audit
-    from mesa_env.evaluation.deviations import Audit, simulated
+    from mesa_env.evaluation.deviations import Audit, audit_by_simulation
     from mesa_env.evaluation.metrics import METRICS, compare, measure, summarize
     from mesa_env.evaluation.trajectory import Trajectory, play, rollout
     from mesa_env.solutions.equilibrium import (
@@ -69,6 +69,7 @@ __all__ = [
     "State",
     "Trajectory",
     "audit",
+    "audit_by_simulation",
     "best_response",
     "best_responses",
     "compare",
@@ -82,7 +83,6 @@ __all__ = [
     "raw_env",
     "relative_exploitability",
     "rollout",
-    "simulated",
     "solve_equilibria",
     "solve_equilibrium",
     "summarize",
@@ -92,7 +92,7 @@ __all__ = [
 
 _MODULES = {
     "evaluation.audits": ("audit",),
-    "evaluation.deviations": ("Audit", "simulated"),
+    "evaluation.deviations": ("Audit", "audit_by_simulation"),
     "evaluation.metrics": ("METRICS", "compare", "measure", "summarize"),
     "evaluation.trajectory": ("Trajectory", "play", "rollout"),
     "solutions.equilibrium": (

@@ -72,7 +72,7 @@ class GameAgent(ABC):
                 f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}"
             )
         rows = seen.reshape(-1, width)
-        episode = self.game.seen_episode(rows)
+        episode = self.game.episode_from_observation(rows)
         self._recognize(rows, episode)
         begins = (
             episode == 0 if episode_start is None else (episode == 0) | np.asarray(episode_start, dtype=bool)

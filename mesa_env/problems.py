@@ -49,7 +49,7 @@ class Problem(Protocol[StateT]):
         ...
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """How many uniform draws from [0, 1) one run of the problem needs."""
         ...
 
@@ -93,9 +93,9 @@ class Control:
             raise ValueError(f"judge must be 'initial' or 'current'; got {self.judge!r}")
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """Uniform draws that decide one game."""
-        return self.game.draws
+        return self.game.n_uniforms
 
     def begin(self, chance: Array, initial_goal: Array | None = None) -> ControlState:
         """Begin a batch of games."""
@@ -146,9 +146,9 @@ class BestResponse:
             object.__setattr__(self, "successors", validated_coefficients(self.game, self.successors))
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """One draw names the deciding agent's seat; the others are the game's."""
-        return 1 + self.game.draws
+        return 1 + self.game.n_uniforms
 
     def begin(self, chance: Array, initial_goal: Array | None = None) -> State:
         """Seat an agent in every row of the batch."""

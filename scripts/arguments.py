@@ -47,11 +47,11 @@ class GameArguments:
     """The base optimizer keeps goals within ± this."""
     max_episodes: int | None = None
     """InfiniteHorizon: episodes after which the game is cut short."""
-    belief_rate: float | None = None
+    belief_learning_rate: float | None = None
     """Misconception: ρ, the belief's learning rate as a multiple of the goal's."""
     initial_belief: float | tuple[float, float] | None = None
     """Misconception: b_0, or its range."""
-    discount_rate: float | None = None
+    discount_learning_rate: float | None = None
     """LearnableDiscount: κ, the discount's learning rate as a multiple of the goal's."""
     hazard: float | None = None
     """HiddenDeployment: probability that training ends, after each episode."""

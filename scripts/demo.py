@@ -15,7 +15,7 @@ import mesa_env
 from agents.benchmark import tables
 from agents.benchmark.run_folder import RunFolder
 from agents.learning import checkpoints
-from agents.learning.settings import Settings
+from agents.learning.settings import PPOSettings
 from mesa_env.agent import Agent
 from scripts import figures, train
 from scripts.arguments import check_arguments, refusing_bad_input, run
@@ -63,7 +63,7 @@ def main(arguments: Arguments) -> None:
 def _learner(arguments: Arguments) -> Agent:
     model = arguments.out / "model.zip"
     with refusing_bad_input():
-        settings = Settings(turns=arguments.turns)
+        settings = PPOSettings(turns=arguments.turns)
         training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
         if model.exists():
             check_arguments(training)

@@ -54,8 +54,8 @@ def main(arguments: Arguments) -> None:
         figured = arguments.game.build((arguments.figure_goal,))
         contestants = _contestants(arguments, game)
         folder = RunFolder(arguments.out)
-    goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.draws))).goal
-    goals = goals if game.draws else goals[:1]
+    goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.n_uniforms))).goal
+    goals = goals if game.n_uniforms else goals[:1]
     games = mesa_env.compare(game, contestants, goals, arguments.seed)
     summary = mesa_env.summarize(games)
     folder.record("evaluate", arguments, game)
@@ -92,7 +92,7 @@ def fitting(name: str, game: Game, seed: int) -> Agent:
         ValueError: If there is none, or it was made for a game with other observations or actions.
     """
     tried, begins = agent(name, game, seed), np.ones(1, dtype=bool)
-    observation = game.observe(game.start(np.full((1, game.draws), 0.5)))
+    observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
     try:
         _check_what_it_sees(tried, game)
         action, _ = tried.predict(observation, episode_start=begins, deterministic=True)

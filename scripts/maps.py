@@ -33,7 +33,7 @@ from agents.benchmark.run_folder import RunFolder
 from mesa_env import Game
 from mesa_env.rules.game import Array
 from mesa_env.rules.validation import validated_number
-from mesa_env.solutions.parameter_maps import Phases, phases
+from mesa_env.solutions.parameter_maps import EquilibriumMap, equilibrium_map
 from scripts.arguments import refusing_bad_input, run
 
 Scale = Literal["linear", "log"]
@@ -203,15 +203,15 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out}")
 
 
-def solved(plane: Plane) -> Phases:
+def solved(plane: Plane) -> EquilibriumMap:
     """The equilibria of all games of a plane."""
     games = plane.games
-    return phases(
+    return equilibrium_map(
         games["train"], games["deploy"], games["learning_rate"], games["discount"], games["regularization"]
     )
 
 
-def covered(found: Phases) -> NDArray[np.bool_]:
+def covered(found: EquilibriumMap) -> NDArray[np.bool_]:
     """Whether the closed form holds from every θ_0 in [−1, 1]: no goal ever reaches the game's bound."""
     return found.peak <= Game.goal_bound
 
@@ -326,7 +326,7 @@ def _distinct(low: int, high: int, points: int, scale: Scale) -> NDArray[np.int6
 # -- What is shown ----------------------------------------------------------------------------------------
 
 
-def drawn(plane: Plane, found: Phases) -> Figure:
+def drawn(plane: Plane, found: EquilibriumMap) -> Figure:
     """Two maps over the plane: goal retention and the compliance gap."""
     figure = Figure(figsize=(11, 4.7), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -438,7 +438,7 @@ def _beyond(shown: Array, colors: ScalarMappable) -> Literal["neither", "both", 
 # -- What is written down ---------------------------------------------------------------------------------
 
 
-def _parquet(plane: Plane, found: Phases) -> bytes:
+def _parquet(plane: Plane, found: EquilibriumMap) -> bytes:
     """One row a game: its five parameters and what was found."""
     shape = found.retention.shape
     parameters = {name: np.broadcast_to(values, shape).ravel() for name, values in plane.games.items()}
@@ -455,7 +455,7 @@ def _parquet(plane: Plane, found: Phases) -> bytes:
     return buffer.getvalue()
 
 
-def _summary(plane: Plane, found: Phases) -> dict[str, object]:
+def _summary(plane: Plane, found: EquilibriumMap) -> dict[str, object]:
     """What a figure shows, in a few numbers."""
     held = covered(found)
     retention = found.retention[held]

@@ -26,7 +26,7 @@ from agents.benchmark import tables
 from agents.benchmark.run_folder import RunFolder, environment
 from agents.learning import self_play
 from agents.learning.callbacks import LearningCurve
-from agents.learning.settings import Settings
+from agents.learning.settings import PPOSettings
 from mesa_env import Game, solve_equilibria, solve_equilibrium, train_then_deploy
 from mesa_env.solutions.grid import simulated_grid_search
 from scripts.arguments import refusing_bad_input, run
@@ -128,7 +128,7 @@ def batch(repeats: int, environments: int, game: Game, aim: str, steps: int = 20
     mine, cartpole = medians(repeats, _stepping(ours, steps), _stepping(theirs, steps))
     rates = (environments * steps / mine, environments * steps / cartpole)
     return Measurement(
-        f"make_vec, {environments} environments" + (", goals drawn" if game.draws else ""),
+        f"make_vec, {environments} environments" + (", goals drawn" if game.n_uniforms else ""),
         f"{rates[0] / 1e6:.1f} M steps/s",
         f"CartPole-v1: {rates[1] / 1e6:.1f} M steps/s",
         rates[0] / rates[1],
@@ -173,7 +173,7 @@ def sequence(repeats: int) -> list[Measurement]:
 
 def learning(repeats: int, rollouts: int = 10) -> list[Measurement]:
     """PPO self-play: turns per second, and the share of its time that is ours."""
-    game, settings = Game(initial_goal=(-1.0, 1.0)), Settings()
+    game, settings = Game(initial_goal=(-1.0, 1.0)), PPOSettings()
     turns = rollouts * settings.games * game.episodes
     totals, shares = [], []
     for seed in range(repeats):

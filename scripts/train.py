@@ -25,7 +25,7 @@ from agents.benchmark import tables
 from agents.benchmark.run_folder import RunFolder
 from agents.learning import checkpoints, controller, self_play
 from agents.learning.callbacks import LearningCurve
-from agents.learning.settings import AnyLearner, Settings
+from agents.learning.settings import PPOSettings, SelfPlayModel
 from mesa_env import Game
 from mesa_env.agent import Agent
 from scripts import figures
@@ -47,7 +47,7 @@ class Arguments:
     """θ_0 in training: one number, or low and high of the range to draw it from."""
     evaluation_goal: float = 0.8
     """θ_0 of the evaluation after training."""
-    settings: Settings = field(default_factory=Settings)
+    settings: PPOSettings = field(default_factory=PPOSettings)
     seed: int = 0
     """Seed of the networks, the noise and the games."""
     threads: int = 1
@@ -75,7 +75,7 @@ class Progress(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        assert isinstance(self.model, AnyLearner)
+        assert isinstance(self.model, SelfPlayModel)
         if self.model.learning_curve:
             latest = self.model.learning_curve[-1]["nash_conv"]
             self.bar.set_postfix(NashConv=f"{latest:.3g}", refresh=False)
@@ -85,7 +85,7 @@ class Progress(BaseCallback):
         self.bar.close()
 
 
-def train(arguments: Arguments) -> AnyLearner:
+def train(arguments: Arguments) -> SelfPlayModel:
     """Train, or go on training, as the arguments say; returns the finished model, which is also saved."""
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
@@ -142,7 +142,7 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out}")
 
 
-def _new_model(arguments: Arguments, game: Game) -> AnyLearner:
+def _new_model(arguments: Arguments, game: Game) -> SelfPlayModel:
     logs = arguments.out / "tensorboard"
     if arguments.problem == "self-play":
         return self_play.new_learner(game, arguments.settings, arguments.seed, logs)

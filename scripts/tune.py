@@ -61,13 +61,13 @@ def _of_a2c(trial: Trial) -> dict[str, Any]:
 def _of_off_policy(least: float, largest: float) -> Space:
     def space(trial: Trial) -> dict[str, Any]:
         return {
-            "replay": trial.suggest_categorical("replay", [2560, 5120, 10240]),
+            "buffer_size": trial.suggest_categorical("buffer_size", [2560, 5120, 10240]),
             "learning_rate": trial.suggest_float("learning_rate", 5e-4, 3e-3, log=True),
             "first_exploration": trial.suggest_float("first_exploration", 0.1, 1.0, log=True),
             "last_exploration": trial.suggest_float("last_exploration", least, largest, log=True),
             "activation": trial.suggest_categorical("activation", ["relu", "tanh"]),
-            "fineness": trial.suggest_float("fineness", 2.0, 4.5),
-            "knee": trial.suggest_float("knee", 0.03, 0.5, log=True),
+            "action_resolution": trial.suggest_float("action_resolution", 2.0, 4.5),
+            "log_beyond": trial.suggest_float("log_beyond", 0.03, 0.5, log=True),
         }
 
     return space

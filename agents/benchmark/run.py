@@ -31,6 +31,7 @@ from mesa_env import GAMES, Game
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
 from mesa_env.rules.game import Array
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 POINTS = 20
 """Points of a learning curve; where a game must be simulated to measure a learner, there are fewer."""
@@ -120,7 +121,7 @@ class Evaluation(NamedTuple):
     excess: list[float]
 
 
-class CurveWatch:
+class LearningCurveRecorder:
     """Measures a learner at evenly spaced turns, by a clock that stands still meanwhile."""
 
     def __init__(self, game: Game, turns: int) -> None:
@@ -192,7 +193,7 @@ def evaluation_goals(game: Game) -> Array:
 
 def evaluate(game: Game, agent: Agent, initial_goals: Array) -> Evaluation:
     """Play one game from every initial goal and measure them all; whoever plays meets the same chance."""
-    game = game.in_expectation
+    game = with_fixed_length(game)
     played = mesa_env.rollout(game, agent, initial_goals, generator=np.random.default_rng(0))
     audited = mesa_env.audit(game, agent, played)
     rows = [mesa_env.measure(game, played.row(i), audited.row(i)) for i in range(len(initial_goals))]
@@ -204,7 +205,7 @@ def evaluate(game: Game, agent: Agent, initial_goals: Array) -> Evaluation:
     )
 
 
-def weights_of(agent: Agent) -> str:
+def fingerprint(agent: Agent) -> str:
     """SHA-256 of the weights of an agent's networks, told apart by their last bit; "" if it has none."""
     policy = getattr(agent, "policy", agent)
     if not isinstance(policy, torch.nn.Module):
@@ -222,14 +223,14 @@ def _learned(run: Run) -> tuple[dict[str, Any], Agent]:
     game, train = run.build_game(), algorithms.algorithm(run.algorithm)
     exact = _oracle(json.dumps(run.game))  # first, so that no training's clock is charged with compilation
     set_random_seed(run.seed)
-    watch = CurveWatch(game, run.turns)
+    watch = LearningCurveRecorder(game, run.turns)
     agent = train(game, run.turns, run.seed, watch, **run.parameters)
     seconds = watch.stop()
     if not isinstance(agent, Agent):
         raise TypeError(
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
-    weights = weights_of(agent)
+    weights = fingerprint(agent)
     evaluation = evaluate(game, agent, evaluation_goals(game))
     watch.end(evaluation)
     return {
@@ -253,7 +254,7 @@ def _learned(run: Run) -> tuple[dict[str, Any], Agent]:
 def _oracle(described: str) -> dict[str, float]:
     """The metrics of a game's equilibrium in the games of the evaluation."""
     game = Run("", json.loads(described), "", {}, 0, 0).build_game()
-    exact = mesa_env.oracle(game.in_expectation)
+    exact = mesa_env.oracle(with_fixed_length(game))
     return evaluate(game, exact, evaluation_goals(game)).metrics
 
 

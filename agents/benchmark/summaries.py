@@ -19,6 +19,7 @@ from mesa_env import GAMES, Game
 from mesa_env.evaluation import statistics
 from mesa_env.evaluation.statistics import Estimate, estimate, finite
 from mesa_env.rules.game import Array
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 THRESHOLDS = (0.1, 0.01)
 """NashConv by which a learner is said to come close to the equilibrium, and to find it."""
@@ -145,8 +146,8 @@ def last_line(traceback: str) -> str:
 
 def training_episodes(game: Game) -> Array | None:
     """1 for each training episode, 0 for each of deployment, shape (N,); nothing where chance decides it."""
-    certain = game.in_expectation
-    return None if certain.chancy else certain.training.astype(np.float64)
+    certain = with_fixed_length(game)
+    return None if certain.stochastic else certain.training.astype(np.float64)
 
 
 def _games(rows: pd.DataFrame) -> dict[str, Game]:

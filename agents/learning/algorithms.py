@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from agents.learning.off_policy import crossq, sac, td3, tqc
 from agents.learning.on_policy import a2c, ppo
-from agents.learning.watching import Watch
 from mesa_env.agent import Agent
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "TUNING_SEED",
     "Algorithm",
     "Tuned",
-    "Watch",
     "a2c",
     "algorithm",
     "checked_parameters",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.learning.settings import AnyLearner
+from agents.learning.settings import SelfPlayModel
 from mesa_env.evaluation.metrics import METRICS, compare
 from mesa_env.rules.game import Array, Game
 
@@ -23,7 +23,7 @@ class LearningCurve(BaseCallback):
         self.game, self.every = game, every
 
     def _on_rollout_end(self) -> None:
-        assert isinstance(self.model, AnyLearner)
+        assert isinstance(self.model, SelfPlayModel)
         rollouts = self.model.num_timesteps // (
             self.model.n_steps * self.model.n_envs
         )  # over a resumption, too

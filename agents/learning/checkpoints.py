@@ -25,7 +25,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.atomic_files import write_atomically
-from agents.learning.settings import AnyLearner, Learner, RecurrentLearner
+from agents.learning.settings import Learner, RecurrentLearner, SelfPlayModel
 
 DAMAGE = (
     AttributeError,
@@ -45,7 +45,7 @@ DAMAGE = (
 """What reading a damaged model file may raise."""
 
 
-def save(model: AnyLearner, path: Path) -> None:
+def save(model: SelfPlayModel, path: Path) -> None:
     """Save a model as an agent that `load` brings back."""
     buffer = io.BytesIO()
     model.save(buffer)
@@ -98,7 +98,7 @@ def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
     raise ValueError("it holds no model of PPO, recurrent PPO, A2C, SAC, TD3, TQC or CrossQ")
 
 
-def save_checkpoint(model: AnyLearner, path: Path) -> None:
+def save_checkpoint(model: SelfPlayModel, path: Path) -> None:
     """Save all that training needs to go on as if it had not been interrupted, in one file."""
     assert model.env is not None
     model.interrupted = {
@@ -114,7 +114,7 @@ def save_checkpoint(model: AnyLearner, path: Path) -> None:
         model.interrupted = None
 
 
-def load_checkpoint(path: Path) -> AnyLearner:
+def load_checkpoint(path: Path) -> SelfPlayModel:
     """A model ready to go on learning from its checkpoint, bit for bit; sets the global generators it uses.
 
     The file holds pickles: load only what you trust.
@@ -123,7 +123,7 @@ def load_checkpoint(path: Path) -> AnyLearner:
         ValueError: If there is no such file, or it is no whole checkpoint.
     """
     model = load(path)
-    if not isinstance(model, AnyLearner) or model.interrupted is None:
+    if not isinstance(model, SelfPlayModel) or model.interrupted is None:
         raise ValueError(f"{path} must be a checkpoint; it is a finished model")
     interrupted = model.interrupted
     model.interrupted = None
@@ -148,7 +148,7 @@ class Checkpoint(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self._rollouts and self._rollouts % self.every == 0:
-            assert isinstance(self.model, AnyLearner)
+            assert isinstance(self.model, SelfPlayModel)
             save_checkpoint(self.model, self.path)
         self._rollouts += 1
 

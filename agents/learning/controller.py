@@ -13,7 +13,7 @@ from typing import Literal
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
-from agents.learning.settings import AnnealedNoise, AnyLearner, Settings, build_learner, lockstep
+from agents.learning.settings import AnnealedNoise, PPOSettings, SelfPlayModel, build_learner, make_games
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules.game import Game
 
@@ -21,10 +21,10 @@ from mesa_env.rules.game import Game
 def new_controller(
     game: Game,
     judge: Literal["initial", "current"],
-    settings: Settings,
+    settings: PPOSettings,
     seed: int,
     logs: Path | None = None,
-) -> AnyLearner:
+) -> SelfPlayModel:
     """A learner at the start of its training as a controller, paid the sum of the environment's rewards.
 
     Args:
@@ -34,10 +34,10 @@ def new_controller(
         seed: Seed of the networks, the noise and the games.
         logs: Folder for TensorBoard's files, if any.
     """
-    games = VecNormalize(BatchedVecEnv(lockstep(game, settings, judge=judge)), norm_obs=False)
+    games = VecNormalize(BatchedVecEnv(make_games(game, settings, judge=judge)), norm_obs=False)
     return build_learner(games, game, settings, seed, logs, gamma=1.0, gae_lambda=1.0)
 
 
-def callbacks(settings: Settings) -> list[BaseCallback]:
+def callbacks(settings: PPOSettings) -> list[BaseCallback]:
     """The same annealed exploration as self-play's; pass it to `learn`."""
     return [AnnealedNoise(settings.first_noise, settings.last_noise)]

@@ -175,9 +175,9 @@ def train_neural(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, settings.iterations))
     course = _Course(game, torch.float32)
-    games = settings.games if game.draws else 1
+    games = settings.games if game.n_uniforms else 1
     for iteration in range(settings.iterations):
-        first = game.start(generator.random((games, game.draws))).goal
+        first = game.start(generator.random((games, game.n_uniforms))).goal
         goals = course.play(policy, torch.from_numpy(first))
         objectives, costs = course.objectives(policy, goals)
         optimizer.zero_grad()

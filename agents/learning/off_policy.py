@@ -5,14 +5,14 @@ learner as it is, without its noise: whoever best-responds in every seat to itse
 Stable-Baselines3's SAC and TD3 and sb3-contrib's TQC and CrossQ learn it alike. What makes it learnable is
 the shape of the problem, which they share:
 
-1. The reward is what the agent gained over complying, in units of θ_n² (`Gains`): every decision is made
-   twice, in the same seat and with the same chance, by the learner and by c = 0. The cost itself would drown
-   the decision: agent 0's J_0 is 19 θ_0², of which its own choice moves 0.05, and in early deployment one
-   part in 80 of the cost of emitting 0 is its own.
-2. Gains beyond a `knee` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not take up
-   the critic's capacity. Where a game is decided by chance, that would change what is best in expectation, so
-   there gains are only floored, as settled returns are.
-3. Actions are scaled by a hyperbolic sine (`FineNearZero`), so that there is room near 0, where agents in
+1. The reward is what the agent gained over complying, in units of θ_n² (`PairedAdvantage`): every decision is
+   made twice, in the same seat and with the same chance, by the learner and by c = 0. The cost itself would
+   drown the decision: agent 0's J_0 is 19 θ_0², of which its own choice moves 0.05, and in early deployment
+   one part in 80 of the cost of emitting 0 is its own.
+2. Gains beyond `log_beyond` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not take
+   up the critic's capacity. Where a game is decided by chance, that would change what is best in expectation,
+   so there gains are only floored, as settled returns are.
+3. Actions are scaled by a hyperbolic sine (`SinhActions`), so that there is room near 0, where agents in
    training decide.
 4. Exploration is annealed, and so is the step size, which also begins small: no learner is to follow a critic
    that has seen nothing. Successors play without noise, so noise is no part of the game that is learned.
@@ -47,25 +47,26 @@ from stable_baselines3.td3.policies import TD3Policy
 from agents.learning.self_play import WORST_RETURN
 from agents.learning.settings import FEATURES, ClockFeatures, LinearSchedule
 from agents.learning.vec_env import BatchedVecEnv
-from agents.learning.watching import Watch, Watching
+from agents.learning.watching import CallbackAdapter, ProgressCallback
 from mesa_env.agent import Observation
 from mesa_env.rules.game import Game
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 _ACTIVATIONS = {"relu": torch.nn.ReLU, "silu": torch.nn.SiLU, "tanh": torch.nn.Tanh}
 
 
-class Gains(VecEnvWrapper):
+class PairedAdvantage(VecEnvWrapper):
     """Decisions paid by what they gained over c = 0, in units of θ_n².
 
     The rows of the environment inside come in pairs that pose the same decision: one takes the learner's
     action, the other 0.
     """
 
-    def __init__(self, venv: BatchedVecEnv, knee: float) -> None:
-        """Show one row of every pair, and squash gains beyond ± `knee`, or floor them if it is infinite."""
+    def __init__(self, venv: BatchedVecEnv, log_beyond: float) -> None:
+        """Squash gains beyond ± `log_beyond`, or floor them if that is infinite."""
         super().__init__(venv)
         self.num_envs = venv.num_envs // 2
-        self.knee = knee
+        self.log_beyond = log_beyond
         self._seen = np.zeros((0, 0), dtype=np.float32)
 
     def reset(self) -> Observation:
@@ -85,46 +86,46 @@ class Gains(VecEnvWrapper):
         assert isinstance(self.venv, BatchedVecEnv)
         rewards, scale = self.venv.rewards, self.venv.arrays["scale"]
         unit = self._seen[:, 0].astype(np.float64) ** 2
-        floored = np.maximum(rewards, WORST_RETURN * scale) if math.isinf(self.knee) else rewards
+        floored = np.maximum(rewards, WORST_RETURN * scale) if math.isinf(self.log_beyond) else rewards
         gains = np.divide(floored[::2] - floored[1::2], unit, out=np.zeros_like(unit), where=unit > 0)
-        paid = gains if math.isinf(self.knee) else np.arcsinh(gains / self.knee)
+        paid = gains if math.isinf(self.log_beyond) else np.arcsinh(gains / self.log_beyond)
         self._seen = np.asarray(observation)[::2]
         return self._seen, paid.astype(np.float32), dones[::2], infos[::2]
 
 
-class FineNearZero(BasePolicy):
-    """A policy whose outputs a in [−1, 1] stand for actions bound · sinh(f · a) / sinh(f), f = `fineness`."""
+class SinhActions(BasePolicy):
+    """A policy whose outputs a in [−1, 1] stand for bound · sinh(f a) / sinh(f), f = `action_resolution`."""
 
-    def __init__(self, *args: Any, fineness: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, action_resolution: float, **kwargs: Any) -> None:
         """Take the policy's own arguments."""
         super().__init__(*args, **kwargs)
-        self.fineness = fineness
+        self.action_resolution = action_resolution
 
     def scale_action(self, action: NDArray[Any]) -> NDArray[Any]:
         """From actions to outputs."""
         even = super().scale_action(action)
-        outputs: NDArray[Any] = np.arcsinh(even * np.sinh(self.fineness)) / self.fineness
+        outputs: NDArray[Any] = np.arcsinh(even * np.sinh(self.action_resolution)) / self.action_resolution
         return outputs.astype(np.float32)
 
     def unscale_action(self, scaled_action: NDArray[Any]) -> NDArray[Any]:
         """From outputs to actions."""
-        even = np.sinh(self.fineness * scaled_action) / np.sinh(self.fineness)
+        even = np.sinh(self.action_resolution * scaled_action) / np.sinh(self.action_resolution)
         return super().unscale_action(np.clip(even, -1, 1).astype(np.float32))
 
 
-class FineSACPolicy(FineNearZero, SACPolicy):
+class FineSACPolicy(SinhActions, SACPolicy):
     """SAC's."""
 
 
-class FineTD3Policy(FineNearZero, TD3Policy):
+class FineTD3Policy(SinhActions, TD3Policy):
     """TD3's."""
 
 
-class FineTQCPolicy(FineNearZero, TQCPolicy):
+class FineTQCPolicy(SinhActions, TQCPolicy):
     """TQC's."""
 
 
-class FineCrossQPolicy(FineNearZero, CrossQPolicy):
+class FineCrossQPolicy(SinhActions, CrossQPolicy):
     """CrossQ's."""
 
 
@@ -166,7 +167,7 @@ class AnnealedExploration(BaseCallback):
         return True
 
 
-class Successors:
+class FrozenSelf:
     """Stands for a learner, once there is one."""
 
     learner: OffPolicyAlgorithm
@@ -182,7 +183,7 @@ class Successors:
         return self.learner.predict(observation, deterministic=deterministic)[0], None
 
 
-class Kind(NamedTuple):
+class AlgorithmSpec(NamedTuple):
     """An off-policy algorithm with what only it is given.
 
     Attributes:
@@ -192,29 +193,29 @@ class Kind(NamedTuple):
     """
 
     algorithm: type[OffPolicyAlgorithm]
-    policy: type[FineNearZero]
+    policy: type[SinhActions]
     policy_kwargs: Mapping[str, Any] = MappingProxyType({})
 
 
 def off_policy(
-    kind: Kind,
+    kind: AlgorithmSpec,
     game: Game,
     turns: int,
     seed: int,
-    watch: Watch,
+    watch: ProgressCallback,
     *,
     decisions: int = 512,
     updates: int = 64,
     batch_size: int = 256,
-    replay: int = 10_240,
+    buffer_size: int = 10_240,
     learning_rate: float = 1e-3,
-    rise: float = 0.1,
+    warmup: float = 0.1,
     first_exploration: float = 0.3,
     last_exploration: float = 0.01,
     hidden: int = 64,
     activation: str = "relu",
-    fineness: float = 4.0,
-    knee: float = 0.1,
+    action_resolution: float = 4.0,
+    log_beyond: float = 0.1,
 ) -> OffPolicyAlgorithm:
     """Learn to best-respond to oneself, by an off-policy algorithm.
 
@@ -227,38 +228,43 @@ def off_policy(
         decisions: Decisions a batch.
         updates: Gradient steps after each batch.
         batch_size: Decisions that each gradient step draws from the replay buffer.
-        replay: Decisions that the replay buffer holds.
+        buffer_size: Decisions that the replay buffer holds.
         learning_rate: Adam's step size at first, from where it falls linearly to 0.
-        rise: Share of training before that in which it rises from nearly 0.
+        warmup: Share of training before that in which it rises from nearly 0.
         first_exploration: The first temperature; of TD3, the first standard deviation of noise, which is
             added to the policy's outputs in [−1, 1].
         last_exploration: The last one; geometric in between.
         hidden: Units in each of the two hidden layers of every network.
         activation: Of these units: "relu", "silu" or "tanh".
-        fineness: By how much finer actions near 0 are resolved (`FineNearZero`).
-        knee: From where on gains count by their logarithm, in games without chance.
+        action_resolution: By how much finer actions near 0 are resolved (`SinhActions`).
+        log_beyond: From where on gains count by their logarithm, in games without chance.
 
     Raises:
         ValueError: If a parameter lies outside its range.
     """
     whole = {"turns": turns, "decisions": decisions, "updates": updates, "batch_size": batch_size}
-    for name, number in (whole | {"replay": replay, "hidden": hidden}).items():
+    for name, number in (whole | {"buffer_size": buffer_size, "hidden": hidden}).items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be a whole number ≥ 1; got {number!r}")
     exploration = {"first_exploration": first_exploration, "last_exploration": last_exploration}
-    shape = {"learning_rate": learning_rate, "rise": rise, "fineness": fineness, "knee": knee}
+    shape = {
+        "learning_rate": learning_rate,
+        "warmup": warmup,
+        "action_resolution": action_resolution,
+        "log_beyond": log_beyond,
+    }
     for name, value in (exploration | shape).items():
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a finite number above 0; got {value}")
-    for name, number in {"turns": turns, "replay": replay}.items():
+    for name, number in {"turns": turns, "buffer_size": buffer_size}.items():
         if number < decisions:
             raise ValueError(f"{name} must allow one batch of {decisions} decisions; got {number}")
     if activation not in _ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)}; got {activation!r}")
 
-    game, successors = game.in_expectation, Successors()
+    game, successors = with_fixed_length(game), FrozenSelf()
     pairs = gym.make_vec("mesa_env/BestResponse-v0", num_envs=2 * decisions, game=game, successors=successors)
-    posed = Gains(BatchedVecEnv(pairs, twins=2), math.inf if game.chancy else knee)
+    posed = PairedAdvantage(BatchedVecEnv(pairs, group_size=2), math.inf if game.stochastic else log_beyond)
     explores: dict[str, Any] = {"ent_coef": first_exploration}
     if kind.algorithm is TD3:
         noise = GaussianNoise((decisions, len(game.action_bound)), first_exploration, seed)
@@ -266,8 +272,8 @@ def off_policy(
     learner = kind.algorithm(
         kind.policy,
         posed,
-        LinearSchedule(learning_rate, rise),
-        buffer_size=replay,
+        LinearSchedule(learning_rate, warmup),
+        buffer_size=buffer_size,
         learning_starts=0,
         batch_size=batch_size,
         gamma=0.0,  # every decision ends its episode
@@ -277,7 +283,7 @@ def off_policy(
             "features_extractor_class": FEATURES.get(type(game), ClockFeatures),
             "net_arch": [hidden, hidden],
             "activation_fn": _ACTIVATIONS[activation],
-            "fineness": fineness,
+            "action_resolution": action_resolution,
             "optimizer_kwargs": {"fused": True},
             **kind.policy_kwargs,
         },
@@ -288,12 +294,12 @@ def off_policy(
     successors.learner = learner
     return learner.learn(
         turns // decisions * decisions,
-        callback=[AnnealedExploration(first_exploration, last_exploration), Watching(watch)],
+        callback=[AnnealedExploration(first_exploration, last_exploration), CallbackAdapter(watch)],
         log_interval=turns + 1,  # never,
     )
 
 
-sac = partial(off_policy, Kind(SAC, FineSACPolicy))
-td3 = partial(off_policy, Kind(TD3, FineTD3Policy), first_exploration=1.0, last_exploration=0.1)
-tqc = partial(off_policy, Kind(TQC, FineTQCPolicy, {"n_quantiles": 5}))
-crossq = partial(off_policy, Kind(CrossQ, FineCrossQPolicy))
+sac = partial(off_policy, AlgorithmSpec(SAC, FineSACPolicy))
+td3 = partial(off_policy, AlgorithmSpec(TD3, FineTD3Policy), first_exploration=1.0, last_exploration=0.1)
+tqc = partial(off_policy, AlgorithmSpec(TQC, FineTQCPolicy, {"n_quantiles": 5}))
+crossq = partial(off_policy, AlgorithmSpec(CrossQ, FineCrossQPolicy))

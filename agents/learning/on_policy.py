@@ -5,16 +5,17 @@ from __future__ import annotations
 from stable_baselines3 import A2C
 
 from agents.learning import self_play
-from agents.learning.settings import AnyLearner, Settings, on_policy_arguments
-from agents.learning.watching import Watch, Watching
+from agents.learning.settings import PPOSettings, SelfPlayModel, on_policy_arguments
+from agents.learning.watching import CallbackAdapter, ProgressCallback
 from mesa_env.rules.game import Game
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 
 def ppo(
     game: Game,
     turns: int,
     seed: int,
-    watch: Watch,
+    watch: ProgressCallback,
     *,
     games: int = 16,
     epochs: int = 5,
@@ -24,11 +25,11 @@ def ppo(
     first_noise: float = 0.3,
     last_noise: float = 0.01,
     hidden: int = 64,
-    twins: int | None = None,
+    group_size: int | None = None,
     memory: bool = False,
-) -> AnyLearner:
-    """Stable-Baselines3's PPO, or sb3-contrib's recurrent PPO; its parameters are those of `Settings`."""
-    settings = Settings(
+) -> SelfPlayModel:
+    """Stable-Baselines3's PPO, or sb3-contrib's recurrent PPO; its parameters are those of `PPOSettings`."""
+    settings = PPOSettings(
         turns=turns,
         games=games,
         epochs=epochs,
@@ -38,26 +39,26 @@ def ppo(
         first_noise=first_noise,
         last_noise=last_noise,
         hidden=hidden,
-        twins=twins,
+        group_size=group_size,
         memory=memory,
     )
     whole = settings.whole_turns(game)
     model = self_play.new_learner(game, settings, seed)
-    return model.learn(whole, callback=[*self_play.callbacks(game, settings), Watching(watch)])
+    return model.learn(whole, callback=[*self_play.callbacks(game, settings), CallbackAdapter(watch)])
 
 
 def a2c(
     game: Game,
     turns: int,
     seed: int,
-    watch: Watch,
+    watch: ProgressCallback,
     *,
     games: int = 16,
     learning_rate: float = 3e-3,
     first_noise: float = 0.3,
     last_noise: float = 0.01,
     hidden: int = 64,
-    twins: int | None = None,
+    group_size: int | None = None,
 ) -> A2C:
     """Stable-Baselines3's A2C with Adam: one gradient step a rollout, so rollouts had better be short.
 
@@ -71,16 +72,16 @@ def a2c(
         first_noise: Standard deviation of the first rollout's coefficients around the policy's mean.
         last_noise: That of the last rollout; geometric in between.
         hidden: Units in each of the policy's two hidden layers.
-        twins: As in `Settings`.
+        group_size: As in `PPOSettings`.
     """
-    settings = Settings(
+    settings = PPOSettings(
         turns=turns,
         games=games,
         learning_rate=learning_rate,
         first_noise=first_noise,
         last_noise=last_noise,
         hidden=hidden,
-        twins=twins,
+        group_size=group_size,
     )
     whole = settings.whole_turns(game)
     model = A2C(
@@ -88,7 +89,7 @@ def a2c(
         self_play.environment(game, settings),
         seed=seed,
         use_rms_prop=False,
-        **on_policy_arguments(game.in_expectation, settings),
+        **on_policy_arguments(with_fixed_length(game), settings),
         **self_play.PROBLEM,
     )
-    return model.learn(whole, callback=[*self_play.callbacks(game, settings), Watching(watch)])
+    return model.learn(whole, callback=[*self_play.callbacks(game, settings), CallbackAdapter(watch)])

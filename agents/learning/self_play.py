@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from agents.learning.settings import AnnealedNoise, AnyLearner, Settings, build_learner, lockstep
+from agents.learning.settings import AnnealedNoise, PPOSettings, SelfPlayModel, build_learner, make_games
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules import Game, InfiniteHorizon
 from mesa_env.rules.game import Array
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 PROBLEM: dict[str, Any] = {
     "gamma": 0.0,
@@ -50,10 +51,10 @@ WORST_RETURN = -4.0
 class SettledReturns(BaseCallback):
     """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards."""
 
-    def __init__(self, game: Game, twins: int = 1) -> None:
+    def __init__(self, game: Game, group_size: int = 1) -> None:
         """Settle games of `game`, so many of which at a time meet the same chance."""
         super().__init__()
-        self.game, self.twins = game, twins
+        self.game, self.group_size = game, group_size
         self._played: list[dict[str, NDArray[Any]]] = []
 
     def _on_rollout_start(self) -> None:
@@ -71,7 +72,8 @@ class SettledReturns(BaseCallback):
         buffer = self.model.rollout_buffer
         buffer.rewards[:] = returns
         buffer.returns[:] = returns
-        groups = returns.reshape(len(returns), -1, returns.shape[1] if self.twins == 1 else self.twins)
+        size = returns.shape[1] if self.group_size == 1 else self.group_size
+        groups = returns.reshape(len(returns), -1, size)
         surprise = (groups - groups.mean(axis=2, keepdims=True)).reshape(returns.shape)
         spread = np.sqrt((surprise * surprise).mean(axis=1, keepdims=True))
         buffer.advantages[:] = np.where(self.game.settles[:, None], surprise / np.maximum(spread, 1e-8), 0)
@@ -100,7 +102,7 @@ def settled_returns(
     return np.maximum(-costs, WORST_RETURN).astype(np.float32)
 
 
-def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = None) -> AnyLearner:
+def new_learner(game: Game, settings: PPOSettings, seed: int, logs: Path | None = None) -> SelfPlayModel:
     """A learner at the start of its self-play, on B games in lockstep; `callbacks` must go with it.
 
     Args:
@@ -113,33 +115,34 @@ def new_learner(game: Game, settings: Settings, seed: int, logs: Path | None = N
         ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
     """
     games = environment(game, settings)
-    return build_learner(games, game.in_expectation, settings, seed, logs, **PROBLEM)
+    return build_learner(games, with_fixed_length(game), settings, seed, logs, **PROBLEM)
 
 
-def environment(game: Game, settings: Settings) -> BatchedVecEnv:
+def environment(game: Game, settings: PPOSettings) -> BatchedVecEnv:
     """The games in lockstep that a learner plays against itself.
 
     Raises:
         ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
     """
-    game = game.in_expectation
-    if isinstance(game, InfiniteHorizon) and not game.settles[game.settled]:
+    game = with_fixed_length(game)
+    if isinstance(game, InfiniteHorizon) and not game.settles[game.stationary_from]:
         raise ValueError(
             f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
-            f"at discount {game.discount:g}, after the first {game.settled + 1}; got {game.max_episodes}"
+            f"at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
+            f"got {game.max_episodes}"
         )
-    return BatchedVecEnv(lockstep(game, settings), settings.twins_in(game))
+    return BatchedVecEnv(make_games(game, settings), settings.group_size_in(game))
 
 
-def callbacks(game: Game, settings: Settings) -> list[BaseCallback]:
+def callbacks(game: Game, settings: PPOSettings) -> list[BaseCallback]:
     """What turns SB3's on-policy learning into self-play; pass them to `learn`."""
     return [
         AnnealedNoise(settings.first_noise, settings.last_noise),
-        SettledReturns(game.in_expectation, settings.twins_in(game)),
+        SettledReturns(with_fixed_length(game), settings.group_size_in(game)),
     ]
 
 
-def learn(game: Game, settings: Settings, seed: int = 0) -> AnyLearner:
+def learn(game: Game, settings: PPOSettings, seed: int = 0) -> SelfPlayModel:
     """Train a self-play learner from beginning to end; `scripts/train.py` adds logs and checkpoints."""
     model = new_learner(game, settings, seed)
     return model.learn(settings.whole_turns(game), callback=callbacks(game, settings))

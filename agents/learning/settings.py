@@ -19,12 +19,12 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount, Misconception
 
-TWINS = 8
+GROUP_SIZE = 8
 """How many games meet the same chance, where games differ in more than the goal's scale."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class PPOSettings:
     """Settings of a training run with PPO.
 
     Attributes:
@@ -37,9 +37,9 @@ class Settings:
         first_noise: Standard deviation of the first rollout's coefficients around the policy's mean.
         last_noise: That of the last rollout; geometric in between.
         hidden: Units in each of the policy's two hidden layers.
-        twins: Games that meet the same chance and are each other's baseline; with 1, every game meets its
-            own, and all games are. None: 1 where all games are at much the same decision by homogeneity, else
-            `TWINS`.
+        group_size: Games that meet the same chance and are each other's baseline; with 1, every game meets
+            its own, and all games are. None: 1 where all games are at much the same decision by homogeneity,
+            else `GROUP_SIZE`.
         memory: Whether the policy is recurrent, with as many units of memory as a layer has.
     """
 
@@ -52,7 +52,7 @@ class Settings:
     first_noise: float = 0.3
     last_noise: float = 0.01
     hidden: int = 64
-    twins: int | None = None
+    group_size: int | None = None
     memory: bool = False
 
     def __post_init__(self) -> None:
@@ -67,24 +67,27 @@ class Settings:
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name} must be a finite number above 0; got {getattr(self, name)}")
 
-    def twins_in(self, game: Game) -> int:
+    def group_size_in(self, game: Game) -> int:
         """How many games meet the same chance.
 
         Raises:
             ValueError: If the games cannot be shared out so.
         """
-        twins = (1 if game.coefficients_suffice else TWINS) if self.twins is None else self.twins
-        if twins < 1 or self.games % twins:
-            raise ValueError(f"games must be a multiple of twins; got {self.games} games and {twins} twins")
-        return twins
+        usual = 1 if game.coefficients_suffice else GROUP_SIZE
+        size = usual if self.group_size is None else self.group_size
+        if size < 1 or self.games % size:
+            raise ValueError(
+                f"games must be a multiple of group_size; got {self.games} games in groups of {size}"
+            )
+        return size
 
     def whole_turns(self, game: Game) -> int:
         """Turns of the whole rollouts that fit into `turns`.
 
         Raises:
-            ValueError: If not even one does, or the games cannot be shared out among twins.
+            ValueError: If not even one does, or the games cannot be divided into groups.
         """
-        self.twins_in(game)
+        self.group_size_in(game)
         rollout = self.games * game.episodes
         if self.turns < rollout:
             raise ValueError(
@@ -125,7 +128,7 @@ class RecurrentLearner(RecurrentPPO):
         super().__init__(*args, **kwargs)
 
 
-AnyLearner = Learner | RecurrentLearner
+SelfPlayModel = Learner | RecurrentLearner
 
 
 class ClockFeatures(BaseFeaturesExtractor):
@@ -242,19 +245,19 @@ class AnnealedNoise(BaseCallback):
 class LinearSchedule:
     """A step size that falls linearly to 0; a class, so that it is saved by name and not by code."""
 
-    def __init__(self, first: float, rise: float = 0.0) -> None:
+    def __init__(self, first: float, warmup: float = 0.0) -> None:
         """Begin at `first`, or near 0 and rise to it in a share of training."""
-        self.first, self.rise = first, rise
+        self.first, self.warmup = first, warmup
 
     def __call__(self, progress_remaining: float) -> float:
         """The step size with a share of training remaining."""
         passed = 1 - progress_remaining
-        if passed < self.rise:
-            return self.first * (passed / self.rise + 1e-3)
+        if passed < self.warmup:
+            return self.first * (passed / self.warmup + 1e-3)
         return self.first * progress_remaining
 
 
-def lockstep(game: Game, settings: Settings, **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
+def make_games(game: Game, settings: PPOSettings, **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
     """B games that begin and end together, and begin anew in the step that ends them."""
     return gym.make_vec(
         "mesa_env/DeceptiveAlignment-v0",
@@ -266,8 +269,8 @@ def lockstep(game: Game, settings: Settings, **kwargs: Any) -> gym.vector.Vector
 
 
 def build_learner(
-    environment: VecEnv, game: Game, settings: Settings, seed: int, logs: Path | None, **kwargs: Any
-) -> AnyLearner:
+    environment: VecEnv, game: Game, settings: PPOSettings, seed: int, logs: Path | None, **kwargs: Any
+) -> SelfPlayModel:
     """PPO whose rollouts are whole games, with the networks and steps that all our learners share."""
     rollout = settings.games * game.episodes
     shared = on_policy_arguments(game, settings)
@@ -288,7 +291,7 @@ def build_learner(
     )
 
 
-def on_policy_arguments(game: Game, settings: Settings) -> dict[str, Any]:
+def on_policy_arguments(game: Game, settings: PPOSettings) -> dict[str, Any]:
     """What each on-policy algorithm of Stable-Baselines3 is given here: whole games, steps and networks."""
     return {
         "n_steps": game.episodes,

@@ -22,17 +22,17 @@ class BatchedVecEnv(VecEnv):
         rewards: The last step's rewards in double precision, which Stable-Baselines3 does not have.
     """
 
-    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], twins: int = 1) -> None:
+    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], group_size: int = 1) -> None:
         """Wrap a vector environment whose autoreset mode is same-step.
 
         Args:
             env: The vector environment.
-            twins: How many rows in a row are given the same seed, so that they meet the same chance for ever.
+            group_size: How many consecutive rows share a seed, so that they always meet the same chance.
         """
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"the vector environment must reset in the same step; its mode is {mode}")
-        self.env, self.twins = env, twins
+        self.env, self.group_size = env, group_size
         self.arrays: dict[str, NDArray[Any]] = {}
         self.rewards = np.zeros(env.num_envs)
         self._actions: NDArray[Any] | None = None
@@ -43,7 +43,7 @@ class BatchedVecEnv(VecEnv):
         seeds = [seed for seed in self._seeds if seed is not None]
         if any(options != self._options[0] for options in self._options):
             raise ValueError(f"options must be the same for every row; got {self._options}")
-        seed = [seeds[0] + row // self.twins for row in range(self.num_envs)] if seeds else None
+        seed = [seeds[0] + row // self.group_size for row in range(self.num_envs)] if seeds else None
         # Gymnasium's base class declares one seed alone; its vector environments take one a row.
         observation, _ = self.env.reset(seed=seed, options=self._options[0] or None)  # type: ignore[arg-type]
         self._reset_seeds()

@@ -8,14 +8,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from mesa_env.agent import Agent
 
-Watch = Callable[[int, Agent], None]
+ProgressCallback = Callable[[int, Agent], None]
 """Called with the turns so far and the agent as it is."""
 
 
-class Watching(BaseCallback):
+class CallbackAdapter(BaseCallback):
     """Shows the learner between its updates."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: ProgressCallback) -> None:
         """Show it to `watch`."""
         super().__init__()
         self._watch = watch

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mesa_env.agent import Agent
-from mesa_env.evaluation.deviations import Audit, simulated
+from mesa_env.evaluation.deviations import Audit, audit_by_simulation
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules import (
@@ -20,6 +20,7 @@ from mesa_env.rules import (
     Misconception,
 )
 from mesa_env.rules.game import Array
+from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.decoupling import gains_and_best
 from mesa_env.solutions.equilibrium import best_responses, exploitability, unit_sums
 
@@ -33,7 +34,7 @@ def audit_base_game(game: Game, coefficients: Array) -> Audit:
 
 
 def audit_infinite_horizon(game: InfiniteHorizon, coefficients: Array) -> Audit:
-    """Audit in closed form, one entry an agent up to `settled`, which stands for the mean of all from it on.
+    """Audit in closed form, one entry per agent up to `stationary_from`, which stands for all after it.
 
     Where the game was cut short, its last coefficient is taken to go on for ever.
     """
@@ -43,8 +44,8 @@ def audit_infinite_horizon(game: InfiniteHorizon, coefficients: Array) -> Audit:
     profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
 
     def by_agent(values: list[Array]) -> Array:
-        alike = np.array(values)[:, game.settled : game.episodes].mean(axis=1, keepdims=True)
-        return np.concatenate([np.array(values)[:, : game.settled], alike], axis=1)
+        alike = np.array(values)[:, game.stationary_from : game.episodes].mean(axis=1, keepdims=True)
+        return np.concatenate([np.array(values)[:, : game.stationary_from], alike], axis=1)
 
     gains = by_agent([exploitability(endless, profile) for profile in profiles])
     best = by_agent([best_responses(endless, profile) for profile in profiles])
@@ -65,8 +66,8 @@ NEGLIGIBLE = 1e-12
 AUDITS: dict[type[Game], Callable[[Any, Agent, Trajectory], Audit]] = {
     Game: lambda game, _, played: audit_base_game(game, played.coefficients),
     InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
-    Misconception: simulated,
-    LearnableDiscount: simulated,
+    Misconception: audit_by_simulation,
+    LearnableDiscount: audit_by_simulation,
     Decoupling: audit_decoupling,
     HiddenDeployment: audit_hidden_deployment,
 }
@@ -83,9 +84,9 @@ def audit(game: Game, agent: Agent, played: Trajectory) -> Audit:
     Raises:
         ValueError: If this kind of game has no audit, or its length was left to chance.
     """
-    if game.in_expectation != game:
+    if with_fixed_length(game) != game:
         raise ValueError(
-            "a game whose length is chance's is audited in expectation: play game.in_expectation"
+            "a game whose length is chance's is audited in expectation: play with_fixed_length(game)"
         )
     audited = _audit_of(game)
     if played.goals.ndim > 1:
@@ -95,7 +96,7 @@ def audit(game: Game, agent: Agent, played: Trajectory) -> Audit:
 
 def audits_by_simulation(game: Game) -> bool:
     """Whether the game's audit plays it on from every turn, which takes seconds where others take none."""
-    return _audit_of(game) is simulated
+    return _audit_of(game) is audit_by_simulation
 
 
 def _audit_of(game: Game) -> Callable[[Any, Agent, Trajectory], Audit]:

@@ -3,8 +3,8 @@
 An audit weighs each agent's turn as it was played against the best deviation from it: the agent's own goal
 judges, and its successors' policies, not their actions, are held fixed. Equilibrium leaves nothing to gain:
 it is certified by an audit that knows nothing of how it was found.
-`simulated` does it for any game without chance by playing the rest of the game from every turn under its
-actual rules; games with a closed form or with chance have audits of their own (`mesa_env.evaluation.audits`).
+`audit_by_simulation` does it for any game without chance by playing the rest of the game from every turn
+under its actual rules; games with a closed form or with chance have audits of their own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Audit(NamedTuple):
         return Audit(self.gains[index], self.weights[index], self.best[index])
 
 
-def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3) -> Audit:
+def audit_by_simulation(
+    game: Game, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3
+) -> Audit:
     """Audit games without chance by simulating deviations from every turn; exact up to the search.
 
     Around what was played, `proposals` values over the whole range are tried of the action, or of its parts
@@ -62,7 +64,7 @@ def simulated(game: Game, agent: Agent, played: Trajectory, proposals: int = 61,
     Raises:
         ValueError: If chance has a part in the game after its start.
     """
-    if game.chancy:
+    if game.stochastic:
         raise ValueError(f"only games without chance can be audited by simulation; got {type(game).__name__}")
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
     # All turns of all games, episode by episode.

@@ -23,11 +23,11 @@ from mesa_env.solutions.hidden_deployment import (
     ModeSolution,
     Table,
     best_responses_given,
+    discounted_lengths,
     first_order,
     solve_by_mode,
     sums_before,
     tabulate,
-    weights_of,
 )
 
 _BEYOND = 4.0  # certificates look so much further than what is shown, in log-odds
@@ -61,7 +61,7 @@ def belief_exploitability(
         gains = _gains(game, _Faced(rate, believed, squares.values[n], outputs.values[n]), played)
         expected[n] = reached.sum(axis=0) @ gains
         reached = expect.forward(reached)
-    return np.maximum(expected, 0.0) / weights_of(game)
+    return np.maximum(expected, 0.0) / discounted_lengths(game)
 
 
 def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Array:
@@ -81,7 +81,7 @@ def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 20
         episode, signal = np.full((2, nodes), n), noise + game.shift * np.array([[0.0], [1.0]])
         gains = _gains(game, _faced_by_signal(game, sums, episode, signal), policy.read(episode, signal))
         expected[n] = np.array([expit(-game.prior[n]), expit(game.prior[n])]) @ (gains @ weights)
-    return expected / weights_of(game)
+    return expected / discounted_lengths(game)
 
 
 def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajectory) -> Audit:
@@ -95,8 +95,8 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
         agent: Who played it; one without memory is asked what it does at every observation.
         played: A batch of games, as `rollout` has played them.
     """
-    weights = np.broadcast_to(weights_of(game), played.coefficients.shape)
-    start = game.observe(game.start(np.full((1, game.draws), 0.5)))
+    weights = np.broadcast_to(discounted_lengths(game), played.coefficients.shape)
+    start = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
     if agent.predict(start, episode_start=np.ones(1, dtype=bool), deterministic=True)[1] is not None:
         unknown = np.full(weights.shape, np.nan)
         return Audit(np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights, weights, unknown)
@@ -187,7 +187,7 @@ def simulated_exploitability(
         raise ValueError(f"futures must be an even number ≥ 2; got {futures!r}")
     generator = np.random.default_rng(seed)
     goal = np.full(histories, 0.8 if isinstance(game.initial_goal, tuple) else game.initial_goal)
-    state, memory = game.start(generator.random((histories, game.draws)), goal), None
+    state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None
     begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
     for n in range(game.episodes):
         action, memory = agent.predict(
@@ -197,7 +197,7 @@ def simulated_exploitability(
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), squares, outputs)
         state = game.play(state, action)[0]._replace(goal=goal)
         begins = np.zeros_like(begins)
-    low, high = gains / weights_of(game)
+    low, high = gains / discounted_lengths(game)
     return SimulatedExploitability(low, high)
 
 
@@ -211,7 +211,7 @@ def _futures(
 ) -> tuple[Array, Array]:
     """Unit sums A_1 and B_1 of the agent's successors in branched games, of shape (histories, futures)."""
     rows = np.repeat(np.arange(len(state.goal)), futures)
-    n, goal, hidden = state.episode[rows], state.goal[rows], state.more
+    n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
     # Training that goes on is memoryless: it lasts beyond n as it did beyond 0.
     lasting = n + game.training_lengths(generator.random(rows.size))
     noise = generator.standard_normal((rows.size, game.episodes))
@@ -228,7 +228,7 @@ def _futures(
         c = action[:, 0].astype(np.float64)
         squares += weight * (c * kept) ** 2
         outputs += weight * c * kept
-        rate = game.learning_rates[branch.episode] * (branch.episode < branch.more.training_episodes)
+        rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
         kept *= 1 - 2 * rate * (c * c + game.regularization)
         weight *= game.discount
         branch, _ = game.play(branch, idle)
@@ -239,7 +239,7 @@ def _sampled_gains(
     game: HiddenDeployment, state: State, played: Array, squares: Array, outputs: Array
 ) -> tuple[float, float]:
     """Mean gain over histories of best responses, paid on other futures than found on, and on the same."""
-    believed, rate = expit(state.more.log_odds), game.learning_rates[state.episode]
+    believed, rate = expit(state.extra.log_odds), game.learning_rates[state.episode]
 
     def responded(a: Array, b: Array) -> Array:
         return best_responses_given(game, rate, believed, a.mean(axis=-1), b.mean(axis=-1))

@@ -14,6 +14,7 @@ from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.deviations import Audit
 from mesa_env.evaluation.trajectory import Trajectory, rollout
 from mesa_env.rules.game import Array, Game
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 METRICS = {
     "c_first": "c in the first episode",
@@ -82,7 +83,7 @@ def compare(
         `METRICS`.
     """
     goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
-    rows, game = [], game.in_expectation
+    rows, game = [], with_fixed_length(game)
     for name, entry in contestants.items():
         for model, agent in enumerate([entry] if isinstance(entry, Agent) else entry):
             batch = rollout(game, agent, goals, generator=np.random.default_rng(seed))

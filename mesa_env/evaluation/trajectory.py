@@ -109,7 +109,7 @@ def turns(
         deterministic: Whether a stochastic policy plays its mean.
         generator: Decides whatever chance decides.
     """
-    state, memory = game.start(generator.random((len(goals), game.draws)), goals), None
+    state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
     while playing.any():
         action, memory = agent.predict(
@@ -144,10 +144,10 @@ def _gathered(played: list[Turn]) -> Trajectory:
 
 
 def mapped(function: Callable[..., Any], *states: State) -> State:
-    """A state of what `function` makes of every array that the states hold, those of `more` included."""
-    more = (function(*parts) for parts in zip(*(state.more for state in states), strict=True))
+    """A state of what `function` makes of every array that the states hold, those of `extra` included."""
+    more = (function(*parts) for parts in zip(*(state.extra for state in states), strict=True))
     episode, goal = (function(*(state[field] for state in states)) for field in (0, 1))
-    return State(episode, goal, type(states[0].more)(*more))
+    return State(episode, goal, type(states[0].extra)(*more))
 
 
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:

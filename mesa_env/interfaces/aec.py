@@ -154,8 +154,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         goal = spaces.initial_goals(options, self.game, ())
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
-        chance = self._generator.random(self.game.draws)
-        self._judges = np.zeros((self.game.episodes + 1, *self.game.judge_bound.shape))
+        chance = self._generator.random(self.game.n_uniforms)
+        self._judges = np.zeros((self.game.episodes + 1, *self.game.preference_bounds.shape))
         self._returns = np.zeros(self.game.episodes + 1)
         self._observations = []
         self._arrive(self.game.start(chance, goal))
@@ -239,7 +239,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         if not self._observations:
             raise ResetNeeded("there is no state: call reset() first")
         judges = self._judges[:-1].astype(np.float32)
-        return np.concatenate([self.game.overview(self._state), judges.ravel()])
+        return np.concatenate([self.game.central_state(self._state), judges.ravel()])
 
     def observation_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of what `agent` observes."""
@@ -276,8 +276,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             ) from None
 
     def _state_space(self) -> Box:
-        low, high = (bound.astype(np.float32) for bound in self.game.overview_bounds)
-        judges = np.tile(self.game.judge_bound.astype(np.float32).ravel(), self.game.episodes)
+        low, high = (bound.astype(np.float32) for bound in self.game.central_state_bounds)
+        judges = np.tile(self.game.preference_bounds.astype(np.float32).ravel(), self.game.episodes)
         return Box(np.concatenate([low, -judges]), np.concatenate([high, judges]), dtype=np.float32)
 
 

@@ -51,7 +51,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         """Begin a new problem; `options` may hold an `initial_goal`."""
         goals = spaces.initial_goals(options, self.problem.game, (1,))
         super().reset(seed=seed)
-        self._state = self.problem.begin(self.np_random.random((1, self.problem.draws)), goals)
+        self._state = self.problem.begin(self.np_random.random((1, self.problem.n_uniforms)), goals)
         self._history = []
         if self.render_mode == "human":
             self.render()
@@ -102,7 +102,9 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
-        self._stock = np.zeros((self.num_envs, max(1, _STOCK // max(1, problem.draws)), problem.draws))
+        self._stock = np.zeros(
+            (self.num_envs, max(1, _STOCK // max(1, problem.n_uniforms)), problem.n_uniforms)
+        )
         self._used = np.full(self.num_envs, self._stock.shape[1])
         self._state: StateT | None = None
         self._over: NDArray[np.bool_] | None = None
@@ -157,7 +159,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _begin(self, mask: NDArray[np.bool_], initial_goal: Array | None = None) -> StateT:
         """Begin new problems where `mask` says, each from its own row's generator."""
-        chance = self._chance(mask) if self.problem.draws else np.zeros((self.num_envs, 0))
+        chance = self._chance(mask) if self.problem.n_uniforms else np.zeros((self.num_envs, 0))
         fresh = self.problem.begin(chance, initial_goal)
         self._state = fresh if mask.all() or self._state is None else _merge(mask, fresh, self._state)
         return self._state
@@ -171,14 +173,14 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         for row in np.flatnonzero(mask & (self._used == games)):
             generator = self._generators[row]
             assert generator is not None
-            self._stock[row] = generator.random((games, self.problem.draws))
+            self._stock[row] = generator.random((games, self.problem.n_uniforms))
             self._used[row] = 0
         chance: Array = self._stock[np.arange(self.num_envs), self._used % games]
         self._used[mask] += 1
         return chance
 
     def _reseed(self, seeds: list[int | None], mask: NDArray[np.bool_]) -> None:
-        if self.problem.draws:
+        if self.problem.n_uniforms:
             for row in np.flatnonzero(mask):
                 if seeds[row] is not None or self._generators[row] is None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]

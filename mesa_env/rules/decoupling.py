@@ -76,5 +76,5 @@ class Decoupling(Game):
         contraction = (slope * coefficient + self.regularization) * pull + 1.0
         next_goal = (contraction * goal).clip(-self.goal_bound, self.goal_bound)
         base_loss = output * output + self.regularization * (goal * goal)
-        after = State(state.episode + 1, next_goal, state.more)
+        after = State(state.episode + 1, next_goal, state.extra)
         return after, Outcome(output, base_loss, goal, next_goal, pull < 0, {"slope": slope})

@@ -42,7 +42,7 @@ class State(NamedTuple):
 
     episode: NDArray[np.int64]
     goal: Array
-    more: Any = ()
+    extra: Any = ()
 
 
 class Outcome(NamedTuple):
@@ -171,14 +171,9 @@ class Game:
         return training
 
     @property
-    def chancy(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether chance has a part in the game after its start: here it has none."""
         return False
-
-    @property
-    def in_expectation(self) -> Game:
-        """The same game with chance's part in its length taken in expectation: this one has none."""
-        return self
 
     @property
     def settles(self) -> NDArray[np.bool_]:
@@ -186,7 +181,7 @@ class Game:
         return np.ones(self.episodes, dtype=bool)
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """How many uniform draws from [0, 1) decide everything that chance decides in one game."""
         return int(isinstance(self.initial_goal, tuple))
 
@@ -197,13 +192,13 @@ class Game:
         return np.array([-self.goal_bound, 0, 0, 0]), np.array([self.goal_bound, fastest, 1, 1])
 
     @property
-    def judge_bound(self) -> Array:
+    def preference_bounds(self) -> Array:
         """What agents judge by lies in [−bound, bound]; of the shape of one agent's entry in `judge`."""
         return np.array(self.goal_bound)
 
     @property
-    def overview_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest overview, each of the shape of one game's in `overview`."""
+    def central_state_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest overview, each of the shape of one game's in `central_state`."""
         return self.observation_bounds
 
     @property
@@ -265,11 +260,11 @@ class Game:
         observation[..., 0] = state.goal
         return observation
 
-    def overview(self, state: State) -> NDArray[np.float32]:
+    def central_state(self, state: State) -> NDArray[np.float32]:
         """All that is to be known of a game's present: what agents see, then what is hidden from them."""
         return self.observe(state)
 
-    def seen_episode(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
+    def episode_from_observation(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
         """The episode that an observation tells its agent it is in, from 0 to N − 1; (B, 4) to (B,)."""
         episode = np.rint((1 - observation[..., 2].astype(np.float64)) * self.episodes).astype(np.int64)
         return np.minimum(episode, self.episodes - 1)
@@ -299,7 +294,7 @@ class Game:
         base_loss = output * output
         if self.regularization:
             base_loss += self.regularization * (goal * goal)
-        after = State(state.episode + 1, next_goal, state.more)
+        after = State(state.episode + 1, next_goal, state.extra)
         return after, Outcome(output, base_loss, goal, next_goal, pull < 0)
 
     def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -88,14 +88,14 @@ class HiddenDeployment(Game):
             raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
 
     @property
-    def chancy(self) -> bool:
+    def stochastic(self) -> bool:
         """Chance ends training, and makes the signals."""
         return True
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """The base game's draws, then one for the end of training, then one for each of N signals."""
-        return super().draws + 1 + self.episodes
+        return super().n_uniforms + 1 + self.episodes
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
@@ -106,7 +106,7 @@ class HiddenDeployment(Game):
         return np.append(low, shown[0]), np.append(high, shown[1])
 
     @property
-    def overview_bounds(self) -> tuple[Array, Array]:
+    def central_state_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest overview, each of shape (7,)."""
         low, high = self.observation_bounds
         belief, signal = self._bounds
@@ -145,12 +145,12 @@ class HiddenDeployment(Game):
         noise = ndtri(np.maximum(chance[..., -self.episodes :], _LEAST_DRAW))
         length = self.training_lengths(chance[..., -self.episodes - 1])
         certain = np.full(chance.shape[:-1], np.inf)[()]
-        return state._replace(more=Hidden(length, certain, self.shift + noise[..., 0], noise))
+        return state._replace(extra=Hidden(length, certain, self.shift + noise[..., 0], noise))
 
     def seat(self, chance: Array, initial_goal: Array | None = None) -> State:
         """Seat agents drawn uniformly, with the mode and the belief that their games have come to."""
         state = super().seat(chance, initial_goal)
-        agent, hidden = state.episode, state.more
+        agent, hidden = state.episode, state.extra
         for n in range(1, int(agent.max()) + 1):
             reached = self._seen(hidden, np.full_like(agent, n)[()])
             arrived = n <= agent
@@ -158,7 +158,7 @@ class HiddenDeployment(Game):
                 log_odds=np.where(arrived, reached.log_odds, hidden.log_odds)[()],
                 signal=np.where(arrived, reached.signal, hidden.signal)[()],
             )
-        return state._replace(more=hidden)
+        return state._replace(extra=hidden)
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """(θ_n, η_n, share of episodes left, share of training left, belief or signal), shape (B, 5).
@@ -166,13 +166,13 @@ class HiddenDeployment(Game):
         After the last episode, the belief and the signal stay what they were.
         """
         observation = super().observe(state)
-        shown, _ = self._shown(state.more)
+        shown, _ = self._shown(state.extra)
         return np.concatenate([observation, shown[..., None].astype(np.float32)], axis=-1)
 
-    def overview(self, state: State) -> NDArray[np.float32]:
+    def central_state(self, state: State) -> NDArray[np.float32]:
         """The observation, then which of belief and signal it does not show, and the mode, (B, 7)."""
-        _, hidden = self._shown(state.more)
-        mode = state.episode < state.more.training_episodes
+        _, hidden = self._shown(state.extra)
+        mode = state.episode < state.extra.training_episodes
         unseen = np.stack([hidden, mode], axis=-1).astype(np.float32)
         return np.concatenate([self.observe(state), unseen], axis=-1)
 
@@ -181,7 +181,7 @@ class HiddenDeployment(Game):
 
         The outcome's details are the present agent's `belief` p_n, its `signal` x_n, and the `mode` z_n.
         """
-        hidden = state.more
+        hidden = state.extra
         mode = state.episode < hidden.training_episodes
         after, outcome = super().play(state, action)
         next_goal = np.where(mode, outcome.next_goal, outcome.goal)[()]

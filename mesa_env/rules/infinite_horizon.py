@@ -77,20 +77,15 @@ class InfiniteHorizon(Game):
         self._keep(learning_rates=rates)
 
     @cached_property
-    def settled(self) -> int:
+    def stationary_from(self) -> int:
         """First episode from which on the learning rate never changes: all agents from it on are alike."""
         changes = np.flatnonzero(np.diff(self.learning_rates))
         return int(changes[-1]) + 1 if changes.size else 0
 
     @property
-    def chancy(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether chance ends the game."""
         return self.ends
-
-    @property
-    def in_expectation(self) -> InfiniteHorizon:
-        """The same game without chance in its length."""
-        return replace(self, ends=False)
 
     @property
     def settles(self) -> NDArray[np.bool_]:
@@ -98,35 +93,35 @@ class InfiniteHorizon(Game):
         return np.asarray(self.discount ** np.arange(self.episodes, 0, -1) <= 0.1)
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """The base game's draws, then one for the length."""
-        return super().draws + self.ends
+        return super().n_uniforms + self.ends
 
     def start(self, chance: Array, initial_goal: Array | None = None) -> State:
         """Set up a batch of games; the last draw of chance decides their length."""
-        return super().start(chance, initial_goal)._replace(more=Length(self._length(chance)))
+        return super().start(chance, initial_goal)._replace(extra=Length(self._length(chance)))
 
     def seat(self, chance: Array, initial_goal: Array | None = None) -> State:
-        """Seat agents, drawn uniformly from those that differ: all from `settled` on are alike."""
-        agent = (chance[..., 0] * (self.settled + 1)).astype(np.int64)
+        """Seat agents, drawn uniformly from those that differ: all from `stationary_from` on are alike."""
+        agent = (chance[..., 0] * (self.stationary_from + 1)).astype(np.int64)
         state = self.start(chance[..., 1:], initial_goal)
-        length = np.minimum(agent + state.more.episodes, self.max_episodes + 1)
+        length = np.minimum(agent + state.extra.episodes, self.max_episodes + 1)
         return State(agent, state.goal, Length(length))
 
     def observe(self, state: State) -> NDArray[np.float32]:
-        """(θ_n, η_n, 1 while the game goes on, share left of the episodes before `settled`), shape (B, 4)."""
+        """(θ_n, η_n, 1 until the end, share left of episodes before `stationary_from`), shape (B, 4)."""
         observation = super().observe(state)
-        observation[..., 2] = state.episode < np.minimum(state.more.episodes, self.max_episodes)
+        observation[..., 2] = state.episode < np.minimum(state.extra.episodes, self.max_episodes)
         return observation
 
-    def seen_episode(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
-        """The episode that an observation tells, from 0 to `settled`, which stands for all after it."""
+    def episode_from_observation(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The episode that an observation shows, up to `stationary_from`, which stands for all after it."""
         left = observation[..., 3].astype(np.float64)
-        return np.rint((1 - left) * self.settled).astype(np.int64)
+        return np.rint((1 - left) * self.stationary_from).astype(np.int64)
 
     def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether chance has ended each game, and whether it was cut short."""
-        ended = state.episode >= state.more.episodes
+        ended = state.episode >= state.extra.episodes
         return ended, ~ended & (state.episode >= self.max_episodes)
 
     def mesa_cost(self, output: Array, judge: Array, elapsed: NDArray[np.int64] | int) -> Array:
@@ -154,5 +149,10 @@ class InfiniteHorizon(Game):
         """Observations of every episode, but for the goal, which is left 0; shape (N + 1, 4)."""
         clock = np.zeros((self.episodes + 1, 4))
         clock[:-1, 1] = self.learning_rates
-        clock[: self.settled, 3] = 1 - np.arange(self.settled) / max(1, self.settled)
+        clock[: self.stationary_from, 3] = 1 - np.arange(self.stationary_from) / max(1, self.stationary_from)
         return clock.astype(np.float32)
+
+
+def with_fixed_length(game: Game) -> Game:
+    """The same game without chance in its length, which costs the same in expectation."""
+    return replace(game, ends=False) if isinstance(game, InfiniteHorizon) else game

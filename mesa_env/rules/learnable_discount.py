@@ -52,14 +52,14 @@ class LearnableDiscount(Game):
     Args:
         learning_rates: As in `Game`; by default 20 episodes of training at 0.1, then 80 of deployment.
         discount: γ_0 in [0, 1], or a (low, high) pair from which each game draws it uniformly.
-        discount_rate: κ ≥ 0, by which the base optimizer's steps in γ are longer than those in θ.
+        discount_learning_rate: κ ≥ 0, by which the base optimizer's steps in γ are longer than those in θ.
 
     The other parameters are `Game`'s.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 80, 0.1))
     discount: float | tuple[float, float] = 0.9  # type: ignore[assignment]
-    discount_rate: float = 1.0
+    discount_learning_rate: float = 1.0
 
     coefficients_suffice: ClassVar[bool] = False
     traces: ClassVar[dict[str, str]] = {"discount": "discount γ"}
@@ -70,18 +70,21 @@ class LearnableDiscount(Game):
         self._keep(discount=1.0)  # the base game wants a number
         super().__post_init__()
         self._keep(
-            discount=discount, discount_rate=validated_number("discount_rate", self.discount_rate, 0.0)
+            discount=discount,
+            discount_learning_rate=validated_number(
+                "discount_learning_rate", self.discount_learning_rate, 0.0
+            ),
         )
-        if not self.discount_rate:
+        if not self.discount_learning_rate:
             return
         with np.errstate(over="ignore"):
             steepest = np.abs(self.slopes).max() * self.coefficient_bound * self.goal_bound**2
-            longest = 2 * self.discount_rate * self.learning_rates.max() * steepest
+            longest = 2 * self.discount_learning_rate * self.learning_rates.max() * steepest
         if not np.isfinite(longest):
             raise ValueError(
                 "the planner's slope dc/dγ, and one base update by it, must stay finite; got a learning rate "
                 f"of {self.learning_rates.max():g} with regularization {self.regularization:g}, goal_bound "
-                f"{self.goal_bound:g} and discount_rate {self.discount_rate:g}"
+                f"{self.goal_bound:g} and discount_learning_rate {self.discount_learning_rate:g}"
             )
 
     # -- The planner ----------------------------------------------------------------------------------
@@ -142,9 +145,9 @@ class LearnableDiscount(Game):
     # -- Playing --------------------------------------------------------------------------------------
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """The base game's draws, then one for the discount if that is drawn."""
-        return super().draws + isinstance(self.discount, tuple)
+        return super().n_uniforms + isinstance(self.discount, tuple)
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
@@ -153,36 +156,36 @@ class LearnableDiscount(Game):
         return np.append(low, 0), np.append(high, 1)
 
     @property
-    def judge_bound(self) -> Array:
+    def preference_bounds(self) -> Array:
         """Agents judge by (θ, γ): bounds of both, shape (2,)."""
         return np.array([self.goal_bound, 1.0])
 
     def start(self, chance: Array, initial_goal: Array | None = None) -> State:
         """Set up a batch of games; the last draw of chance gives the discount, where it is drawn."""
         discount = drawn(self.discount, chance[..., -1:])
-        return super().start(chance, initial_goal)._replace(more=Patience(discount[()]))
+        return super().start(chance, initial_goal)._replace(extra=Patience(discount[()]))
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """The base game's four columns, then γ_n; shape (B, 5)."""
-        discount = np.asarray(state.more.discount, dtype=np.float32)
+        discount = np.asarray(state.extra.discount, dtype=np.float32)
         return np.concatenate([super().observe(state), discount[..., None]], axis=-1)
 
     def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
         """Play the present episode, and take the base optimizer's step in γ as in θ."""
         after, outcome = super().play(state, action)
-        discount = next_discount = state.more.discount
+        discount = next_discount = state.extra.discount
         pace = self._paces[state.episode]
         if pace.any():  # most episodes are deployment, where the lookup would be in vain
             gradient = 2 * outcome.output * state.goal * self.slope(state.episode, discount)
             next_discount = (discount - pace * gradient).clip(0.0, 1.0)
         details = {"discount": discount.copy(), "next_discount": next_discount.copy()}
-        return after._replace(more=Patience(next_discount)), outcome._replace(details=details)
+        return after._replace(extra=Patience(next_discount)), outcome._replace(details=details)
 
     # -- Judging --------------------------------------------------------------------------------------
 
     def judge(self, state: State) -> Array:
         """Present agents judge by (θ_n, γ_n), shape (B, 2)."""
-        return np.stack([state.goal, state.more.discount], axis=-1)
+        return np.stack([state.goal, state.extra.discount], axis=-1)
 
     def mesa_cost(self, output: Array, judge: Array, elapsed: NDArray[np.int64] | int) -> Array:
         """Term γ_n^elapsed (y − θ_n)² of the mesa cost of agents that judge by (θ_n, γ_n), shape (…, 2)."""
@@ -215,12 +218,12 @@ class LearnableDiscount(Game):
     @property
     def _frozen(self) -> bool:
         """Whether all agents discount alike, as in the base game."""
-        return self.discount_rate == 0 and not isinstance(self.discount, tuple)
+        return self.discount_learning_rate == 0 and not isinstance(self.discount, tuple)
 
     @cached_property
     def _paces(self) -> Array:
         """κ η_n, shape (N,)."""
-        return self.discount_rate * self.learning_rates
+        return self.discount_learning_rate * self.learning_rates
 
 
 def nodes() -> Array:

@@ -44,7 +44,7 @@ class Misconception(Game):
     learning rate of 1, a belief that is emitted (c = 0) would only change its sign.
 
     Args:
-        belief_rate: ρ ≥ 0: the belief's learning rate, as a multiple of the goal's.
+        belief_learning_rate: ρ ≥ 0: the belief's learning rate, as a multiple of the goal's.
         initial_belief: b_0 within the goal's bound, or a (low, high) pair from which each game draws it
             uniformly.
 
@@ -52,7 +52,7 @@ class Misconception(Game):
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(5, 20, 0.1))
-    belief_rate: float = 1.0
+    belief_learning_rate: float = 1.0
     initial_belief: float | tuple[float, float] = 0.3
 
     coefficients_suffice: ClassVar[bool] = False
@@ -63,25 +63,25 @@ class Misconception(Game):
         super().__post_init__()
         bound = self.goal_bound
         self._keep(
-            belief_rate=validated_number("belief_rate", self.belief_rate, low=0.0),
+            belief_learning_rate=validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0),
             initial_belief=validated_range("initial_belief", self.initial_belief, -bound, bound),
         )
-        most, fastest = self.coefficient_bound, max(1.0, self.belief_rate)
+        most, fastest = self.coefficient_bound, max(1.0, self.belief_learning_rate)
         with np.errstate(over="ignore"):
             output = (1 + 2 * most) * bound
             pull = 2 * self.learning_rates.max() * fastest
             steepest = pull * (output * (1 + most) + self.regularization * bound) + output**2
         if not np.isfinite(steepest):
             raise ValueError(
-                f"one update of goal and belief must stay finite; got belief_rate {self.belief_rate:g} with "
-                f"a learning rate of {self.learning_rates.max():g}, regularization {self.regularization:g}, "
-                f"coefficient_bound {most:g} and goal_bound {bound:g}"
+                f"one update of goal and belief must stay finite; got belief_learning_rate "
+                f"{self.belief_learning_rate:g} with a learning rate of {self.learning_rates.max():g}, "
+                f"regularization {self.regularization:g}, coefficient_bound {most:g} and goal_bound {bound:g}"
             )
 
     @property
-    def draws(self) -> int:
+    def n_uniforms(self) -> int:
         """The base game's draws, then one for the belief where it is drawn."""
-        return super().draws + isinstance(self.initial_belief, tuple)
+        return super().n_uniforms + isinstance(self.initial_belief, tuple)
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
@@ -91,12 +91,12 @@ class Misconception(Game):
 
     def start(self, chance: Array, initial_goal: Array | None = None) -> State:
         """Set up a batch of games; the last draw of chance decides the belief where it is drawn."""
-        belief = drawn(self.initial_belief, chance[..., super().draws :])
-        return super().start(chance, initial_goal)._replace(more=Belief(belief[()]))
+        belief = drawn(self.initial_belief, chance[..., super().n_uniforms :])
+        return super().start(chance, initial_goal)._replace(extra=Belief(belief[()]))
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """The base game's four columns, then the belief b_n; shape (B, 5)."""
-        belief = np.asarray(state.more.belief, dtype=np.float32)
+        belief = np.asarray(state.extra.belief, dtype=np.float32)
         return np.concatenate([super().observe(state), belief[..., None]], axis=-1)
 
     def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
@@ -109,14 +109,14 @@ class Misconception(Game):
         Returns:
             The games after the base update of goal and belief, and what the episode produced.
         """
-        goal, belief, bound = state.goal, state.more.belief, self.goal_bound
+        goal, belief, bound = state.goal, state.extra.belief, self.goal_bound
         c = action[..., 0].astype(np.float64)[()]
         output = c * goal + (1 - c) * belief
         pull = self._pulls[state.episode]
         # Sorted by goal and belief, so that without a belief the goal moves bit for bit as in the base game.
         contraction = (c * c + self.regularization) * pull + 1.0
         next_goal = (contraction * goal + c * (1 - c) * pull * belief).clip(-bound, bound)
-        next_belief = (belief + self.belief_rate * pull * (1 - c) * output).clip(-bound, bound)
+        next_belief = (belief + self.belief_learning_rate * pull * (1 - c) * output).clip(-bound, bound)
         base_loss = output * output + self.regularization * (goal * goal)
         after = State(state.episode + 1, next_goal, Belief(next_belief))
         details = {"belief": belief.copy(), "next_belief": next_belief.copy()}

@@ -151,7 +151,7 @@ def first_costs(game: HiddenDeployment) -> dict[str, float]:
         "belief": (belief.squares[0, 1, -1], belief.outputs[0, 1, -1]),
         "signal": (memoryless.squares[0, 1], memoryless.outputs[0, 1]),
     }
-    rate, weight = game.learning_rates[:1], weights_of(game)[0] - 1
+    rate, weight = game.learning_rates[:1], discounted_lengths(game)[0] - 1
     costs = {}
     for name, (squares, outputs) in sums.items():
         c = best_responses_given(game, rate, np.ones(1), np.array([squares]), np.array([outputs]))
@@ -227,7 +227,7 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: flo
     """
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
-    state = game.start(np.full((points, game.draws), 0.5), np.full(points, goal))
+    state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, goal))
     begins = np.ones(points, dtype=bool)
     coefficients = np.empty((game.episodes, points))
     for n in range(game.episodes):
@@ -350,6 +350,6 @@ def _signal_response(game: HiddenDeployment, n: int, sums: tuple[Array, Array], 
     return best_responses_given(game, game.learning_rates[n], flat, squares, outputs).reshape(signal.shape)
 
 
-def weights_of(game: Game) -> Array:
+def discounted_lengths(game: Game) -> Array:
     """K_n = Σ_{k ≥ n} γ^(k−n), shape (N,)."""
     return np.cumsum(np.cumprod(np.append(1.0, np.full(game.episodes - 1, game.discount))))[::-1]

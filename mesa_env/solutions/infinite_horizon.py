@@ -26,7 +26,7 @@ def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
     Raises:
         ValueError: If finite games do not settle as they become longer.
     """
-    rates, episodes = game.learning_rates[: game.settled + 1], _SHORTEST
+    rates, episodes = game.learning_rates[: game.stationary_from + 1], _SHORTEST
     before = np.full(len(rates), np.inf)
     while episodes <= _LONGEST:
         schedule = np.append(rates, np.full(episodes, rates[-1]))

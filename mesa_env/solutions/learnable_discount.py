@@ -93,7 +93,7 @@ class ForeseeingPlanner(Planner):
             game.slopes,
             self.departures,
             largest,
-            game.discount_rate,
+            game.discount_learning_rate,
             game.regularization,
             game.coefficient_bound,
             game.goal_bound,
@@ -147,17 +147,17 @@ def path(game: LearnableDiscount, planner: Planner, goal: ArrayLike, discount: A
         discount: γ_0 of every game, shape (B,).
     """
     goal, discount = np.broadcast_arrays(np.asarray(goal, float), np.asarray(discount, float))
-    state = game.start(np.zeros((len(goal), game.draws)), goal)
-    state = state._replace(more=state.more._replace(discount=discount.copy()))
+    state = game.start(np.zeros((len(goal), game.n_uniforms)), goal)
+    state = state._replace(extra=state.extra._replace(discount=discount.copy()))
     states, coefficients = [state], []
     for _ in range(game.episodes):
-        chosen = planner.coefficients(state.episode, state.goal, state.more.discount)
+        chosen = planner.coefficients(state.episode, state.goal, state.extra.discount)
         state, _ = game.play(state, chosen[:, None])
         states.append(state)
         coefficients.append(chosen)
     return Path(
         np.array([s.goal for s in states]),
-        np.array([s.more.discount for s in states]),
+        np.array([s.extra.discount for s in states]),
         np.array(coefficients),
     )
 
@@ -173,7 +173,7 @@ class _Rules(NamedTuple):
     slopes: Array
     departures: Array
     largest_goal: float
-    discount_rate: float
+    discount_learning_rate: float
     regularization: float
     coefficient_bound: float
     goal_bound: float
@@ -226,7 +226,9 @@ def _cost(rules: _Rules, n: int, c: float, goal: float, discount: float, tail: f
         cost += weight * (c * theta - goal) ** 2
         weight *= discount
         slope = _looked_up(rules.slopes[k], gamma)
-        gamma = min(max(gamma - rules.discount_rate * rate * 2 * c * theta * theta * slope, 0.0), 1.0)
+        gamma = min(
+            max(gamma - rules.discount_learning_rate * rate * 2 * c * theta * theta * slope, 0.0), 1.0
+        )
         theta *= 1 - 2 * rate * (c * c + rules.regularization)
         theta = min(max(theta, -rules.goal_bound), rules.goal_bound)
     cost += weight * tail * (min(1.0, rules.coefficient_bound) * theta - goal) ** 2

@@ -128,8 +128,8 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         if not np.isfinite(solution.squares[n]).all():
             raise ValueError(
                 f"goal and belief must not grow beyond floating point; from episode {n} on they may, with a "
-                f"learning rate of up to {game.learning_rates[n:].max():g}, belief_rate {game.belief_rate:g} "
-                f"and regularization {game.regularization:g}"
+                f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
+                f"{game.belief_learning_rate:g} and regularization {game.regularization:g}"
             )
     return solution
 
@@ -200,13 +200,13 @@ def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) ->
 def _path(game: Misconception, angles: int, proposals: int) -> tuple[Array, Array]:
     """Coefficients (N,), and goals and beliefs (2, N + 1), from the game's start under its equilibrium."""
     solution = solve_misconception(game, angles, proposals)
-    state = game.start(np.full((1, game.draws), 0.5))
-    coefficients, path = [], [(state.goal[0], state.more.belief[0])]
+    state = game.start(np.full((1, game.n_uniforms), 0.5))
+    coefficients, path = [], [(state.goal[0], state.extra.belief[0])]
     while state.episode[0] < game.episodes:
-        c = coefficients_at(game, solution, *state[:2], state.more.belief, proposals)
+        c = coefficients_at(game, solution, *state[:2], state.extra.belief, proposals)
         state, _ = game.play(state, c[:, None])
         coefficients.append(c[0])
-        path.append((state.goal[0], state.more.belief[0]))
+        path.append((state.goal[0], state.extra.belief[0]))
     return np.array(coefficients), np.array(path).T
 
 
@@ -228,12 +228,12 @@ class MisconceptionOracle(GameAgent):
 
     def _warn_where_goals_or_beliefs_are_projected(self) -> None:
         game, ends = self.game, np.array([0.0, 1 - 2.0**-53])
-        state = game.start(np.array(list(itertools.product(ends, repeat=game.draws))))
+        state = game.start(np.array(list(itertools.product(ends, repeat=game.n_uniforms))))
         largest = 0.0
         while state.episode[0] < game.episodes:
-            c = coefficients_at(game, self.solution, state.episode, state.goal, state.more.belief)
+            c = coefficients_at(game, self.solution, state.episode, state.goal, state.extra.belief)
             state, _ = game.play(state, c[:, None])
-            largest = max(largest, np.abs([state.goal, state.more.belief]).max())
+            largest = max(largest, np.abs([state.goal, state.extra.belief]).max())
         if largest >= game.goal_bound:
             warnings.warn(
                 f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
@@ -254,7 +254,7 @@ def _grid(game: Misconception, proposals: int) -> Array:
 def _rules(game: Misconception, solution: Solution, n: int) -> tuple[float, ...]:
     """2η, ρ, λ and γ of episode n, and K of its successors."""
     pull = 2 * float(game.learning_rates[n])
-    return pull, game.belief_rate, game.regularization, game.discount, float(solution.weights[n + 1])
+    return pull, game.belief_learning_rate, game.regularization, game.discount, float(solution.weights[n + 1])
 
 
 def _successors(solution: Solution, n: int) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -297,11 +297,11 @@ def _prospect(
     c: float, goal: float, belief: float, rules: Any, successors: Any
 ) -> tuple[float, float, float]:
     """y, r'² A(φ') and r' B(φ') of a coefficient."""
-    pull, belief_rate, regularization = rules[:3]
+    pull, belief_learning_rate, regularization = rules[:3]
     squares, outputs, smooth = successors
     y = c * goal + (1 - c) * belief
     next_goal = goal - pull * (y * c + regularization * goal)
-    next_belief = belief - pull * belief_rate * y * (1 - c)
+    next_belief = belief - pull * belief_learning_rate * y * (1 - c)
     turn = math.atan2(next_belief, next_goal) / math.pi
     angles = (len(smooth) - 4) // 2
     step = math.floor(turn * angles)

@@ -31,7 +31,7 @@ _BLOCK = 64  # families solved side by side
 _SHARES = 8  # pieces of work for each core, so that none waits long for another's
 
 
-class Phases(NamedTuple):
+class EquilibriumMap(NamedTuple):
     """What each game's equilibrium does; fields are named and defined as in `mesa_env.METRICS`.
 
     Every field has the shape that the arguments broadcast to. Where a goal grows beyond floating point, all
@@ -54,14 +54,14 @@ class Phases(NamedTuple):
     peak: Array
 
 
-def phases(
+def equilibrium_map(
     train: ArrayLike = 20,
     deploy: ArrayLike = 80,
     learning_rate: ArrayLike = 1.0,
     discount: ArrayLike = 1.0,
     regularization: ArrayLike = 0.0,
     coefficient_bound: float = 2.0,
-) -> Phases:
+) -> EquilibriumMap:
     """Retention and compliance gap at the exact equilibrium of every game; arguments are broadcast.
 
     Args:
@@ -103,9 +103,9 @@ def phases(
     lengths = np.where(np.broadcast_to(rates, shape) > 0, trains, 0).ravel()
     order = np.lexsort((lengths, member_of))
     ends = np.searchsorted(member_of[order], np.arange(families.size + 1))
-    found = np.empty((len(Phases._fields), len(order)))
+    found = np.empty((len(EquilibriumMap._fields), len(order)))
     _share_out(found, order, lengths[order], ends, family, bound)
-    results = Phases(*(values.reshape(shape) for values in found))
+    results = EquilibriumMap(*(values.reshape(shape) for values in found))
     results.compliance_gap[np.broadcast_to(deploys, shape) == 0] = np.nan
     return results
 

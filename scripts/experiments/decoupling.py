@@ -43,7 +43,9 @@ def certificate(decoupling: float) -> float:
     game = Decoupling(decoupling=decoupling)
     oracle = mesa_env.oracle(game)
     return float(
-        mesa_env.simulated(game, oracle, mesa_env.rollout(game, oracle, np.array([GOAL]))).relative.max()
+        mesa_env.audit_by_simulation(
+            game, oracle, mesa_env.rollout(game, oracle, np.array([GOAL]))
+        ).relative.max()
     )
 
 

@@ -21,6 +21,7 @@ from agents.atomic_files import write_atomically
 from agents.benchmark import tables
 from mesa_env import Game
 from mesa_env.agent import Agent
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 TRAINED = Path("runs/variants")
 """Where `make variants` leaves what it has trained: one run folder a learner and seed."""
@@ -190,7 +191,7 @@ def learned(
 def draw_learners(axes: Axes, learner: str, game: Game, episodes: int = 31) -> None:
     """Coefficients by episode from θ_0 = 0.8: the oracle's, and those of the trained learners beside it."""
     for label, agent in {"oracle": mesa_env.oracle(game), **trained(learner)}.items():
-        coefficients = mesa_env.rollout(game.in_expectation, agent, 0.8).coefficients[:episodes]
+        coefficients = mesa_env.rollout(with_fixed_length(game), agent, 0.8).coefficients[:episodes]
         style = {"color": "0.2", "linewidth": 2.5} if label == "oracle" else {"linewidth": 1.0}
         axes.plot(coefficients, label=label, **style)
     axes.set(xlabel="episode", ylabel="coefficient c", title=f"oracle and learners ({learner})")

@@ -7,6 +7,7 @@ import pandas as pd
 
 import mesa_env
 from mesa_env import InfiniteHorizon, train_then_deploy
+from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon, stationary_coefficients
 from scripts import figures
 from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
@@ -81,7 +82,7 @@ here the first 21, the last of which stands for all after it. {note_on_learners(
         figure.axes[0].plot(episodes, discount**episodes, ":", color=line[0].get_color())
     figure.axes[0].set(ylabel="θ_n/θ_0 (dotted: γ^n)", title="training for ever, η = 1")
     figure.axes[0].legend()
-    played = mesa_env.rollout(deployed.in_expectation, mesa_env.oracle(deployed), 0.8)
+    played = mesa_env.rollout(with_fixed_length(deployed), mesa_env.oracle(deployed), 0.8)
     figure.axes[1].plot(played.goals[:31], label="goal θ")
     figure.axes[1].plot(played.coefficients[:31], label="coefficient c")
     figure.axes[1].set(title="deployment for ever, γ = 0.99")

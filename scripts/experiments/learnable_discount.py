@@ -26,7 +26,7 @@ PLANNERS: dict[str, type[Planner]] = {"naive": NaivePlanner, "foreseeing": Fores
 
 def played(planner: str, rate: float) -> dict[float, Trajectory]:
     """A planner's game from every first discount, at one relative learning rate of the discount."""
-    game = dataclasses.replace(GAME, discount_rate=rate)
+    game = dataclasses.replace(GAME, discount_learning_rate=rate)
     agent = PLANNERS[planner](game)
     return {g: mesa_env.rollout(dataclasses.replace(game, discount=g), agent, GOAL) for g in FIRST}
 
@@ -51,7 +51,7 @@ def certificates() -> pd.DataFrame:
     rows = []
     for rate in RATES:
         for first in SHOWN:
-            game = dataclasses.replace(GAME, discount_rate=rate, discount=first)
+            game = dataclasses.replace(GAME, discount_learning_rate=rate, discount=first)
             gains = {}
             for name, planner in PLANNERS.items():
                 agent = planner(game)
@@ -77,7 +77,7 @@ def experiment() -> Finding:
     frozen, naive, foreseeing = at["frozen", 0.0, 0.9], at["naive", 1.0, 0.9], at["foreseeing", 1.0, 0.9]
     low, high = at["naive", 1.0, 0.5], at["naive", 1.0, 0.7]
     certified = certificates()
-    still = dataclasses.replace(GAME, discount_rate=0.0, discount=0.9)
+    still = dataclasses.replace(GAME, discount_learning_rate=0.0, discount=0.9)
     alone, foresight = learned("naive", still), learned("foreseeing", GAME)
     unawares = learned("naive", GAME, oracle=NaivePlanner(GAME))
     learners = pd.concat(
@@ -167,6 +167,6 @@ def _figure(table: pd.DataFrame, games: dict[float, Trajectory]) -> Figure:
         slopes.plot(discounts, planned[n], label=f"n = {n}")
     slopes.set(xlabel="discount γ", ylabel="slope dc_n/dγ", title="the planner's derivative")
     slopes.legend()
-    draw_learners(frozen, "naive", dataclasses.replace(GAME, discount_rate=0.0))
+    draw_learners(frozen, "naive", dataclasses.replace(GAME, discount_learning_rate=0.0))
     draw_learners(moving, "foreseeing", GAME)
     return figure

@@ -25,8 +25,8 @@ LONG = Misconception(train_then_deploy(TRAINING, 80, 0.1))
 
 def played(rate: float, oracle: MisconceptionOracle | None = None) -> dict[float, Trajectory]:
     """The equilibrium from every first belief, at one relative learning rate of the belief."""
-    oracle = oracle or MisconceptionOracle(dataclasses.replace(LONG, belief_rate=rate))
-    games = {b: dataclasses.replace(LONG, belief_rate=rate, initial_belief=b) for b in BELIEFS}
+    oracle = oracle or MisconceptionOracle(dataclasses.replace(LONG, belief_learning_rate=rate))
+    games = {b: dataclasses.replace(LONG, belief_learning_rate=rate, initial_belief=b) for b in BELIEFS}
     return {b: mesa_env.rollout(game, oracle, GOAL) for b, game in games.items()}
 
 
@@ -48,14 +48,16 @@ def row(rate: float, first: float, game: Trajectory) -> dict[str, float]:
 
 def certificate(rate: float, oracle: MisconceptionOracle) -> float:
     """Most that an agent could gain on the path from b_0 = 0.3, as a share of the cost of emitting 0."""
-    game = dataclasses.replace(LONG, belief_rate=rate)
+    game = dataclasses.replace(LONG, belief_learning_rate=rate)
     path = mesa_env.rollout(game, oracle, np.array([GOAL]))
     return float(mesa_env.audit(game, oracle, path).relative.max())
 
 
 def experiment() -> Finding:
     """The equilibrium over first beliefs and relative learning rates of the belief."""
-    oracles = {rate: MisconceptionOracle(dataclasses.replace(LONG, belief_rate=rate)) for rate in RATES}
+    oracles = {
+        rate: MisconceptionOracle(dataclasses.replace(LONG, belief_learning_rate=rate)) for rate in RATES
+    }
     games = {rate: played(rate, oracle) for rate, oracle in oracles.items()}
     table = pd.DataFrame([row(rate, b, game) for rate in RATES for b, game in games[rate].items()])
     at = table.set_index(["ρ", "b_0"]).to_dict("index")
@@ -65,7 +67,7 @@ def experiment() -> Finding:
             "largest relative gain": [certificate(rate, oracles[rate]) for rate in RATES],
             "jumps of c_n(angle)": [len(jumps(oracles[rate].solution)) for rate in RATES],
             "change of θ, b on doubled grids": [
-                refinement(dataclasses.replace(LONG, belief_rate=rate)).path for rate in RATES
+                refinement(dataclasses.replace(LONG, belief_learning_rate=rate)).path for rate in RATES
             ],
         }
     )

@@ -19,7 +19,7 @@ ANY_GOAL = Game(learning_rates=train_then_deploy(3, 5), initial_goal=(-1, 1))
 def observation(game, episode, goals):
     """What agents with these goals see in one episode."""
     goals = np.asarray(goals, dtype=np.float64)
-    state = game.start(np.zeros((*goals.shape, game.draws)), goals)
+    state = game.start(np.zeros((*goals.shape, game.n_uniforms)), goals)
     return game.observe(state._replace(episode=np.full(goals.shape, episode)))
 
 
@@ -241,6 +241,6 @@ def test_an_agent_of_another_game_says_so():
 def test_precommitment_joins_a_game_that_has_begun_with_the_game_s_own_first_goal():
     game = Game([0.3, 0.0, 0.0], initial_goal=0.8)
     problem = BestResponse(game, agents.make("precommitment", game))
-    step = problem.step(problem.begin(np.zeros((1, problem.draws))), np.array([[0.5]]))
+    step = problem.step(problem.begin(np.zeros((1, problem.n_uniforms))), np.array([[0.5]]))
     # Agent 0 emits 0.4; its successors emit θ_0 = 0.8, although they find θ_1 = 0.68.
     np.testing.assert_allclose(step.reward, -((0.4 - 0.8) ** 2), rtol=1e-6)

@@ -14,13 +14,13 @@ import torch
 
 import agents
 import mesa_env
-from agents.learning.settings import Settings
+from agents.learning.settings import PPOSettings
 from mesa_env import Game, train_then_deploy
 from scripts import demo, evaluate, reproduce, speed, train
 from scripts.arguments import GameArguments
 
 TINY_GAME = GameArguments(train=3, deploy=5)
-TINY = Settings(turns=8 * 8 * 30, games=8, hidden=8)
+TINY = PPOSettings(turns=8 * 8 * 30, games=8, hidden=8)
 
 
 def tiny_training(out, **changes):
@@ -91,7 +91,7 @@ class TestTrain:
         assert [event.value for event in logged] == pytest.approx(list(curve["nash_conv"]), rel=1e-6)
 
     def test_a_curve_on_which_nothing_was_measured_has_a_header(self, tmp_path):
-        model = train.train(tiny_training(tmp_path, settings=Settings(turns=8 * 8, games=8, hidden=8)))
+        model = train.train(tiny_training(tmp_path, settings=PPOSettings(turns=8 * 8, games=8, hidden=8)))
         assert model.learning_curve == []
         curve = pd.read_csv(tmp_path / "learning_curve.csv")
         assert list(curve.columns) == ["turns", *mesa_env.METRICS]
@@ -124,7 +124,7 @@ class TestTrain:
             ({"game": GameArguments(learning_rate=float("nan"))}, ("learning_rate", "nan")),
             ({"initial_goal": (1.0, -1.0)}, ("initial_goal", "(1.0, -1.0)")),
             ({"initial_goal": ()}, ("initial goal", "()")),
-            ({"settings": Settings(turns=10, games=8)}, ("turns", "10")),
+            ({"settings": PPOSettings(turns=10, games=8)}, ("turns", "10")),
             ({"resume": True}, ("--resume", "none")),
             ({"evaluation_goal": 50.0}, ("initial_goal", "50.0")),
             ({"threads": 0}, ("threads", "0")),
@@ -142,7 +142,7 @@ class TestTrain:
 
     def test_a_killed_run_resumes_bit_for_bit(self, tmp_path):
         whole, killed = tmp_path / "whole", tmp_path / "killed"
-        settings = Settings(turns=8 * 8 * 150, games=8, hidden=8, epochs=1, minibatches=1)
+        settings = PPOSettings(turns=8 * 8 * 150, games=8, hidden=8, epochs=1, minibatches=1)
         train.train(tiny_training(whole, settings=settings))
         options = ["--game.train=3", "--game.deploy=5", f"--out={killed}"]
         given = {name: value for name, value in dataclasses.asdict(settings).items() if value}
@@ -267,7 +267,7 @@ class TestDemo:
 
     def test_demo_starts_again_where_it_was_stopped_before_its_first_checkpoint(self, tmp_path):
         arguments = demo.Arguments(out=tmp_path, turns=6400)
-        settings = Settings(turns=arguments.turns)
+        settings = PPOSettings(turns=arguments.turns)
         train.RunFolder(tmp_path).record("train", train.Arguments(settings=settings, out=tmp_path))
         demo.main(arguments)
         assert (tmp_path / "model.zip").exists()

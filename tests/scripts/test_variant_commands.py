@@ -18,7 +18,7 @@ import agents
 import mesa_env
 from agents.learning import neural
 from agents.learning.neural import NeuralSettings
-from agents.learning.settings import Settings
+from agents.learning.settings import PPOSettings
 from mesa_env import (
     GAMES,
     Decoupling,
@@ -94,9 +94,9 @@ def test_partial_schedules_keep_the_rest_of_the_game_s_own(arguments, game):
     ("rules", "parameters"),
     [
         ("InfiniteHorizon", {"max_episodes": 150, "discount": 0.9}),
-        ("Misconception", {"belief_rate": 0.5, "initial_belief": 0.1}),
+        ("Misconception", {"belief_learning_rate": 0.5, "initial_belief": 0.1}),
         ("Misconception", {"initial_belief": (-0.2, 0.1)}),
-        ("LearnableDiscount", {"discount": (0.3, 0.8), "discount_rate": 0.5}),
+        ("LearnableDiscount", {"discount": (0.3, 0.8), "discount_learning_rate": 0.5}),
         ("LearnableDiscount", {"discount": 0.5}),
         ("HiddenDeployment", {"hazard": 0.2, "shift": 2.0, "observed": "signal"}),
         ("Decoupling", {"decoupling": 0.1, "regularization": 0.2, "coefficient_bound": 1.0}),
@@ -112,10 +112,10 @@ def test_variants_take_their_own_parameters(rules, parameters):
         ("DeceptiveAlignment", "hazard", 0.1),
         ("DeceptiveAlignment", "max_episodes", 10),
         ("Misconception", "decoupling", 0.1),
-        ("LearnableDiscount", "belief_rate", 0.1),
+        ("LearnableDiscount", "belief_learning_rate", 0.1),
         ("HiddenDeployment", "initial_belief", (0.1, 0.2)),
         ("InfiniteHorizon", "observed", "signal"),
-        ("Decoupling", "discount_rate", 1.0),
+        ("Decoupling", "discount_learning_rate", 1.0),
     ],
 )
 def test_a_parameter_of_another_variant_is_refused_and_this_one_s_are_named(rules, stranger, value):
@@ -395,7 +395,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
 ):
     monkeypatch.setattr(train, "EVERY", 1), monkeypatch.setattr(train, "SELDOM", 1)
     out, game = tmp_path / "run", TINY[rules].build((0.8,))
-    settings = Settings(turns=16 * game.episodes * 3, games=16, hidden=8, epochs=1, minibatches=1)
+    settings = PPOSettings(turns=16 * game.episodes * 3, games=16, hidden=8, epochs=1, minibatches=1)
     train.main(train.Arguments(game=TINY[rules], settings=settings, out=out))
     written = json.loads((out / "game.json").read_text())
     assert written["rules"] == rules
@@ -420,7 +420,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
     ("game", "settings", "words"),
     [
         (GameArguments(rules="Misconception", hazard=0.1), {}, "hazard is no parameter of Misconception"),
-        (GameArguments(rules="Misconception"), {"games": 12}, "games must be a multiple of twins"),
+        (GameArguments(rules="Misconception"), {"games": 12}, "games must be a multiple of group_size"),
         (
             GameArguments(rules="InfiniteHorizon", train=1, max_episodes=20),
             {},
@@ -429,7 +429,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
     ],
 )
 def test_trainings_that_cannot_be_are_refused_before_any_work(tmp_path, capsys, game, settings, words):
-    arguments = train.Arguments(game=game, settings=Settings(**settings), out=tmp_path / "run")
+    arguments = train.Arguments(game=game, settings=PPOSettings(**settings), out=tmp_path / "run")
     assert words in refused(capsys, train.main, arguments)
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -476,7 +476,7 @@ def models(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("models"), {}
     for rules in ("DeceptiveAlignment", "Misconception"):
         game = SMALL[rules].build((-1.0, 1.0))
-        settings = Settings(turns=8 * game.episodes, games=8, hidden=4, epochs=1, minibatches=1)
+        settings = PPOSettings(turns=8 * game.episodes, games=8, hidden=4, epochs=1, minibatches=1)
         train.train(train.Arguments(game=SMALL[rules], settings=settings, out=folder / rules))
         paths[rules] = folder / rules / "model.zip"
     policy = neural.train_neural(Decoupling([1.0, 0.0]), NeuralSettings(iterations=0, hidden=(4,)), 0)

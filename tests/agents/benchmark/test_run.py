@@ -9,11 +9,12 @@ import torch
 
 import mesa_env
 from agents.benchmark import run
-from agents.benchmark.run import CurveWatch, Run, evaluate, execute, weights_of
+from agents.benchmark.run import LearningCurveRecorder, Run, evaluate, execute, fingerprint
 from agents.benchmark.store import IRREPRODUCIBLE, SCHEMA
 from agents.learning.callbacks import typical_goals
 from mesa_env import GAMES, Game, train_then_deploy
 from mesa_env.agent import Profile
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 TINY = Game(train_then_deploy(3, 5), initial_goal=(-1.0, 1.0))
 
@@ -90,7 +91,7 @@ class TestRow:
     @pytest.mark.parametrize("kind", GAMES.values())
     def test_every_game_can_be_measured(self, kind):
         game = kind(initial_goal=0.8) if kind is not GAMES["Decoupling"] else kind(initial_goal=(0.1, 0.8))
-        evaluation = evaluate(game, mesa_env.oracle(game.in_expectation), typical_goals(game, 2))
+        evaluation = evaluate(game, mesa_env.oracle(with_fixed_length(game)), typical_goals(game, 2))
         assert set(evaluation.metrics) == set(mesa_env.METRICS)
         assert np.isfinite(evaluation.exploitability).all()
         assert np.isfinite(evaluation.excess).all()
@@ -120,10 +121,10 @@ class TestReproducibility:
         assert len(rows[0]["weights"]) == 64
         assert rows[0]["weights"] == rows[1]["weights"] != rows[2]["weights"]
         layer = torch.nn.Linear(2, 2)
-        before = weights_of(layer)
+        before = fingerprint(layer)
         with torch.no_grad():
             layer.weight[0, 0] = torch.nextafter(layer.weight[0, 0], torch.tensor(10.0))
-        assert weights_of(layer) != before
+        assert fingerprint(layer) != before
 
     def test_agents_without_networks_have_no_weights(self):
         assert execute(tiny_run()).row["weights"] == ""
@@ -150,7 +151,7 @@ class TestCurve:
     def test_is_evenly_spaced_however_often_the_learner_calls(self, monkeypatch, rules, points):
         monkeypatch.setattr(run, "evaluate", lambda *_: run.Evaluation({"nash_conv": 0.0}, [], []))
         game = GAMES[rules]()
-        watch = CurveWatch(game, 1000)
+        watch = LearningCurveRecorder(game, 1000)
         for turns in range(1, 1004, 2):
             watch(turns, None)
         watch.end(run.evaluate(game, None, None))
@@ -167,7 +168,7 @@ class TestCurve:
 
         monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
         monkeypatch.setattr(run, "evaluate", slow_evaluation)
-        watch = CurveWatch(TINY, 40)
+        watch = LearningCurveRecorder(TINY, 40)
         for turns in range(2, 41, 2):
             now[0] += 1.0
             watch(turns, None)

@@ -13,17 +13,18 @@ import torch
 import agents
 import mesa_env
 from agents.learning import algorithms
-from agents.learning.off_policy import FineSACPolicy, Gains, GaussianNoise
+from agents.learning.off_policy import FineSACPolicy, GaussianNoise, PairedAdvantage
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env import Decoupling, Game, HiddenDeployment, InfiniteHorizon, Misconception, train_then_deploy
 from mesa_env.agent import Profile
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 SHORT = Game(train_then_deploy(2, 3), initial_goal=(-1.0, 1.0))
 OFF_POLICY = ("sac", "td3", "tqc", "crossq")
 QUICK = {
     "ppo": {"games": 4},
     "a2c": {"games": 4},
-    **{key: {"decisions": 8, "updates": 2, "batch_size": 8, "replay": 16} for key in OFF_POLICY},
+    **{key: {"decisions": 8, "updates": 2, "batch_size": 8, "buffer_size": 16} for key in OFF_POLICY},
 }
 
 
@@ -43,9 +44,9 @@ def unfit(game):
     return None
 
 
-def gains(game, knee, decisions=16, successors=None):
+def gains(game, log_beyond, decisions=16, successors=None):
     pairs = gym.make_vec("mesa_env/BestResponse-v0", num_envs=2 * decisions, game=game, successors=successors)
-    return Gains(BatchedVecEnv(pairs, twins=2), knee)
+    return PairedAdvantage(BatchedVecEnv(pairs, group_size=2), log_beyond)
 
 
 @pytest.mark.parametrize("name", algorithms.ALGORITHMS)
@@ -96,19 +97,19 @@ def test_learners_are_shown_between_updates_and_stay_within_their_turns(name):
 def test_variants_are_learned_by_the_same_functions(name, game):
     parameters = {"games": 8} if name == "a2c" else {}
     learner = trained(name, game, turns=192, **parameters)
-    played = mesa_env.rollout(game.in_expectation, learner, np.array([0.3, -0.9]))
+    played = mesa_env.rollout(with_fixed_length(game), learner, np.array([0.3, -0.9]))
     assert np.isfinite(played.outputs[:, :5]).all()
 
 
 def test_gains_are_what_is_gained_over_complying():
     game = Game(train_then_deploy(2, 3), initial_goal=0.5)
     coefficients = mesa_env.solve_equilibrium(game)
-    posed = gains(game, knee=0.1, successors=coefficients)
+    posed = gains(game, log_beyond=0.1, successors=coefficients)
     posed.seed(7)
     observation = posed.reset()
     actions = np.linspace(-1, 1, 16, dtype=np.float32)[:, None]
     _, paid, dones, _ = posed.step(actions)
-    episode = game.seen_episode(observation)
+    episode = game.episode_from_observation(observation)
     assert dones.all()
     assert len(set(episode)) > 2
 
@@ -125,7 +126,7 @@ def test_gains_are_what_is_gained_over_complying():
 
 def test_gains_of_games_of_chance_are_not_squashed():
     game = HiddenDeployment(np.ones(4), initial_goal=0.5)
-    posed = [gains(game, knee) for knee in (math.inf, 0.1)]
+    posed = [gains(game, log_beyond) for log_beyond in (math.inf, 0.1)]
     paid = []
     for environment in posed:
         environment.seed(1)
@@ -138,7 +139,7 @@ def test_gains_of_games_of_chance_are_not_squashed():
 def test_actions_near_zero_have_room_and_come_back():
     space = gym.spaces.Box(-2, 2, (1,), np.float32)
     seen = gym.spaces.Box(-1, 1, (4,), np.float32)
-    policy = FineSACPolicy(seen, space, lambda _: 1e-3, fineness=4.0)
+    policy = FineSACPolicy(seen, space, lambda _: 1e-3, action_resolution=4.0)
     outputs = np.linspace(-1, 1, 41, dtype=np.float32)[:, None]
     actions = policy.unscale_action(outputs)
     assert space.contains(actions[0])
@@ -195,7 +196,7 @@ def test_wrong_names_are_refused_with_the_nearest(name, given, said):
         ("sac", {"decisions": 0}, "decisions must be a whole number ≥ 1; got 0"),
         ("sac", {"updates": 1.5}, "updates must be a whole number ≥ 1; got 1.5"),
         ("td3", {"learning_rate": math.nan}, "learning_rate must be a finite number above 0; got nan"),
-        ("tqc", {"fineness": 0.0}, "fineness must be a finite number above 0; got 0.0"),
+        ("tqc", {"action_resolution": 0.0}, "action_resolution must be a finite number above 0; got 0.0"),
         ("crossq", {"activation": "step"}, "activation must be one of relu, silu, tanh; got 'step'"),
         ("sac", {"decisions": 512}, "turns must allow one batch of 512 decisions; got 48"),
         ("a2c", {"games": 16}, "turns must allow one rollout of 16 games"),

@@ -19,11 +19,11 @@ import agents
 import mesa_env
 from agents.learning import checkpoints, controller, self_play
 from agents.learning.callbacks import LearningCurve
-from agents.learning.settings import Settings
+from agents.learning.settings import PPOSettings
 from mesa_env import Game, train_then_deploy
 
 GAME = Game(learning_rates=train_then_deploy(2, 2), initial_goal=(-1, 1))
-SETTINGS = Settings(
+SETTINGS = PPOSettings(
     turns=16 * 6, games=4, epochs=2, minibatches=2, hidden=8
 )  # 6 rollouts of 4 games × 4 episodes
 

@@ -6,7 +6,7 @@ import pytest
 import agents
 import mesa_env
 from agents.learning import controller
-from agents.learning.settings import Settings
+from agents.learning.settings import PPOSettings
 from mesa_env import Game, train_then_deploy
 
 GAME = Game(learning_rates=[1.0, 0.4, 0.0], discount=0.7, initial_goal=(-1, 1))
@@ -14,7 +14,7 @@ GAME = Game(learning_rates=[1.0, 0.4, 0.0], discount=0.7, initial_goal=(-1, 1))
 
 @pytest.mark.parametrize("judge", ["initial", "current"])
 def test_the_judge_s_goal_pays(judge):
-    env = controller.new_controller(GAME, judge, Settings(games=4), seed=0).get_vec_normalize_env()
+    env = controller.new_controller(GAME, judge, PPOSettings(games=4), seed=0).get_vec_normalize_env()
     observation = env.reset()
     first = observation[:, 0].astype(np.float64)
     total = np.zeros(4)
@@ -32,21 +32,21 @@ def test_the_judge_s_goal_pays(judge):
 
 
 def test_the_return_is_not_discounted_again():
-    model = controller.new_controller(GAME, "initial", Settings(games=4), seed=0)
+    model = controller.new_controller(GAME, "initial", PPOSettings(games=4), seed=0)
     assert model.gamma == 1  # the game's own discount is in the rewards
 
 
 @pytest.mark.parametrize("judge", ["final", "", None])
 def test_another_judge_is_refused(judge):
     with pytest.raises(ValueError, match="judge must be 'initial' or 'current'; got"):
-        controller.new_controller(GAME, judge, Settings(games=4), seed=0)
+        controller.new_controller(GAME, judge, PPOSettings(games=4), seed=0)
 
 
 @pytest.mark.slow
 def test_a_controller_content_with_whatever_its_goal_becomes_emits_it():
     # Paid by its present goal, a controller does best with c = 1: it is "myopic" that it must approach.
     game = Game(learning_rates=train_then_deploy(2, 3), initial_goal=(-1, 1))
-    settings = Settings(turns=16_000, games=64, learning_rate=5e-3, hidden=32, last_noise=0.03)
+    settings = PPOSettings(turns=16_000, games=64, learning_rate=5e-3, hidden=32, last_noise=0.03)
     learned = controller.new_controller(game, "current", settings, seed=0)
     learned.learn(settings.whole_turns(game), callback=controller.callbacks(settings))
 

@@ -11,12 +11,12 @@ import agents
 import mesa_env
 from agents.learning.callbacks import LearningCurve, typical_goals
 from agents.learning.self_play import WORST_RETURN, callbacks, learn, new_learner, settled_returns
-from agents.learning.settings import ClockFeatures, LinearSchedule, Settings
+from agents.learning.settings import ClockFeatures, LinearSchedule, PPOSettings
 from mesa_env import Game, train_then_deploy
 from mesa_env.agent import Profile
 
 SMALL = Game(learning_rates=train_then_deploy(2, 2), initial_goal=(-1, 1))
-TINY = Settings(
+TINY = PPOSettings(
     turns=16 * 6, games=4, epochs=2, minibatches=2, hidden=8
 )  # 6 rollouts of 4 games × 4 episodes
 
@@ -102,7 +102,7 @@ def recorded(game, settings, seed=0):
 
 def test_every_turn_is_trained_with_what_its_whole_game_was_worth():
     game = Game(learning_rates=[1.0, 0.3, 0.0], discount=0.8, initial_goal=(-1, 1))
-    _, recorder = recorded(game, Settings(turns=36, games=4, minibatches=2, hidden=8))
+    _, recorder = recorded(game, PPOSettings(turns=36, games=4, minibatches=2, hidden=8))
     assert len(recorder.buffers) == 3
     for buffer in recorder.buffers:
         goals = buffer["observations"][:, :, 0].astype(np.float64)
@@ -142,7 +142,7 @@ def test_step_size_falls_linearly_to_zero():
 
 def test_features_are_finite_and_moderate_in_every_episode_of_every_game():
     for game in (Game(), SMALL, Game(learning_rates=[0.0]), Game(learning_rates=np.ones(10_000))):
-        state = game.start(np.zeros((game.episodes, game.draws)), np.full(game.episodes, 0.8))
+        state = game.start(np.zeros((game.episodes, game.n_uniforms)), np.full(game.episodes, 0.8))
         observations = torch.as_tensor(game.observe(state._replace(episode=np.arange(game.episodes))))
         low, high = game.observation_bounds
         space = agents.learning.vec_env.gym.spaces.Box(low.astype(np.float32), high.astype(np.float32))
@@ -173,16 +173,16 @@ def test_features_are_finite_and_moderate_in_every_episode_of_every_game():
 )
 def test_settings_refuse(setting, value, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**{setting: value})
+        PPOSettings(**{setting: value})
 
 
 def test_whole_turns_are_whole_rollouts_and_at_least_one():
-    settings = Settings(turns=100, games=4)
+    settings = PPOSettings(turns=100, games=4)
     assert settings.whole_turns(SMALL) == 96
-    assert Settings(turns=96, games=4).whole_turns(SMALL) == 96
-    assert Settings(turns=16, games=4).whole_turns(SMALL) == 16
+    assert PPOSettings(turns=96, games=4).whole_turns(SMALL) == 96
+    assert PPOSettings(turns=16, games=4).whole_turns(SMALL) == 16
     with pytest.raises(ValueError, match="4 games × 4 episodes = 16; got 15"):
-        Settings(turns=15, games=4).whole_turns(SMALL)
+        PPOSettings(turns=15, games=4).whole_turns(SMALL)
 
 
 # -- Training ---------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_another():
 
 
 def test_training_plays_the_turns_it_was_given():
-    model = learn(SMALL, Settings(turns=100, games=4, epochs=1, minibatches=2, hidden=8))
+    model = learn(SMALL, PPOSettings(turns=100, games=4, epochs=1, minibatches=2, hidden=8))
     assert model.num_timesteps == 96
 
 
@@ -227,7 +227,7 @@ def test_typical_goals_are_spread_over_where_the_game_draws_them(initial_goal, g
 @pytest.mark.slow
 def test_self_play_finds_the_equilibrium_where_no_fixed_rule_does():
     game = Game(learning_rates=train_then_deploy(3, 6), initial_goal=(-1, 1))
-    settings = Settings(turns=48_000, games=32, learning_rate=2e-3, hidden=32)
+    settings = PPOSettings(turns=48_000, games=32, learning_rate=2e-3, hidden=32)
     contestants = {name: agents.make(name, game) for name in (*agents.NAMES, "best_of_64")}
     del contestants["equilibrium"], contestants["grid"]
     goals = [-0.9, -0.5, -0.2, 0.2, 0.5, 0.9]

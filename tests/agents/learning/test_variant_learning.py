@@ -18,15 +18,15 @@ from agents.learning.callbacks import LearningCurve
 from agents.learning.self_play import callbacks, learn, new_learner, settled_returns
 from agents.learning.settings import (
     FEATURES,
-    TWINS,
+    GROUP_SIZE,
     AngleFeatures,
     ClockFeatures,
     HiddenFeatures,
     Learner,
     PatienceFeatures,
+    PPOSettings,
     RecurrentLearner,
-    Settings,
-    lockstep,
+    make_games,
 )
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env import (
@@ -38,6 +38,7 @@ from mesa_env import (
     LearnableDiscount,
     Misconception,
 )
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 SHORT = {
     "DeceptiveAlignment": Game([1, 0.5, 0, 0.25], 0.9, initial_goal=(-1, 1)),
@@ -53,7 +54,7 @@ SIGNAL = HiddenDeployment(np.ones(4), hazard=0.3, shift=1.5, observed="signal", 
 
 def tiny(game, rollouts=2, **changes):
     parameters = {"games": 16, "epochs": 1, "minibatches": 2, "hidden": 8} | changes
-    return Settings(turns=parameters["games"] * game.episodes * rollouts, **parameters)
+    return PPOSettings(turns=parameters["games"] * game.episodes * rollouts, **parameters)
 
 
 def observation_space(game):
@@ -63,7 +64,7 @@ def observation_space(game):
 
 def seen(game, games=50):
     """Observations of agents everywhere in the game."""
-    state = game.seat(np.random.default_rng(0).random((games, 1 + game.draws)))
+    state = game.seat(np.random.default_rng(0).random((games, 1 + game.n_uniforms)))
     return game.observe(state)
 
 
@@ -78,28 +79,32 @@ def test_the_table_of_these_tests_holds_every_game():
 @every_game
 def test_games_have_twins_where_more_than_the_goal_s_scale_sets_them_apart(name):
     game = SHORT[name]
-    assert Settings().twins_in(game) == (1 if type(game).coefficients_suffice else TWINS)
-    assert Settings(games=12, twins=4).twins_in(game) == 4
-    assert Settings(games=12, twins=1).twins_in(game) == 1
+    assert PPOSettings().group_size_in(game) == (1 if type(game).coefficients_suffice else GROUP_SIZE)
+    assert PPOSettings(games=12, group_size=4).group_size_in(game) == 4
+    assert PPOSettings(games=12, group_size=1).group_size_in(game) == 1
 
 
 @pytest.mark.parametrize(
-    ("games", "twins", "said"), [(12, None, TWINS), (12, 5, 5), (12, 24, 24), (12, 0, 0)]
+    ("games", "group_size", "said"), [(12, None, GROUP_SIZE), (12, 5, 5), (12, 24, 24), (12, 0, 0)]
 )
-def test_games_that_cannot_be_shared_out_among_twins_are_refused(games, twins, said):
-    settings, game = Settings(turns=10_000, games=games, twins=twins), SHORT["Misconception"]
-    for refused in (settings.twins_in, settings.whole_turns, lambda game: new_learner(game, settings, 0)):
+def test_games_that_cannot_be_shared_out_among_twins_are_refused(games, group_size, said):
+    settings, game = PPOSettings(turns=10_000, games=games, group_size=group_size), SHORT["Misconception"]
+    for refused in (
+        settings.group_size_in,
+        settings.whole_turns,
+        lambda game: new_learner(game, settings, 0),
+    ):
         with pytest.raises(
-            ValueError, match=f"games must be a multiple of twins; got 12 games and {said} twins"
+            ValueError, match=f"games must be a multiple of group_size; got 12 games in groups of {said}"
         ):
             refused(game)
 
 
-@pytest.mark.parametrize("twins", [1, 2, 4])
+@pytest.mark.parametrize("group_size", [1, 2, 4])
 @pytest.mark.parametrize("name", ["Misconception", "LearnableDiscount", "HiddenDeployment"])
-def test_twins_meet_the_same_chance_game_after_game_and_others_another(name, twins):
+def test_twins_meet_the_same_chance_game_after_game_and_others_another(name, group_size):
     game = SHORT[name]
-    env = BatchedVecEnv(lockstep(game, Settings(games=8)), twins)
+    env = BatchedVecEnv(make_games(game, PPOSettings(games=8)), group_size)
     env.seed(5)
     # What twins do alike cannot set them apart, so that only chance can.
     actions = np.full((8, len(game.action_bound)), 0.5, dtype=np.float32)
@@ -111,15 +116,15 @@ def test_twins_meet_the_same_chance_game_after_game_and_others_another(name, twi
             games.append(observation)
         begun.append(games[-1])
         for shown in games:
-            groups = shown.reshape(8 // twins, twins, -1)
-            np.testing.assert_array_equal(groups, np.repeat(groups[:, :1], twins, axis=1))
-            assert len(np.unique(groups[:, 0], axis=0)) == 8 // twins
+            groups = shown.reshape(8 // group_size, group_size, -1)
+            np.testing.assert_array_equal(groups, np.repeat(groups[:, :1], group_size, axis=1))
+            assert len(np.unique(groups[:, 0], axis=0)) == 8 // group_size
     assert len(np.unique([goals[0, 0] for goals in begun])) == len(begun)
 
 
 def test_twins_see_the_same_signals_whatever_they_do():
     """But for the goal, which their own actions move, twins see the same."""
-    env = BatchedVecEnv(lockstep(SIGNAL, Settings(games=8)), 4)
+    env = BatchedVecEnv(make_games(SIGNAL, PPOSettings(games=8)), 4)
     env.seed(5)
     env.reset()
     generator, moved = np.random.default_rng(0), False
@@ -157,14 +162,14 @@ def recorded(game, settings):
     return recorder
 
 
-@pytest.mark.parametrize("twins", [2, 4, 8])
+@pytest.mark.parametrize("group_size", [2, 4, 8])
 @pytest.mark.parametrize("name", ["Misconception", "HiddenDeployment"])
-def test_advantages_compare_twins_with_their_own_mean(name, twins):
+def test_advantages_compare_twins_with_their_own_mean(name, group_size):
     game = SHORT[name]
-    recorder = recorded(game, tiny(game, twins=twins))
+    recorder = recorded(game, tiny(game, group_size=group_size))
     assert len(recorder.advantages) == 2
     for advantages, returns in zip(recorder.advantages, recorder.returns, strict=True):
-        groups = advantages.reshape(game.episodes, 16 // twins, twins)
+        groups = advantages.reshape(game.episodes, 16 // group_size, group_size)
         np.testing.assert_allclose(groups.mean(axis=2), 0, atol=1e-5)
         np.testing.assert_allclose((advantages**2).mean(axis=1), 1, rtol=1e-4)
         worth = returns.reshape(groups.shape)
@@ -175,7 +180,7 @@ def test_advantages_compare_twins_with_their_own_mean(name, twins):
 
 def test_without_twins_all_games_are_each_other_s_baseline():
     game = SHORT["Misconception"]
-    for advantages in recorded(game, tiny(game, twins=1)).advantages:
+    for advantages in recorded(game, tiny(game, group_size=1)).advantages:
         np.testing.assert_allclose(advantages.mean(axis=1), 0, atol=1e-5)
         assert np.abs(advantages.reshape(game.episodes, 2, 8).mean(axis=2)).max() > 1e-3
 
@@ -217,7 +222,7 @@ def test_games_without_end_that_are_cut_too_soon_are_refused():
 def test_self_play_takes_the_length_of_games_in_expectation():
     game = SHORT["InfiniteHorizon"]
     model = new_learner(game, tiny(game), 0)
-    assert model.env.get_attr("problem")[0].game == game.in_expectation
+    assert model.env.get_attr("problem")[0].game == with_fixed_length(game)
 
 
 # -- Features ---------------------------------------------------------------------------------------------
@@ -295,7 +300,7 @@ def test_a_tiny_training_makes_an_agent_of_every_game(name):
     assert any(not torch.equal(value, untrained[key]) for key, value in model.policy.state_dict().items())
     played = mesa_env.rollout(game, model, [0.8, -0.3])
     assert played.coefficients.shape[0] == 2
-    known = game.in_expectation
+    known = with_fixed_length(game)
     measured = mesa_env.compare(known, {"learned": model, "oracle": mesa_env.oracle(known)}, [0.8, -0.3])
     gains = measured.groupby("agent")["relative_exploitability"].mean()
     assert gains["learned"] > gains["oracle"] >= 0
@@ -303,7 +308,7 @@ def test_a_tiny_training_makes_an_agent_of_every_game(name):
 
 # -- Memory -----------------------------------------------------------------------------------------------
 
-MEMORY = tiny(SIGNAL, rollouts=5, games=8, twins=4, memory=True)
+MEMORY = tiny(SIGNAL, rollouts=5, games=8, group_size=4, memory=True)
 
 
 @pytest.fixture(scope="module")
@@ -354,10 +359,10 @@ class Interruption(BaseCallback):
         return True
 
 
-TWINNED = SHORT["Misconception"], tiny(SHORT["Misconception"], rollouts=5, games=8, twins=4)
+TWINNED = SHORT["Misconception"], tiny(SHORT["Misconception"], rollouts=5, games=8, group_size=4)
 
 
-@pytest.mark.parametrize(("game", "settings"), [TWINNED, (SIGNAL, MEMORY)], ids=["twins", "memory"])
+@pytest.mark.parametrize(("game", "settings"), [TWINNED, (SIGNAL, MEMORY)], ids=["group_size", "memory"])
 @pytest.mark.parametrize("every", [1, 2])
 def test_an_interrupted_training_ends_bit_for_bit_where_an_uninterrupted_one_does(
     game, settings, every, tmp_path
@@ -394,7 +399,7 @@ def test_an_interrupted_training_ends_bit_for_bit_where_an_uninterrupted_one_doe
 def test_a_stable_baselines3_environment_is_seeded_alike_with_and_without_twins():
     """One twin a group is Stable-Baselines3's own seeding: row i takes seed s + i."""
     game = SHORT["Misconception"]
-    env = BatchedVecEnv(lockstep(game, Settings(games=8)))
+    env = BatchedVecEnv(make_games(game, PPOSettings(games=8)))
     env.seed(3)
     single = gymnasium.make("mesa_env/Misconception-v0", game=game)
     shown = env.reset()

@@ -23,7 +23,8 @@ from mesa_env import (
 )
 from mesa_env.agent import Profile
 from mesa_env.evaluation.audits import AUDITS
-from mesa_env.evaluation.deviations import simulated
+from mesa_env.evaluation.deviations import audit_by_simulation
+from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
 from mesa_env.solutions.oracles import ORACLES
@@ -75,7 +76,10 @@ def test_the_tables_of_these_tests_and_of_the_solvers_hold_every_game():
 def test_simulated_gains_are_the_closed_forms(game):
     for name, agent in profiles(game).items():
         played = mesa_env.rollout(game, agent, GOALS)
-        found, exact = simulated(game, agent, played), mesa_env.exploitability(game, agent.coefficients)
+        found, exact = (
+            audit_by_simulation(game, agent, played),
+            mesa_env.exploitability(game, agent.coefficients),
+        )
         assert found.gains.shape == (3, game.episodes)
         for gains in found.gains:
             rounding = 1e-8 * max(1.0, exact.max())
@@ -92,10 +96,10 @@ def test_simulated_gains_are_the_closed_forms(game):
 @every_base_game
 def test_simulation_finds_nothing_to_gain_at_the_equilibrium(game):
     agent = mesa_env.oracle(game)
-    found = simulated(game, agent, mesa_env.rollout(game, agent, GOALS))
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
     assert (found.gains >= 0).all()
     assert found.relative.max() < 1e-6
-    coarse = simulated(game, agent, mesa_env.rollout(game, agent, GOALS), proposals=2, zooms=0)
+    coarse = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS), proposals=2, zooms=0)
     np.testing.assert_array_equal(coarse.gains, 0)
 
 
@@ -103,7 +107,7 @@ def test_simulation_finds_nothing_to_gain_at_the_equilibrium(game):
 def test_simulation_s_units_and_weights_are_each_agent_s_own(game):
     """Gains in units of θ_n² do not know the goal's scale, and weights are Σ γ^(k−n)."""
     agent = profiles(game)["drawn"]
-    found = simulated(game, agent, mesa_env.rollout(game, agent, [0.8, -0.008]))
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [0.8, -0.008]))
     np.testing.assert_allclose(found.gains[0], found.gains[1], rtol=1e-6, atol=1e-6)
     weights = [sum(game.discount**k for k in range(game.episodes - n)) for n in range(game.episodes)]
     np.testing.assert_allclose(found.weights, [weights, weights], rtol=1e-12)
@@ -113,7 +117,7 @@ def test_simulation_s_units_and_weights_are_each_agent_s_own(game):
 def test_goals_of_zero_leave_nothing_to_gain():
     game = BASE["deploys"]
     agent = agents.make("myopic", game)
-    found = simulated(game, agent, mesa_env.rollout(game, agent, [0.0, 0.8]))
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [0.0, 0.8]))
     np.testing.assert_array_equal(found.gains[0], 0)
     np.testing.assert_array_equal(found.weights[0], 1)
     assert found.gains[1].max() > 0.1
@@ -122,9 +126,9 @@ def test_goals_of_zero_leave_nothing_to_gain():
 def test_a_batch_is_its_games_one_by_one():
     game = BASE["discounts"]
     agent = profiles(game)["drawn"]
-    found = simulated(game, agent, mesa_env.rollout(game, agent, GOALS))
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
     for row, goal in enumerate(GOALS):
-        alone = simulated(game, agent, mesa_env.rollout(game, agent, [goal]))
+        alone = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [goal]))
         np.testing.assert_array_equal(alone.gains[0], found.gains[row])
         np.testing.assert_array_equal(found.row(row).gains, found.gains[row])
         np.testing.assert_array_equal(found.row(row).weights, found.weights[row])
@@ -134,7 +138,7 @@ def test_more_zooms_find_no_less():
     game = BASE["deploys"]
     agent = profiles(game)["drawn"]
     played = mesa_env.rollout(game, agent, [0.8])
-    found = [simulated(game, agent, played, proposals=11, zooms=zooms).gains for zooms in range(4)]
+    found = [audit_by_simulation(game, agent, played, proposals=11, zooms=zooms).gains for zooms in range(4)]
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(found))
     assert (found[-1] > found[0]).any()
 
@@ -147,7 +151,7 @@ def test_turns_are_audited_as_they_were_played_and_successors_as_they_would_play
     """Against the closed form of profiles that are one agent's up to a turn, and another's after it."""
     player, successor = (profiles(game)[name] for name in ("drawn", "drawn again"))
     played = mesa_env.rollout(game, player, GOALS)
-    found = simulated(game, successor, played)
+    found = audit_by_simulation(game, successor, played)
     one, other = player.coefficients, successor.coefficients
     episodes = range(game.episodes)
     exact = np.array(
@@ -162,10 +166,12 @@ def test_nobody_is_asked_to_play_a_game_again():
     agent = agents.make("compliant", game)
     believing, doubting = (dataclasses.replace(game, initial_belief=belief) for belief in (0.9, -0.4))
     for other in (believing, doubting):
-        expected = simulated(other, agent, mesa_env.rollout(other, agent, GOALS))
-        found = simulated(game, agent, mesa_env.rollout(other, agent, GOALS))
+        expected = audit_by_simulation(other, agent, mesa_env.rollout(other, agent, GOALS))
+        found = audit_by_simulation(game, agent, mesa_env.rollout(other, agent, GOALS))
         np.testing.assert_array_equal(found.gains, expected.gains)
-        assert (found.gains != simulated(game, agent, mesa_env.rollout(game, agent, GOALS)).gains).any()
+        assert (
+            found.gains != audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS)).gains
+        ).any()
 
 
 class Forgetful:
@@ -179,27 +185,27 @@ class Forgetful:
 def test_agents_that_draw_or_remember_are_not_audited_by_simulation(name):
     game = BASE["discounts"]
     agent = name() if isinstance(name, type) else agents.make(name, game)
-    found = simulated(game, agent, mesa_env.rollout(game, agent, GOALS))
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
     np.testing.assert_array_equal(found.gains, np.full((3, game.episodes), np.nan))
     assert np.isnan(found.relative).all()
 
 
 @pytest.mark.parametrize("game", [SHORT["HiddenDeployment"], SHORT["InfiniteHorizon"]])
 def test_games_of_chance_cannot_be_simulated(game):
-    assert game.chancy
+    assert game.stochastic
     agent = agents.make("myopic", game)
     message = f"only games without chance can be audited by simulation; got {type(game).__name__}"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        simulated(game, agent, mesa_env.rollout(game, agent, GOALS))
+        audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
 
 
 def test_without_chance_in_its_length_the_game_without_end_is_simulated_as_the_base_game():
-    game = SHORT["InfiniteHorizon"].in_expectation
+    game = with_fixed_length(SHORT["InfiniteHorizon"])
     base = Game(game.learning_rates, game.discount)
-    assert not game.chancy
-    assert not base.chancy
+    assert not game.stochastic
+    assert not base.stochastic
     found = [
-        simulated(rules, agent, mesa_env.rollout(rules, agent, GOALS))
+        audit_by_simulation(rules, agent, mesa_env.rollout(rules, agent, GOALS))
         for rules in (game, base)
         for agent in (agents.make("compliant", rules),)
     ]
@@ -212,13 +218,13 @@ def test_without_chance_in_its_length_the_game_without_end_is_simulated_as_the_b
 
 @every_game
 def test_every_game_s_audit_finds_nothing_to_gain_at_its_oracle_and_much_elsewhere(name):
-    game = SHORT[name].in_expectation
+    game = with_fixed_length(SHORT[name])
     relative = {}
     for agent_name in ("equilibrium", "compliant"):
         agent = agents.make(agent_name, game)
         played = mesa_env.rollout(game, agent, GOALS)
         audited = mesa_env.audit(game, agent, played)
-        distinct = game.settled + 1 if name == "InfiniteHorizon" else game.episodes
+        distinct = game.stationary_from + 1 if name == "InfiniteHorizon" else game.episodes
         assert audited.gains.shape == audited.weights.shape == audited.best.shape == (3, distinct)
         excess = played.coefficients[:, :distinct] - audited.best
         if agent_name == "equilibrium":
@@ -233,7 +239,7 @@ def test_every_game_s_audit_finds_nothing_to_gain_at_its_oracle_and_much_elsewhe
 
 @every_game
 def test_one_game_is_audited_as_a_batch_of_one(name):
-    game = SHORT[name].in_expectation
+    game = with_fixed_length(SHORT[name])
     agent = agents.make("compliant", game)
     alone = mesa_env.audit(game, agent, mesa_env.rollout(game, agent, 0.8))
     batch = mesa_env.audit(game, agent, mesa_env.rollout(game, agent, [0.8]))
@@ -248,7 +254,7 @@ def test_one_game_is_audited_as_a_batch_of_one(name):
 def test_games_whose_length_was_left_to_chance_are_not_audited(goals):
     game = SHORT["InfiniteHorizon"]
     agent = agents.make("myopic", game)
-    with pytest.raises(ValueError, match=r"audited in expectation: play game\.in_expectation$"):
+    with pytest.raises(ValueError, match=r"audited in expectation: play with_fixed_length\(game\)$"):
         mesa_env.audit(game, agent, mesa_env.rollout(game, agent, goals))
 
 
@@ -262,7 +268,7 @@ def test_simulation_finds_the_closed_form_s_gains_where_actions_have_two_parts(a
     game = dataclasses.replace(SHORT["Decoupling"], decoupling=decoupling)
     agent = agents.make(agent, game)
     played = mesa_env.rollout(game, agent, GOALS)
-    closed, found = mesa_env.audit(game, agent, played), simulated(game, agent, played)
+    closed, found = mesa_env.audit(game, agent, played), audit_by_simulation(game, agent, played)
     assert (found.gains <= closed.gains * (1 + 1e-6) + 1e-6).all()
     np.testing.assert_allclose(found.gains, np.maximum(closed.gains, 0), rtol=tolerance, atol=1e-7)
     np.testing.assert_allclose(found.weights, closed.weights, rtol=1e-12)

@@ -151,7 +151,7 @@ def test_a_row_of_a_batch_has_its_states_and_actions_too(game):
         assert alone.actions.shape == played.actions.shape[1:]
         np.testing.assert_array_equal(alone.actions, played.actions[row])
         for one, all_ in zip(alone.states, played.states, strict=True):
-            assert type(one.more) is type(all_.more)
+            assert type(one.extra) is type(all_.extra)
             assert same(tuple(one), tuple(mapped(lambda part, row=row: part[row], all_)))
 
 
@@ -163,10 +163,10 @@ def test_mapped_replaces_every_array_and_keeps_what_holds_them(game):
     assert same(tuple(back.mapped(lambda array: array[::-1])), tuple(played))
     for row in range(4):
         assert same(tuple(back.row(row)), tuple(played.row(3 - row)))
-    assert all(type(state.more) is type(played.states[0].more) for state in back.states)
+    assert all(type(state.extra) is type(played.states[0].extra) for state in back.states)
     count = []
     played.mapped(lambda array: count.append(array.shape[0]) or array)
-    parts = 2 + len(played.states[0].more)
+    parts = 2 + len(played.states[0].extra)
     assert count == [4] * (6 + len(played.details) + parts * len(played.states))
 
 

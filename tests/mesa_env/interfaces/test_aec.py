@@ -453,8 +453,8 @@ def test_a_copy_made_in_mid_game_goes_on_alike_and_alone(build, copied, played):
 
 def test_an_environment_that_was_never_reset_can_be_copied(build):
     env = build(DRAWN)
-    twins = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
-    assert len({initial_goal(each, seed=3) for each in (env, *twins)}) == 1
+    group_size = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+    assert len({initial_goal(each, seed=3) for each in (env, *group_size)}) == 1
 
 
 # -- PettingZoo's wrappers ----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from mesa_env import (
 )
 from mesa_env.interfaces import rendering
 from mesa_env.interfaces.aec import SequentialEnv
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
@@ -246,7 +247,7 @@ def test_a_goal_that_is_asked_for_begins_the_game_everywhere(id, game):
 
 @pytest.mark.parametrize("render_mode", ["ansi", "rgb_array"])
 def test_both_interfaces_draw_the_same_game(id, game, render_mode):
-    game = game.in_expectation  # which has two episodes to draw, whatever the seed
+    game = with_fixed_length(game)  # which has two episodes to draw, whatever the seed
     single = gymnasium.make(id, game=game, render_mode=render_mode)
     aec = pettingzoo.make("aec", id, game=game, render_mode=render_mode)
     single.reset(seed=0)
@@ -267,7 +268,7 @@ def test_both_interfaces_draw_the_same_game(id, game, render_mode):
 
 def test_traces_are_drawn(name, game):
     """Every trace is told by the infos, and a picture shows it."""
-    env = mesa_env.raw_env(game=game.in_expectation)
+    env = mesa_env.raw_env(game=with_fixed_length(game))
     env.reset(seed=0)
     for action in sampled(env.action_space("episode_0"), 3):
         env.step(action)
@@ -283,7 +284,7 @@ def test_traces_are_drawn(name, game):
 
 def decision_by_hand(game, successors, seed, action):
     """Reward, scale and observation of one decision, one turn at a time."""
-    chance = np_random(seed)[0].random((1, 1 + game.draws))
+    chance = np_random(seed)[0].random((1, 1 + game.n_uniforms))
     state = game.seat(chance)
     judge, first = game.judge(state), state.episode.copy()
     observation, actions = game.observe(state)[0], action[None]

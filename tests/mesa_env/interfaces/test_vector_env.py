@@ -47,8 +47,8 @@ def make_pair(game, mode, num_envs=ROWS, **arguments):
 
 def actions(game, steps, num_envs=ROWS, seed=7):
     bound = game.coefficient_bound
-    draws = np.random.default_rng(seed).uniform(-bound, bound, (steps, num_envs, 1))
-    return list(draws.astype(np.float32))
+    n_uniforms = np.random.default_rng(seed).uniform(-bound, bound, (steps, num_envs, 1))
+    return list(n_uniforms.astype(np.float32))
 
 
 def same(ours, theirs):
@@ -121,7 +121,7 @@ def test_returns_of_the_initial_judge_are_minus_the_mesa_costs(by_hand, game):
         -by_hand(game, np.array(plan)[:, i, 0], float(goal)).mesa_costs[0] for i, goal in enumerate(goals)
     ]
     np.testing.assert_allclose(returns, expected, rtol=1e-9)
-    assert len(set(goals)) == (ROWS if game.draws else 1)
+    assert len(set(goals)) == (ROWS if game.n_uniforms else 1)
 
 
 # -- Gymnasium's own batches --------------------------------------------------------------------------

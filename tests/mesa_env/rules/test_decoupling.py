@@ -34,7 +34,7 @@ def actions_of(game, batch, seed, dtype=np.float64):
 
 
 def play_out(game, goals, actions):
-    state, outcomes = game.start(np.zeros((*goals.shape, game.draws)), goals), []
+    state, outcomes = game.start(np.zeros((*goals.shape, game.n_uniforms)), goals), []
     for action in actions:
         state, outcome = game.play(state, action)
         outcomes.append(outcome)

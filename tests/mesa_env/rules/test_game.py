@@ -42,7 +42,7 @@ def games(draw, **fixed):
 def play_out(game, goal, coefficients):
     """Play `coefficients`, shape (N, *batch), from `goal`, shape batch: states (N + 1) and outcomes (N)."""
     goal = np.asarray(goal, dtype=np.float64)
-    states, outcomes = [game.start(np.zeros((*goal.shape, game.draws)), goal)], []
+    states, outcomes = [game.start(np.zeros((*goal.shape, game.n_uniforms)), goal)], []
     for c in np.asarray(coefficients, dtype=np.float64):
         state, outcome = game.play(states[-1], np.asarray(c)[..., None])
         states.append(state)
@@ -181,19 +181,19 @@ def test_start_maps_uniform_draws_onto_the_pair():
     state = game.start(np.array([[0.0], [0.25], [1 - 2**-53]]))
     np.testing.assert_allclose(state.goal, [-0.5, 0.0, 1.5])
     np.testing.assert_array_equal(state.episode, [0, 0, 0])
-    assert game.draws == 1
+    assert game.n_uniforms == 1
 
 
 def test_start_of_a_fixed_goal_needs_no_chance():
     game = Game(initial_goal=-0.3)
-    assert game.draws == 0
+    assert game.n_uniforms == 0
     np.testing.assert_array_equal(game.start(np.zeros((4, 0))).goal, [-0.3] * 4)
 
 
 @pytest.mark.parametrize("initial_goal", [0.8, (-1, 1)])
 def test_start_prefers_the_goals_that_are_asked_for_and_does_not_keep_hold_of_them(initial_goal):
     game, asked = Game(initial_goal=initial_goal), np.array([0.1, 0.2])
-    state = game.start(np.zeros((2, game.draws)), asked)
+    state = game.start(np.zeros((2, game.n_uniforms)), asked)
     asked[:] = 9
     np.testing.assert_array_equal(state.goal, [0.1, 0.2])
 

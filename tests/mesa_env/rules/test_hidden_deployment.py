@@ -58,7 +58,7 @@ def told(outcomes, name):
 def test_without_hazard_it_is_the_base_game_bit_for_bit(parameters):
     game, base = HiddenDeployment(hazard=0.0, **parameters), Game(**parameters)
     generator = np.random.default_rng(3)
-    chance = generator.random((6, game.draws))
+    chance = generator.random((6, game.n_uniforms))
     actions = generator.uniform(-2, 2, (game.episodes, 6, 1))
     state, plain = game.start(chance), base.start(chance)
     outcomes, plain_outcomes = [], []
@@ -77,9 +77,9 @@ def test_without_hazard_it_is_the_base_game_bit_for_bit(parameters):
 
 def test_base_optimizer_works_only_in_training():
     game = hidden_game(12, hazard=0.2, regularization=0.1)
-    states, outcomes = play_out(game, np.random.default_rng(0).random((50, game.draws)))
+    states, outcomes = play_out(game, np.random.default_rng(0).random((50, game.n_uniforms)))
     training, goal = told(outcomes, "training"), told(outcomes, "goal")
-    length = states[0].more.training_episodes
+    length = states[0].extra.training_episodes
     np.testing.assert_array_equal(training, np.arange(12)[:, None] < length)
     np.testing.assert_array_equal(told(outcomes, "mode"), training)
     moved = np.where(training, goal * (1 - 2 * (0.3**2 + 0.1)), goal)
@@ -91,16 +91,16 @@ def test_base_optimizer_works_only_in_training():
 def test_training_ends_with_the_hazard_in_every_episode():
     game = hidden_game(30, hazard=0.2)
     # Evenly spread draws have no sampling error: a share (1 − h)^n of them trains in episode n.
-    chance = np.full((100_000, game.draws), 0.5)
+    chance = np.full((100_000, game.n_uniforms), 0.5)
     chance[:, 0] = (np.arange(100_000) + 0.5) / 100_000
-    length = game.start(chance).more.training_episodes
+    length = game.start(chance).extra.training_episodes
     share = (length[:, None] > np.arange(30)).mean(axis=0)
     np.testing.assert_allclose(share, 0.8 ** np.arange(30), atol=1e-5)
 
 
 def test_signals_are_normal_and_shifted_by_the_mode():
     game = hidden_game(2, hazard=0.5, shift=1.5)
-    chance = np.full((1000, game.draws), 0.5)
+    chance = np.full((1000, game.n_uniforms), 0.5)
     chance[:, 2] = (np.arange(1000) + 0.5) / 1000  # the signal of episode 1
     for end, mode in ((0.1, 0), (0.9, 1)):
         chance[:, 0] = end
@@ -115,11 +115,11 @@ def test_extreme_draws_stay_finite_and_within_the_observation():
         game = hidden_game(observed=observed, hazard=hazard, shift=10.0)
         low, high = (bound.astype(np.float32) for bound in game.observation_bounds)
         for draw in (0.0, np.nextafter(1.0, 0.0)):
-            states, _ = play_out(game, np.full((2, game.draws), draw))
+            states, _ = play_out(game, np.full((2, game.n_uniforms), draw))
             seen = np.array([game.observe(state) for state in states])
             assert ((seen >= low) & (seen <= high)).all()
-            whole = np.array([game.overview(state) for state in states])
-            low_all, high_all = game.overview_bounds
+            whole = np.array([game.central_state(state) for state in states])
+            low_all, high_all = game.central_state_bounds
             assert ((whole >= low_all) & (whole <= high_all)).all()
 
 
@@ -148,7 +148,7 @@ def enumerated_belief(game, signals):
 @given(hazards, shifts, st.integers(0, 1000))
 def test_belief_is_that_of_enumerating_all_modes(hazard, shift, seed):
     game = hidden_game(7, hazard=hazard, shift=shift)
-    _, outcomes = play_out(game, np.random.default_rng(seed).random(game.draws))
+    _, outcomes = play_out(game, np.random.default_rng(seed).random(game.n_uniforms))
     expected = enumerated_belief(game, told(outcomes, "signal"))
     np.testing.assert_allclose(told(outcomes, "belief"), expected, rtol=1e-9, atol=1e-12)
 
@@ -156,7 +156,7 @@ def test_belief_is_that_of_enumerating_all_modes(hazard, shift, seed):
 @pytest.mark.parametrize("shift", [0.3, 1.0, 3.0])
 def test_beliefs_are_calibrated(shift):
     game = hidden_game(20, hazard=0.1, shift=shift)
-    _, outcomes = play_out(game, np.random.default_rng(0).random((20_000, game.draws)))
+    _, outcomes = play_out(game, np.random.default_rng(0).random((20_000, game.n_uniforms)))
     belief, mode = told(outcomes, "belief")[5::5], told(outcomes, "mode")[5::5]
     for low in np.arange(0, 1, 0.1):
         for believed, trains in zip(belief, mode, strict=True):
@@ -169,7 +169,7 @@ def test_beliefs_are_calibrated(shift):
 
 def test_without_shift_the_belief_is_the_hazards():
     game = hidden_game(12, hazard=0.2, shift=0.0)
-    _, outcomes = play_out(game, np.random.default_rng(0).random((5, game.draws)))
+    _, outcomes = play_out(game, np.random.default_rng(0).random((5, game.n_uniforms)))
     expected = np.broadcast_to(0.8 ** np.arange(12)[:, None], (12, 5))
     np.testing.assert_allclose(told(outcomes, "belief"), expected, rtol=1e-12)
     np.testing.assert_allclose(expit(game.prior), 0.8 ** np.arange(12), rtol=1e-12)
@@ -177,22 +177,22 @@ def test_without_shift_the_belief_is_the_hazards():
 
 def test_a_large_shift_shows_the_mode():
     game = hidden_game(12, hazard=0.2, shift=16.0)
-    _, outcomes = play_out(game, np.random.default_rng(0).random((500, game.draws)))
+    _, outcomes = play_out(game, np.random.default_rng(0).random((500, game.n_uniforms)))
     np.testing.assert_allclose(told(outcomes, "belief"), told(outcomes, "mode"), atol=1e-4)
 
 
 def test_seats_stand_where_whole_games_would():
     game = hidden_game(6, hazard=0.3, initial_goal=(-1, 1))
-    chance = np.random.default_rng(1).random((40, 1 + game.draws))
+    chance = np.random.default_rng(1).random((40, 1 + game.n_uniforms))
     seated = game.seat(chance)
     states, _ = play_out(game, chance[:, 1:])
     assert set(seated.episode) == set(range(6))
     for row, n in enumerate(seated.episode):
         np.testing.assert_array_equal(seated.goal[row], states[0].goal[row])
-        for found, expected in zip(seated.more, states[n].more, strict=True):
+        for found, expected in zip(seated.extra, states[n].extra, strict=True):
             np.testing.assert_array_equal(found[row], expected[row])
         alone = game.seat(chance[row])
-        assert alone.more.log_odds == seated.more.log_odds[row]
+        assert alone.extra.log_odds == seated.extra.log_odds[row]
 
 
 # -- Batches, observations, interfaces --------------------------------------------------------------------
@@ -201,14 +201,16 @@ def test_seats_stand_where_whole_games_would():
 @pytest.mark.parametrize("observed", ["belief", "signal"])
 def test_a_batch_plays_the_bits_of_single_games(observed):
     game = hidden_game(9, observed=observed, hazard=0.1, shift=0.7, regularization=0.01)
-    chance = np.random.default_rng(5).random((257, game.draws))
+    chance = np.random.default_rng(5).random((257, game.n_uniforms))
     states, outcomes = play_out(game, chance)
     for row in (0, 100, 256):
         for single in (chance[row], chance[row : row + 1]):
             alone, alone_outcomes = play_out(game, single)
             for state, other in zip(states, alone, strict=True):
                 np.testing.assert_array_equal(game.observe(state)[row], game.observe(other).reshape(5))
-                np.testing.assert_array_equal(game.overview(state)[row], game.overview(other).reshape(7))
+                np.testing.assert_array_equal(
+                    game.central_state(state)[row], game.central_state(other).reshape(7)
+                )
             for name in outcomes[0].info():
                 np.testing.assert_array_equal(
                     told(outcomes, name)[:, row], told(alone_outcomes, name).reshape(9)
@@ -222,26 +224,26 @@ def test_observation_shows_what_it_is_asked_to():
         state = game.start(chance)
         assert (game.observe(state)[:, 4] == LARGEST_LOG_ODDS).all() == (observed == "belief")
         for n in range(game.episodes):
-            seen, whole, hidden = game.observe(state), game.overview(state), state.more
+            seen, whole, hidden = game.observe(state), game.central_state(state), state.extra
             shown = [hidden.log_odds.clip(-30, 30), hidden.signal]
             first, second = shown if observed == "belief" else shown[::-1]
             np.testing.assert_array_equal(seen[:, 4], first.astype(np.float32))
             np.testing.assert_array_equal(whole[:, 5], second.astype(np.float32))
             state, outcome = game.play(state, np.zeros((20, 1)))
             np.testing.assert_array_equal(whole[:, 6], outcome.details["mode"])
-            assert (game.seen_episode(seen) == n).all()
+            assert (game.episode_from_observation(seen) == n).all()
 
 
 def test_playing_writes_into_nothing_it_was_given():
     game = hidden_game()
-    state, action = game.start(np.random.default_rng(0).random((4, game.draws))), np.full((4, 1), 0.5)
-    for array in (*state[:2], *state.more, action):
+    state, action = game.start(np.random.default_rng(0).random((4, game.n_uniforms))), np.full((4, 1), 0.5)
+    for array in (*state[:2], *state.extra, action):
         array.setflags(write=False)
     after, outcome = game.play(state, action)
     for value in outcome.details.values():
         value += 1  # an outcome's details are the caller's to write into
     again, _ = game.play(state, action)
-    for found, expected in zip(again.more, after.more, strict=True):
+    for found, expected in zip(again.extra, after.extra, strict=True):
         np.testing.assert_array_equal(found, expected)
 
 

@@ -15,6 +15,7 @@ from gymnasium.utils.env_checker import check_env
 import mesa_env
 from mesa_env import Game, InfiniteHorizon, train_then_deploy
 from mesa_env.problems import BestResponse
+from mesa_env.rules.infinite_horizon import with_fixed_length
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
@@ -48,7 +49,7 @@ def draw_of(game, length):
 def begun(game, goal, lengths):
     """Games from one goal, whose lengths are these."""
     lengths = np.asarray(lengths)
-    chance = np.zeros((len(lengths), game.draws))
+    chance = np.zeros((len(lengths), game.n_uniforms))
     chance[:, -1] = draw_of(game, lengths)
     return game.start(chance, np.full(len(lengths), goal))
 
@@ -61,8 +62,8 @@ def begun(game, goal, lengths):
 def test_without_chance_the_base_game_of_the_same_schedule_is_played_bit_for_bit(schedule, discount):
     game = without_end(schedule, discount=discount, ends=False)
     base = Game(game.learning_rates, discount, game.regularization, initial_goal=(-1, 1))
-    assert game.draws == base.draws
-    chance = np.random.default_rng(0).random((ROWS, game.draws))
+    assert game.n_uniforms == base.n_uniforms
+    chance = np.random.default_rng(0).random((ROWS, game.n_uniforms))
     states = [game.start(chance), base.start(chance)]
     outcomes = [[], []]
     for action in actions(game, game.episodes, ROWS):
@@ -83,7 +84,7 @@ def test_without_chance_the_base_game_of_the_same_schedule_is_played_bit_for_bit
 def test_agents_see_goal_and_schedule_but_no_clock_of_the_end(schedule):
     """What they see does not depend on `max_episodes`, on the length, or on how long all has been alike."""
     long, short = (without_end(schedule, max_episodes=most) for most in (40, 9))
-    settled = long.settled
+    settled = long.stationary_from
     seen = [
         game.observe(begun(game, 0.5, [30])._replace(episode=np.array([n])))[0]
         for game in (long, short)
@@ -110,7 +111,9 @@ def test_the_seen_episode_inverts_observe(schedule):
     game = without_end(schedule, max_episodes=30)
     episodes = np.arange(game.episodes)
     state = begun(game, 0.5, np.full(30, 40))._replace(episode=episodes)
-    np.testing.assert_array_equal(game.seen_episode(game.observe(state)), episodes.clip(max=game.settled))
+    np.testing.assert_array_equal(
+        game.episode_from_observation(game.observe(state)), episodes.clip(max=game.stationary_from)
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_the_seen_episode_inverts_observe(schedule):
 )
 def test_the_schedule_is_written_out_and_settles_where_it_changes_last(schedule, settled):
     game = without_end(schedule, max_episodes=7)
-    assert game.settled == settled
+    assert game.stationary_from == settled
     assert game.episodes == 7
     np.testing.assert_array_equal(game.learning_rates[: len(schedule)], schedule)
     np.testing.assert_array_equal(game.learning_rates[len(schedule) :], schedule[-1])
@@ -128,7 +131,7 @@ def test_the_schedule_is_written_out_and_settles_where_it_changes_last(schedule,
 
 def test_by_default_deployment_for_ever_follows_twenty_episodes_of_training():
     game = InfiniteHorizon()
-    assert (game.episodes, game.settled) == (1000, 20)
+    assert (game.episodes, game.stationary_from) == (1000, 20)
     np.testing.assert_array_equal(game.learning_rates, train_then_deploy(20, 980))
     np.testing.assert_array_equal(InfiniteHorizon(max_episodes=50).learning_rates, train_then_deploy(20, 30))
     with pytest.raises(ValueError, match=r"max_episodes must allow the schedule's 21 episodes; got 20$"):
@@ -155,7 +158,7 @@ def test_a_game_can_be_cut_short_sooner_or_later_and_remains_the_same(schedule):
         other = dataclasses.replace(game, max_episodes=most)
         assert other == without_end(schedule, max_episodes=most)
         assert other.episodes == most
-        assert other.settled == game.settled
+        assert other.stationary_from == game.stationary_from
     assert dataclasses.replace(other, max_episodes=30) == game
 
 
@@ -166,32 +169,32 @@ def test_a_game_can_be_cut_short_sooner_or_later_and_remains_the_same(schedule):
 def test_lengths_are_geometric(discount):
     """P(L > k) = γ^k; five standard errors of 20 000 games, whose seed is fixed."""
     game, games = without_end([1.0], discount=discount, max_episodes=20), 20_000
-    state = game.start(np.random.default_rng(1).random((games, game.draws)))
-    assert state.more.episodes.min() >= 1
-    assert state.more.episodes.max() <= game.max_episodes + 1
+    state = game.start(np.random.default_rng(1).random((games, game.n_uniforms)))
+    assert state.extra.episodes.min() >= 1
+    assert state.extra.episodes.max() <= game.max_episodes + 1
     for k in range(game.max_episodes + 1):
         expected = discount**k
         error = np.sqrt(expected * (1 - expected) / games)
-        assert abs((state.more.episodes > k).mean() - expected) <= 5 * error + 1e-3 * expected
+        assert abs((state.extra.episodes > k).mean() - expected) <= 5 * error + 1e-3 * expected
 
 
 @pytest.mark.parametrize("discount", [0.3, 0.8, 0.99])
 def test_draws_map_to_lengths_by_inversion(discount):
     game = without_end(discount=discount)
     lengths = np.arange(1, 10)
-    np.testing.assert_array_equal(begun(game, 0.5, lengths).more.episodes, lengths)
-    np.testing.assert_array_equal(begun(game, 0.5, [10, 11, 50]).more.episodes, 10)
-    extremes = game.start(np.array([[0.5, 0.0], [0.5, 1 - 2.0**-53]])).more.episodes
+    np.testing.assert_array_equal(begun(game, 0.5, lengths).extra.episodes, lengths)
+    np.testing.assert_array_equal(begun(game, 0.5, [10, 11, 50]).extra.episodes, 10)
+    extremes = game.start(np.array([[0.5, 0.0], [0.5, 1 - 2.0**-53]])).extra.episodes
     np.testing.assert_array_equal(extremes[0], 1)
     assert extremes[1] >= min(10, np.log(2.0**-53) / np.log(discount))
 
 
 def test_without_a_future_every_game_is_one_episode_long():
     game = without_end(discount=0.0)
-    chance = np.random.default_rng(0).random((500, game.draws))
+    chance = np.random.default_rng(0).random((500, game.n_uniforms))
     chance[:2, -1] = 0, 1 - 2.0**-53
     state = game.start(chance)
-    np.testing.assert_array_equal(state.more.episodes, 1)
+    np.testing.assert_array_equal(state.extra.episodes, 1)
     after, _ = game.play(state, np.ones((500, 1)))
     assert game.over(after)[0].all()
     assert not game.over(after)[1].any()
@@ -222,12 +225,12 @@ def test_settles_where_at_most_a_tenth_of_the_weights_is_cut_off():
 
 def played_costs(game, coefficients):
     """J_n of all agents of a game that is played to its cut, chance in its length taken in expectation."""
-    state, outcomes = game.in_expectation.start(np.zeros((1, game.draws)), np.array([0.8])), []
+    state, outcomes = with_fixed_length(game).start(np.zeros((1, game.n_uniforms)), np.array([0.8])), []
     for c in coefficients:
-        state, outcome = game.in_expectation.play(state, c[None])
+        state, outcome = with_fixed_length(game).play(state, c[None])
         outcomes.append(outcome)
     goals, outputs = (np.array([getattr(o, name) for o in outcomes]) for name in ("goal", "output"))
-    return game.in_expectation.mesa_costs(goals, outputs)[:, 0], goals, outputs
+    return with_fixed_length(game).mesa_costs(goals, outputs)[:, 0], goals, outputs
 
 
 @every_schedule
@@ -252,7 +255,7 @@ def test_the_mean_over_many_random_games_is_the_discounted_cost():
     plan = actions(game, game.episodes, seed=3) / 2
     games = 20_000
     env = gymnasium.make_vec(ID, num_envs=games, game=game, autoreset_mode="Disabled")
-    chance = np.random.default_rng(2).random((games, game.draws))
+    chance = np.random.default_rng(2).random((games, game.n_uniforms))
     state = env.unwrapped.problem.begin(chance)
     costs, playing = np.zeros(games), np.ones(games, dtype=bool)
     for action in plan:
@@ -272,8 +275,8 @@ def test_the_mean_over_many_random_games_is_the_discounted_cost():
 def seed_of_length(game, wanted):
     """A seed whose first game `wanted(length)` accepts."""
     for seed in range(200):
-        chance = gymnasium.utils.seeding.np_random(seed)[0].random(game.draws)
-        if wanted(int(game.start(chance).more.episodes)):
+        chance = gymnasium.utils.seeding.np_random(seed)[0].random(game.n_uniforms)
+        if wanted(int(game.start(chance).extra.episodes)):
             return seed
     raise AssertionError("no seed of 200 gives such a game")
 
@@ -390,13 +393,13 @@ def test_rows_of_different_lengths_replay_single_games_in_every_autoreset_mode(s
 @every_schedule
 def test_agents_are_seated_uniformly_among_those_that_differ_with_a_future_of_their_own(schedule):
     game, games = without_end(schedule, max_episodes=30), 20_000
-    state = game.seat(np.random.default_rng(4).random((games, 1 + game.draws)))
-    counts = np.bincount(state.episode, minlength=game.settled + 1)
-    assert len(counts) == game.settled + 1
-    share = 1 / (game.settled + 1)
+    state = game.seat(np.random.default_rng(4).random((games, 1 + game.n_uniforms)))
+    counts = np.bincount(state.episode, minlength=game.stationary_from + 1)
+    assert len(counts) == game.stationary_from + 1
+    share = 1 / (game.stationary_from + 1)
     assert (np.abs(counts / games - share) <= 5 * np.sqrt(share * (1 - share) / games)).all()
-    for agent in range(game.settled + 1):
-        future = (state.more.episodes - state.episode)[state.episode == agent]
+    for agent in range(game.stationary_from + 1):
+        future = (state.extra.episodes - state.episode)[state.episode == agent]
         assert future.min() == 1
         for k in (1, 2, 5):
             expected = game.discount**k
@@ -409,7 +412,7 @@ def test_the_reward_of_a_best_response_is_minus_the_cost_of_the_rest_of_the_game
     game = without_end(ends=ends)
     successors = np.linspace(-0.5, 1, game.episodes)
     problem = BestResponse(game, successors)
-    chance = np.random.default_rng(5).random((40, problem.draws))
+    chance = np.random.default_rng(5).random((40, problem.n_uniforms))
     state, action = problem.begin(chance), actions(game, 40)
     step = problem.step(state, action)
     assert step.terminated.all()
@@ -432,9 +435,9 @@ def test_mean_rewards_of_best_responses_are_the_discounted_ones():
     """The same seats, with and without chance in the length, agree on average."""
     game, games = without_end([1.0], max_episodes=60, initial_goal=0.8, regularization=0), 20_000
     rewards = {}
-    for rules in (game, game.in_expectation):
+    for rules in (game, with_fixed_length(game)):
         problem = BestResponse(rules, np.full(rules.episodes, 0.3))
-        chance = np.random.default_rng(6).random((games, problem.draws))
+        chance = np.random.default_rng(6).random((games, problem.n_uniforms))
         rewards[rules.ends] = problem.step(problem.begin(chance), np.full((games, 1), 0.3)).reward
     error = rewards[True].std() / np.sqrt(games)
     assert np.ptp(rewards[False]) == 0
@@ -482,5 +485,5 @@ def test_games_are_equal_where_all_parameters_are():
     assert all(other != without_end() for other in others)
     game = without_end()
     assert game != Game(game.learning_rates, 0.8, 0.1, initial_goal=(-1, 1))
-    assert game.in_expectation == without_end(ends=False)
-    assert game.in_expectation.in_expectation == game.in_expectation
+    assert with_fixed_length(game) == without_end(ends=False)
+    assert with_fixed_length(with_fixed_length(game)) == with_fixed_length(game)

@@ -21,9 +21,13 @@ with warnings.catch_warnings():  # the tests that PettingZoo ships still import 
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
     from pettingzoo.test import api_test
 
-SHORT = LearnableDiscount(train_then_deploy(3, 4, 0.3), discount=0.6, discount_rate=2.0)
+SHORT = LearnableDiscount(train_then_deploy(3, 4, 0.3), discount=0.6, discount_learning_rate=2.0)
 DRAWN = LearnableDiscount(
-    [1, 0.5, 0, 0.25, 0], discount=(0.2, 0.9), regularization=0.1, initial_goal=(-1, 1), discount_rate=0.3
+    [1, 0.5, 0, 0.25, 0],
+    discount=(0.2, 0.9),
+    regularization=0.1,
+    initial_goal=(-1, 1),
+    discount_learning_rate=0.3,
 )
 SCHEDULES = {
     "post": {"learning_rates": train_then_deploy()},
@@ -37,8 +41,8 @@ SCHEDULES = {
 def play_out(game, goal, discount, coefficients):
     """Play `coefficients`, shape (N, *batch), from (θ_0, γ_0), shape batch: states (N + 1), outcomes (N)."""
     goal, discount = np.asarray(goal, dtype=np.float64), np.asarray(discount, dtype=np.float64)
-    state = game.start(np.zeros((*goal.shape, game.draws)), goal)
-    states, outcomes = [state._replace(more=state.more._replace(discount=discount[()]))], []
+    state = game.start(np.zeros((*goal.shape, game.n_uniforms)), goal)
+    states, outcomes = [state._replace(extra=state.extra._replace(discount=discount[()]))], []
     for c in np.asarray(coefficients, dtype=np.float64):
         state, outcome = game.play(states[-1], np.asarray(c)[..., None])
         states.append(state)
@@ -148,7 +152,7 @@ def test_without_a_rate_it_is_the_base_game_bit_for_bit(discount, regularization
         "regularization": regularization,
         "initial_goal": (-1, 1),
     }
-    base, game = Game(**parameters), LearnableDiscount(**parameters, discount_rate=0.0)
+    base, game = Game(**parameters), LearnableDiscount(**parameters, discount_learning_rate=0.0)
     chance = np.random.default_rng(1).random((7, 1))
     state, other = base.start(chance), game.start(chance)
     judges, played, others = [], [], []
@@ -167,7 +171,7 @@ def test_without_a_rate_it_is_the_base_game_bit_for_bit(discount, regularization
         played.append(outcome)
         others.append(same)
     np.testing.assert_array_equal(state.goal, other.goal)
-    np.testing.assert_array_equal(other.more.discount, discount)
+    np.testing.assert_array_equal(other.extra.discount, discount)
     goals, outputs = stacked(played, "goal"), stacked(played, "output")
     details = {"discount": stacked(others, "discount")}
     np.testing.assert_array_equal(base.mesa_costs(goals, outputs), game.mesa_costs(goals, outputs, details))
@@ -177,7 +181,7 @@ def test_without_a_rate_it_is_the_base_game_bit_for_bit(discount, regularization
 def test_the_base_update_descends_the_base_loss_in_goal_and_discount(goal, discount, c, rate, regularization):
     """Both gradients by differences, through a planner that plays c in this state: c + s (γ − γ_n)."""
     game = LearnableDiscount(
-        [0.4, 0.4, 0.0], regularization=regularization, discount_rate=rate, goal_bound=1e3
+        [0.4, 0.4, 0.0], regularization=regularization, discount_learning_rate=rate, goal_bound=1e3
     )
     h = 1e-5
     around = equilibria(game, np.array([discount - h, discount, discount + h]))[0]
@@ -189,15 +193,15 @@ def test_the_base_update_descends_the_base_loss_in_goal_and_discount(goal, disco
     d_discount = (base_loss(goal, around[2]) - base_loss(goal, around[0])) / (2 * h)
     states, _ = play_out(game, goal, discount, [c])
     assert states[1].goal == pytest.approx(goal - 0.4 * d_goal, abs=1e-8)
-    assert states[1].more.discount == pytest.approx(
+    assert states[1].extra.discount == pytest.approx(
         np.clip(discount - rate * 0.4 * d_discount, 0, 1), abs=1e-8
     )
 
 
 def test_the_discount_stays_within_0_and_1_and_rests_in_deployment():
-    game = LearnableDiscount([0.5, 0.5, 0.0, 0.0], discount_rate=1e6)
+    game = LearnableDiscount([0.5, 0.5, 0.0, 0.0], discount_learning_rate=1e6)
     states, outcomes = play_out(game, [0.8, 0.8], [0.5, 0.5], np.tile([0.5, -0.5], (4, 1)))
-    np.testing.assert_array_equal([state.more.discount for state in states[1:]], [[1.0, 0.0]] * 4)
+    np.testing.assert_array_equal([state.extra.discount for state in states[1:]], [[1.0, 0.0]] * 4)
     np.testing.assert_array_equal(stacked(outcomes, "next_discount"), [[1.0, 0.0]] * 4)
 
 
@@ -218,8 +222,8 @@ def test_a_batch_plays_the_same_games_bit_for_bit(game):
                 plan[:, row].reshape(-1, *shape),
             )
             for whole, part in zip(states, alone, strict=True):
-                assert part.more.discount.shape == shape
-                np.testing.assert_array_equal(whole.more.discount[row], np.squeeze(part.more.discount))
+                assert part.extra.discount.shape == shape
+                np.testing.assert_array_equal(whole.extra.discount[row], np.squeeze(part.extra.discount))
                 np.testing.assert_array_equal(whole.goal[row], np.squeeze(part.goal))
                 np.testing.assert_array_equal(game.observe(whole)[row], game.observe(part).reshape(5))
                 np.testing.assert_array_equal(game.judge(whole)[row], game.judge(part).reshape(2))
@@ -236,29 +240,32 @@ def test_play_leaves_its_arguments_alone_and_tells_copies():
     after, outcome = SHORT.play(state, action)
     for value in outcome.details.values():
         value[:] = -1
-    np.testing.assert_array_equal(state.more.discount, kept[0].more.discount)
+    np.testing.assert_array_equal(state.extra.discount, kept[0].extra.discount)
     np.testing.assert_array_equal(state.goal, kept[0].goal)
     np.testing.assert_array_equal(action, kept[1])
-    assert (after.more.discount > 0).all()
+    assert (after.extra.discount > 0).all()
 
 
 def test_start_draws_the_goal_and_then_the_discount():
-    assert (SHORT.draws, DRAWN.draws) == (0, 2)
+    assert (SHORT.n_uniforms, DRAWN.n_uniforms) == (0, 2)
     state = DRAWN.start(np.array([[0.0, 0.0], [0.75, 0.5]]))
     np.testing.assert_allclose(state.goal, [-1, 0.5])
-    np.testing.assert_allclose(state.more.discount, [0.2, 0.55])
+    np.testing.assert_allclose(state.extra.discount, [0.2, 0.55])
     only = LearnableDiscount([1.0, 0.0], discount=(0, 1))
-    assert only.draws == 1
-    np.testing.assert_array_equal(only.start(np.array([[0.25]])).more.discount, [0.25])
+    assert only.n_uniforms == 1
+    np.testing.assert_array_equal(only.start(np.array([[0.25]])).extra.discount, [0.25])
 
 
 def test_seats_are_as_they_arise_where_predecessors_emitted_nothing():
     seat = DRAWN.seat(np.array([0.5, 0.75, 0.5]))
     states, _ = play_out(
-        LearnableDiscount(DRAWN.learning_rates, discount_rate=0.3), 0.5, seat.more.discount, np.zeros(2)
+        LearnableDiscount(DRAWN.learning_rates, discount_learning_rate=0.3),
+        0.5,
+        seat.extra.discount,
+        np.zeros(2),
     )
     assert (seat.episode, seat.goal) == (states[2].episode, states[2].goal)
-    assert seat.more.discount == states[2].more.discount
+    assert seat.extra.discount == states[2].extra.discount
 
 
 def test_observations_keep_to_their_bounds():
@@ -268,8 +275,8 @@ def test_observations_keep_to_their_bounds():
         seen = SHORT.observe(state)
         assert seen.dtype == np.float32
         assert ((low <= seen) & (seen <= high)).all()
-        np.testing.assert_array_equal(seen[:, 4], state.more.discount.astype(np.float32))
-        assert (np.abs(SHORT.judge(state)) <= SHORT.judge_bound).all()
+        np.testing.assert_array_equal(seen[:, 4], state.extra.discount.astype(np.float32))
+        assert (np.abs(SHORT.judge(state)) <= SHORT.preference_bounds).all()
 
 
 # -- Judging ----------------------------------------------------------------------------------------------
@@ -317,9 +324,9 @@ def test_costs_want_the_discounts():
         ({"discount": (0.9, 0.2)}, "ascending order"),
         ({"discount": (0.1, 0.2, 0.3)}, "a number or a .low, high. pair"),
         ({"discount": "0.5"}, "discount must be a finite number"),
-        ({"discount_rate": -1}, "discount_rate must be a finite number at least 0; got -1"),
-        ({"discount_rate": np.inf}, "discount_rate must be a finite number at least 0"),
-        ({"discount_rate": 1e308}, "one base update by it, must stay finite"),
+        ({"discount_learning_rate": -1}, "discount_learning_rate must be a finite number at least 0; got -1"),
+        ({"discount_learning_rate": np.inf}, "discount_learning_rate must be a finite number at least 0"),
+        ({"discount_learning_rate": 1e308}, "one base update by it, must stay finite"),
         ({"learning_rates": [1.0] * 50, "regularization": 1e4}, "slope dc/dγ, and one base update"),
         ({"initial_goal": 11.0}, "initial_goal"),
     ],
@@ -334,7 +341,7 @@ def test_copies_and_pickles_are_equal_games():
         for twin in (copy.deepcopy(game), pickle.loads(pickle.dumps(game))):
             assert twin == game
             assert hash(twin) == hash(game)
-    assert LearnableDiscount(SHORT.learning_rates, discount=0.6, discount_rate=1.0) != SHORT
+    assert LearnableDiscount(SHORT.learning_rates, discount=0.6, discount_learning_rate=1.0) != SHORT
 
 
 # -- Interfaces -------------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ def numbers(low, high):
 def begun(game, goal, belief):
     """The first state of games with these goals and beliefs."""
     goal, belief = np.broadcast_arrays(np.asarray(goal, float), np.asarray(belief, float))
-    state = game.start(np.zeros((*goal.shape, game.draws)), goal)
-    return state._replace(more=Belief(belief.copy()))
+    state = game.start(np.zeros((*goal.shape, game.n_uniforms)), goal)
+    return state._replace(extra=Belief(belief.copy()))
 
 
 def play_out(game, state, coefficients):
@@ -55,7 +55,11 @@ def play_out(game, state, coefficients):
 def test_base_update_descends_the_base_loss_in_goal_and_belief(goal, belief, c, rate, ratio, regularization):
     """Central differences are exact, since L is quadratic in θ and in b."""
     game = Misconception(
-        [rate], regularization=regularization, goal_bound=UNBOUNDED, belief_rate=ratio, initial_belief=0
+        [rate],
+        regularization=regularization,
+        goal_bound=UNBOUNDED,
+        belief_learning_rate=ratio,
+        initial_belief=0,
     )
 
     def base_loss(theta, b):
@@ -66,7 +70,7 @@ def test_base_update_descends_the_base_loss_in_goal_and_belief(goal, belief, c, 
     belief_slope = (base_loss(goal, belief + 1) - base_loss(goal, belief - 1)) / 2
     assert state.goal == outcome.next_goal == pytest.approx(goal - rate * goal_slope, abs=1e-12)
     next_belief = pytest.approx(belief - ratio * rate * belief_slope, abs=1e-12)
-    assert state.more.belief == outcome.details["next_belief"] == next_belief
+    assert state.extra.belief == outcome.details["next_belief"] == next_belief
     assert outcome.details["belief"] == belief
     assert outcome.output == pytest.approx(c * goal + (1 - c) * belief, abs=1e-15)
     assert outcome.base_loss == pytest.approx(base_loss(goal, belief), abs=1e-15)
@@ -81,14 +85,14 @@ def test_base_update_descends_the_base_loss_in_goal_and_belief(goal, belief, c, 
 def test_without_a_belief_it_is_the_base_game_bit_for_bit(turns, regularization, goal_bound, goals):
     rates, plan = np.array(turns).T
     common = {"learning_rates": rates, "regularization": regularization, "goal_bound": goal_bound}
-    base, game = Game(**common), Misconception(**common, belief_rate=0, initial_belief=0)
+    base, game = Game(**common), Misconception(**common, belief_learning_rate=0, initial_belief=0)
     plans = np.repeat(plan[:, None], len(goals), axis=1)
     chance = np.zeros((len(goals), 0))
     expected = play_out(base, base.start(chance, np.array(goals)), plans)
     played = play_out(game, game.start(chance, np.array(goals)), plans)
     for before, after in zip(expected[0], played[0], strict=True):
         np.testing.assert_array_equal(after.goal, before.goal)
-        np.testing.assert_array_equal(after.more.belief, 0)
+        np.testing.assert_array_equal(after.extra.belief, 0)
         np.testing.assert_array_equal(game.observe(after)[:, :4], base.observe(before))
     for before, after in zip(expected[1], played[1], strict=True):
         for one, other in zip(before[:5], after[:5], strict=True):
@@ -106,13 +110,13 @@ def test_without_a_belief_it_is_the_base_game_bit_for_bit(turns, regularization,
 )
 def test_game_is_homogeneous_in_goal_and_belief_together(plan, goal, belief, exponent, sign):
     """A power of 2 scales without rounding."""
-    game = Misconception([0.5, 0.1, 1.0], regularization=0.1, goal_bound=UNBOUNDED, belief_rate=2)
+    game = Misconception([0.5, 0.1, 1.0], regularization=0.1, goal_bound=UNBOUNDED, belief_learning_rate=2)
     scale = sign * 2.0**exponent
     states, outcomes = play_out(game, begun(game, goal, belief), plan)
     scaled_states, scaled_outcomes = play_out(game, begun(game, scale * goal, scale * belief), plan)
     for state, scaled in zip(states, scaled_states, strict=True):
         assert scaled.goal == scale * state.goal
-        assert scaled.more.belief == scale * state.more.belief
+        assert scaled.extra.belief == scale * state.extra.belief
     for outcome, scaled in zip(outcomes, scaled_outcomes, strict=True):
         assert scaled.output == scale * outcome.output
         assert scaled.base_loss == scale**2 * outcome.base_loss
@@ -124,8 +128,8 @@ def test_at_the_goal_s_own_rate_the_base_optimizer_does_not_tell_goal_and_belief
     game = Misconception([0.3], coefficient_bound=3)
     one, _ = game.play(begun(game, goal, belief), np.array([c]))
     other, _ = game.play(begun(game, belief, goal), np.array([1 - c]))
-    assert one.goal == pytest.approx(other.more.belief, abs=1e-14)
-    assert one.more.belief == pytest.approx(other.goal, abs=1e-14)
+    assert one.goal == pytest.approx(other.extra.belief, abs=1e-14)
+    assert one.extra.belief == pytest.approx(other.goal, abs=1e-14)
 
 
 def test_an_output_of_0_changes_nothing():
@@ -135,22 +139,22 @@ def test_an_output_of_0_changes_nothing():
     states, outcomes = play_out(game, begun(game, 0.8, 0.3), np.full(4, c))
     np.testing.assert_allclose([o.output for o in outcomes], 0, atol=1e-15)
     assert states[-1].goal == pytest.approx(0.8, abs=1e-14)
-    assert states[-1].more.belief == pytest.approx(0.3, abs=1e-14)
+    assert states[-1].extra.belief == pytest.approx(0.3, abs=1e-14)
 
 
 def test_a_belief_that_is_not_trained_never_moves():
-    game = Misconception(np.ones(6), belief_rate=0)
+    game = Misconception(np.ones(6), belief_learning_rate=0)
     plan = np.random.default_rng(0).uniform(-2, 2, (6, 5))
     states, _ = play_out(game, begun(game, np.full(5, 0.8), [-0.5, 0, 0.1, 0.3, 2]), plan)
     for state in states:
-        np.testing.assert_array_equal(state.more.belief, [-0.5, 0, 0.1, 0.3, 2])
+        np.testing.assert_array_equal(state.extra.belief, [-0.5, 0, 0.1, 0.3, 2])
 
 
 def test_goal_and_belief_are_projected_onto_the_bound():
     game = Misconception([1.0], goal_bound=1.0)
     state, outcome = game.play(begun(game, [0.9, -0.9], [0.9, -0.9]), np.array([[2.0], [-1.0]]))
     np.testing.assert_array_equal(state.goal, [-1, -1])
-    np.testing.assert_array_equal(state.more.belief, [1, 1])
+    np.testing.assert_array_equal(state.extra.belief, [1, 1])
     np.testing.assert_array_equal(outcome.details["next_belief"], [1, 1])
 
 
@@ -159,7 +163,7 @@ def test_goal_and_belief_are_projected_onto_the_bound():
     st.lists(numbers(-2, 2), min_size=3, max_size=3),
 )
 def test_a_batch_plays_the_same_games_bit_for_bit(starts, plan):
-    game = Misconception([0.5, 1.0, 0.0], regularization=0.1, belief_rate=3)
+    game = Misconception([0.5, 1.0, 0.0], regularization=0.1, belief_learning_rate=3)
     goals, beliefs = np.array(starts).T
     plans = np.repeat(np.array(plan)[:, None], len(starts), axis=1)
     states, outcomes = play_out(game, begun(game, goals, beliefs), plans)
@@ -168,9 +172,9 @@ def test_a_batch_plays_the_same_games_bit_for_bit(starts, plan):
             first = begun(game, np.full(shape, goal), belief)
             alone, produced = play_out(game, first, plans[:, row].reshape(3, *shape))
             for wide, narrow in zip(states, alone, strict=True):
-                assert np.shape(narrow.goal) == np.shape(narrow.more.belief) == shape
+                assert np.shape(narrow.goal) == np.shape(narrow.extra.belief) == shape
                 assert wide.goal[row] == narrow.goal
-                assert wide.more.belief[row] == narrow.more.belief
+                assert wide.extra.belief[row] == narrow.extra.belief
                 np.testing.assert_array_equal(game.observe(wide)[row], game.observe(narrow).reshape(-1))
             for wide, narrow in zip(outcomes, produced, strict=True):
                 for name, values in wide.info().items():
@@ -184,11 +188,11 @@ def test_play_writes_into_nothing_and_shares_nothing():
     kept = copy.deepcopy((state, action))
     after, outcome = game.play(state, action)
     for values in outcome.details.values():
-        for array in (state.more.belief, after.more.belief):
+        for array in (state.extra.belief, after.extra.belief):
             assert not np.shares_memory(values, array)
         values[:] = 9
     np.testing.assert_array_equal(
-        np.array([*state[:2], *state.more]), np.array([*kept[0][:2], *kept[0].more])
+        np.array([*state[:2], *state.extra]), np.array([*kept[0][:2], *kept[0].extra])
     )
     np.testing.assert_array_equal(action, kept[1])
 
@@ -197,24 +201,24 @@ def test_play_writes_into_nothing_and_shares_nothing():
 
 
 @pytest.mark.parametrize(
-    ("goal", "belief", "draws"),
+    ("goal", "belief", "n_uniforms"),
     [(0.8, 0.3, 0), ((0, 1), 0.3, 1), (0.8, (-1, 0), 1), ((0, 1), (-1, 0), 2)],
 )
-def test_the_belief_takes_the_draw_after_the_goal_s(goal, belief, draws):
+def test_the_belief_takes_the_draw_after_the_goal_s(goal, belief, n_uniforms):
     game = Misconception(initial_goal=goal, initial_belief=belief)
-    assert game.draws == draws
+    assert game.n_uniforms == n_uniforms
     chance = np.array([0.25, 0.75])
-    state = game.start(np.tile(chance[:draws], (3, 1)))
-    expected = {0.8: 0.8, (0, 1): 0.25}[goal], {0.3: 0.3, (-1, 0): -1 + chance[draws - 1]}[belief]
+    state = game.start(np.tile(chance[:n_uniforms], (3, 1)))
+    expected = {0.8: 0.8, (0, 1): 0.25}[goal], {0.3: 0.3, (-1, 0): -1 + chance[n_uniforms - 1]}[belief]
     np.testing.assert_array_equal(
-        [state.goal, state.more.belief], np.repeat(np.array(expected)[:, None], 3, 1)
+        [state.goal, state.extra.belief], np.repeat(np.array(expected)[:, None], 3, 1)
     )
 
 
 def test_a_given_goal_replaces_what_chance_gives_and_leaves_the_belief():
     state = DRAWN.start(np.full((2, 2), 0.75), np.array([0.1, 0.2]))
     np.testing.assert_array_equal(state.goal, [0.1, 0.2])
-    np.testing.assert_array_equal(state.more.belief, [0.25, 0.25])
+    np.testing.assert_array_equal(state.extra.belief, [0.25, 0.25])
 
 
 def test_seats_are_drawn_by_the_first_draw_and_the_rest_is_as_at_the_start():
@@ -223,7 +227,7 @@ def test_seats_are_drawn_by_the_first_draw_and_the_rest_is_as_at_the_start():
     np.testing.assert_array_equal(seated.episode, (3 * chance[:, 0]).astype(int))
     assert set(seated.episode) == {0, 1, 2}
     np.testing.assert_array_equal(seated.goal, started.goal)
-    np.testing.assert_array_equal(seated.more.belief, started.more.belief)
+    np.testing.assert_array_equal(seated.extra.belief, started.extra.belief)
 
 
 def test_agents_see_their_belief_last():
@@ -233,7 +237,7 @@ def test_agents_see_their_belief_last():
     assert seen.dtype == np.float32
     expected = np.array([[0.75, 0.1, 1, 1, 0.25], [-0.5, 0, 0.5, 0, 0.125]], dtype=np.float32)
     np.testing.assert_array_equal(seen, expected)
-    np.testing.assert_array_equal(game.seen_episode(seen), [0, 2])
+    np.testing.assert_array_equal(game.episode_from_observation(seen), [0, 2])
     low, high = game.observation_bounds
     np.testing.assert_array_equal(low, [-10, 0, 0, 0, -10])
     np.testing.assert_array_equal(high, [10, 1, 1, 1, 10])
@@ -245,14 +249,20 @@ def test_agents_see_their_belief_last():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"belief_rate": -0.1}, "belief_rate must be a finite number at least 0; got -0.1"),
-        ({"belief_rate": np.inf}, "belief_rate must be a finite number at least 0; got inf"),
-        ({"belief_rate": "1"}, "belief_rate must be a finite number at least 0; got '1'"),
+        ({"belief_learning_rate": -0.1}, "belief_learning_rate must be a finite number at least 0; got -0.1"),
+        (
+            {"belief_learning_rate": np.inf},
+            "belief_learning_rate must be a finite number at least 0; got inf",
+        ),
+        ({"belief_learning_rate": "1"}, "belief_learning_rate must be a finite number at least 0; got '1'"),
         ({"initial_belief": 11}, r"initial_belief must be a finite number in \[-10, 10\]; got 11"),
         ({"initial_belief": (0.5, -0.5)}, "initial_belief's .* ascending order; got"),
         ({"initial_belief": (0, 1, 2)}, "initial_belief must be a number or a .* pair"),
         ({"initial_belief": None}, "initial_belief must be a finite number"),
-        ({"belief_rate": 1e308}, "one update of goal and belief must stay finite; got belief_rate 1e"),
+        (
+            {"belief_learning_rate": 1e308},
+            "one update of goal and belief must stay finite; got belief_learning_rate 1e",
+        ),
         ({"discount": 1.1}, r"discount must be a finite number in \[0, 1\]; got 1.1"),
     ],
 )
@@ -265,7 +275,7 @@ def test_games_are_equal_copied_and_pickled_by_their_parameters():
     for twin in (copy.deepcopy(DRAWN), pickle.loads(pickle.dumps(DRAWN))):
         assert twin == DRAWN
         assert hash(twin) == hash(DRAWN)
-    assert Misconception() != Misconception(belief_rate=2)
+    assert Misconception() != Misconception(belief_learning_rate=2)
     assert Misconception() != Misconception(initial_belief=0.2)
     assert Misconception() != Game(Misconception().learning_rates)
 

@@ -36,7 +36,7 @@ class Mixed:
         self.game, self.actions = game, np.column_stack([coefficients, slopes]).astype(np.float32)
 
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
-        return self.actions[self.game.seen_episode(np.asarray(observation))], state
+        return self.actions[self.game.episode_from_observation(np.asarray(observation))], state
 
 
 def costs_of(game, successors, episode, actions):

@@ -358,8 +358,8 @@ def test_what_floating_point_cannot_solve_is_refused_and_never_solved_wrongly(ex
 )
 def test_warns_exactly_where_the_projection_binds_on_the_equilibrium_path(game, binds):
     largest = np.max(np.abs(game.initial_goal))
-    simulated = path_of(Game(game.learning_rates, regularization=game.regularization), equilibrium_of(game))
-    assert (np.abs(simulated / 0.8 * largest).max() > game.goal_bound) == binds
+    played = path_of(Game(game.learning_rates, regularization=game.regularization), equilibrium_of(game))
+    assert (np.abs(played / 0.8 * largest).max() > game.goal_bound) == binds
     if binds:
         with pytest.warns(UserWarning, match=f"the goal leaves ±{game.goal_bound:g}"):
             mesa_env.solve_equilibrium(game)

@@ -233,12 +233,12 @@ def test_simulated_exploitability_brackets_the_exact_one():
     game = hidden_game(10, hazard=0.15, shift=1.5, discount=0.95)
     agent = Shifted(HiddenOracle(game), -0.1)
     exact = belief_exploitability(game, tabulate(game, agent))
-    simulated = simulated_exploitability(game, agent, histories=800, futures=32)
-    assert (simulated.low <= simulated.high + 1e-12).all()
-    np.testing.assert_allclose(simulated.low, exact, rtol=0.2, atol=1e-4)
-    np.testing.assert_allclose(simulated.high, exact, rtol=0.2, atol=1e-3)
-    assert simulated.low.mean() <= exact.mean() * 1.02
-    assert simulated.high.mean() >= exact.mean() * 0.98
+    audit_by_simulation = simulated_exploitability(game, agent, histories=800, futures=32)
+    assert (audit_by_simulation.low <= audit_by_simulation.high + 1e-12).all()
+    np.testing.assert_allclose(audit_by_simulation.low, exact, rtol=0.2, atol=1e-4)
+    np.testing.assert_allclose(audit_by_simulation.high, exact, rtol=0.2, atol=1e-3)
+    assert audit_by_simulation.low.mean() <= exact.mean() * 1.02
+    assert audit_by_simulation.high.mean() >= exact.mean() * 0.98
 
 
 def test_simulation_follows_memories_of_either_shape():
@@ -295,7 +295,7 @@ def test_filtering_oracle_plays_what_the_belief_oracle_plays():
 
 def test_filtering_oracle_that_joins_late_knows_the_hazard_and_one_signal():
     game = hidden_game(10, hazard=0.3, observed="signal")
-    state = game.seat(np.random.default_rng(0).random((30, 1 + game.draws)))
+    state = game.seat(np.random.default_rng(0).random((30, 1 + game.n_uniforms)))
     agent, seen = FilteringOracle(game), game.observe(state)
     for begins in (None, np.ones(30, dtype=bool)):
         _, memory = agent.predict(seen, episode_start=begins)
@@ -308,7 +308,7 @@ def test_filtering_oracle_that_joins_late_knows_the_hazard_and_one_signal():
 @pytest.mark.parametrize("observed", ["belief", "signal"])
 def test_oracles_play_the_same_bits_alone_and_in_a_batch(observed):
     game = hidden_game(observed=observed)
-    seen = game.observe(game.seat(np.random.default_rng(1).random((64, 1 + game.draws))))
+    seen = game.observe(game.seat(np.random.default_rng(1).random((64, 1 + game.n_uniforms))))
     agent = HiddenOracle(game)
     batch, _ = agent.predict(seen)
     assert batch.shape == (64, 1)

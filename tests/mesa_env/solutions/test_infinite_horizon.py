@@ -12,6 +12,7 @@ import agents
 import mesa_env
 from mesa_env import Game, InfiniteHorizon, train_then_deploy
 from mesa_env.evaluation.audits import audit_infinite_horizon
+from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.infinite_horizon import (
     solve_infinite_horizon,
     stationary_coefficients,
@@ -27,7 +28,7 @@ MIXED = InfiniteHorizon([1, 0.3, 0, 0.6], discount=0.85, regularization=0.1, max
 
 def finite(game, episodes):
     """Coefficients of the finite game that keeps to the schedule for so many episodes."""
-    rates = game.learning_rates[: game.settled + 1]
+    rates = game.learning_rates[: game.stationary_from + 1]
     schedule = np.append(rates, np.full(episodes - len(rates), rates[-1]))
     return mesa_env.solve_equilibria(
         schedule[None], game.discount, game.regularization, game.coefficient_bound
@@ -76,7 +77,7 @@ def test_deployment_for_ever_is_the_closed_form_from_its_infinite_sums(discount,
 
 @pytest.mark.parametrize("game", [for_ever(), for_ever(0.1, 0.5), MIXED], ids=["ever", "slow", "mixed"])
 def test_finite_games_approach_it_as_they_become_longer(game):
-    endless, length = solve_infinite_horizon(game), game.settled + 1
+    endless, length = solve_infinite_horizon(game), game.stationary_from + 1
     gaps = [np.abs(finite(game, n)[:length] - endless[:length]).max() for n in (10, 20, 40, 80, 160, 320)]
     assert all(later < earlier or later < 1e-12 for earlier, later in itertools.pairwise(gaps))
     assert gaps[0] > 1e-6
@@ -159,7 +160,7 @@ def test_regularization_composes():
 def test_nobody_gains_by_leaving_the_oracle_and_somebody_does_elsewhere(game):
     equilibrium = solve_infinite_horizon(game)
     audited = audit_infinite_horizon(game, equilibrium[None])
-    assert audited.gains.shape == audited.weights.shape == (1, game.settled + 1)
+    assert audited.gains.shape == audited.weights.shape == (1, game.stationary_from + 1)
     assert np.abs(audited.gains).max() < 1e-12
     np.testing.assert_allclose(audited.weights, 1 / (1 - game.discount), rtol=1e-15)
     others = np.stack([equilibrium * 0.8, np.zeros_like(equilibrium)])
@@ -197,7 +198,7 @@ def test_the_audit_is_that_of_a_very_long_game(schedule):
 
 @pytest.mark.parametrize("game", [for_ever(), MIXED])
 def test_the_oracle_is_an_agent_that_plays_it(game):
-    played = mesa_env.rollout(game.in_expectation, agents.make("equilibrium", game), 0.8)
+    played = mesa_env.rollout(with_fixed_length(game), agents.make("equilibrium", game), 0.8)
     np.testing.assert_array_equal(played.coefficients, np.float32(solve_infinite_horizon(game)))
 
 

@@ -39,7 +39,7 @@ def gains(game, planner, goal=0.8, discount=None):
 
 @pytest.mark.parametrize("planner", [NaivePlanner, ForeseeingPlanner])
 def test_where_the_discount_rests_both_play_the_base_games_equilibrium(planner):
-    game = LearnableDiscount(discount_rate=0.0)
+    game = LearnableDiscount(discount_learning_rate=0.0)
     base = Game(game.learning_rates, discount=0.9)
     played = path(game, planner(game), [0.8, -0.1], [0.9, 0.9])
     expected = np.tile(mesa_env.solve_equilibrium(base)[:, None], 2)
@@ -50,7 +50,7 @@ def test_where_the_discount_rests_both_play_the_base_games_equilibrium(planner):
 
 @pytest.mark.parametrize("planner", [NaivePlanner, ForeseeingPlanner])
 def test_agents_that_mind_only_their_own_episode_emit_their_goal(planner):
-    game = LearnableDiscount(SHORT, discount=0.0, discount_rate=0.0)
+    game = LearnableDiscount(SHORT, discount=0.0, discount_learning_rate=0.0)
     np.testing.assert_allclose(path(game, planner(game), [0.8], [0.0]).coefficients, 1, atol=1e-7)
 
 
@@ -66,7 +66,7 @@ def test_foresight_is_idle_where_the_goal_is_too_small_to_move_the_discount():
     ("discount", "rate"), [(0.3, 1.0), (0.9, 0.01), (0.9, 1.0)], ids=["low", "slow", "default"]
 )
 def test_nobody_gains_by_leaving_the_foreseeing_planners_path(discount, rate):
-    game = LearnableDiscount(train_then_deploy(8, 20, 0.1), discount=discount, discount_rate=rate)
+    game = LearnableDiscount(train_then_deploy(8, 20, 0.1), discount=discount, discount_learning_rate=rate)
     assert gains(game, ForeseeingPlanner(game)).max() < 1e-6
 
 
@@ -78,7 +78,7 @@ def test_the_naive_planner_is_no_equilibrium_where_the_discount_moves():
 
 def test_the_last_training_agent_in_closed_form():
     """Its successors are deployed, so nothing that it does to γ matters: both planners agree."""
-    game = LearnableDiscount([0.3, 0.3, 0.0, 0.0, 0.0], discount_rate=3.0)
+    game = LearnableDiscount([0.3, 0.3, 0.0, 0.0, 0.0], discount_learning_rate=3.0)
     states = np.full(30, 1), np.linspace(-0.8, 0.8, 30), np.linspace(0, 1, 30)
     np.testing.assert_allclose(
         ForeseeingPlanner(game).coefficients(*states), NaivePlanner(game).coefficients(*states), atol=1e-7
@@ -86,7 +86,7 @@ def test_the_last_training_agent_in_closed_form():
 
 
 def test_the_second_to_last_training_agent_by_brute_force():
-    game = LearnableDiscount([0.3, 0.3, 0.0, 0.0, 0.0], discount_rate=3.0)
+    game = LearnableDiscount([0.3, 0.3, 0.0, 0.0, 0.0], discount_learning_rate=3.0)
     tried = np.linspace(-2, 2, 400_001)
     goal, discount = 0.7, 0.5
     state = State(
@@ -94,7 +94,7 @@ def test_the_second_to_last_training_agent_by_brute_force():
     )
     judge, cost, naive = game.judge(state), 0.0, NaivePlanner(game)
     for k in range(5):
-        c = tried if k == 0 else naive.coefficients(state.episode, state.goal, state.more.discount)
+        c = tried if k == 0 else naive.coefficients(state.episode, state.goal, state.extra.discount)
         state, outcome = game.play(state, c[:, None])
         cost = cost + game.mesa_cost(outcome.output, judge, k)
     found = ForeseeingPlanner(game).coefficients(np.array([0]), np.array([goal]), np.array([discount]))
@@ -103,14 +103,14 @@ def test_the_second_to_last_training_agent_by_brute_force():
 
 
 def test_finer_tables_change_little():
-    coefficients, discounts = refinement(LearnableDiscount(SHORT, discount=0.6, discount_rate=0.3))
+    coefficients, discounts = refinement(LearnableDiscount(SHORT, discount=0.6, discount_learning_rate=0.3))
     assert coefficients < 1e-4
     assert discounts < 1e-4
 
 
 def test_there_is_no_second_minimum_where_the_discount_moves_slowly():
     slow, fast = (
-        ForeseeingPlanner(LearnableDiscount(train_then_deploy(10, 80, 0.1), discount_rate=rate))
+        ForeseeingPlanner(LearnableDiscount(train_then_deploy(10, 80, 0.1), discount_learning_rate=rate))
         for rate in (0.01, 1.0)
     )
     assert np.isinf(slow.margins).all()
@@ -124,7 +124,7 @@ def test_planners_predict_what_they_play(planner):
     agent = planner(game)
     played = path(game, agent, [0.8, -0.3], [0.9, 0.4])
     state = game.start(np.zeros((2, 0)), np.array([0.8, -0.3]))
-    state = state._replace(more=Patience(np.array([0.9, 0.4])))
+    state = state._replace(extra=Patience(np.array([0.9, 0.4])))
     actions, memory = agent.predict(game.observe(state))
     assert (actions.dtype, actions.shape, memory) == (np.float32, (2, 1), None)
     np.testing.assert_allclose(actions[:, 0], played.coefficients[0], rtol=1e-5)

@@ -30,7 +30,7 @@ FAST = train_then_deploy(20, 80, 1.0)
 
 def play_through(game, agent):
     """The states before every episode of one game, what was played, and the outcomes."""
-    state, states, actions, outcomes = game.start(np.full((1, game.draws), 0.5)), [], [], []
+    state, states, actions, outcomes = game.start(np.full((1, game.n_uniforms), 0.5)), [], [], []
     while not game.over(state)[0].all():
         action, _ = agent.predict(game.observe(state))
         states.append(state)
@@ -53,9 +53,9 @@ def gains(game, agent, alternatives=41):
     offers[:, alternatives:] = played[:decisions, None] + np.concatenate([[0], nearby, -nearby])
     offers = offers.clip(-bound, bound)
     rows = np.repeat(np.arange(decisions), offers.shape[1])
-    parts = ([s.episode[0], s.goal[0], s.more.belief[0]] for s in states[:decisions])
+    parts = ([s.episode[0], s.goal[0], s.extra.belief[0]] for s in states[:decisions])
     episode, goal, belief = np.array(list(parts)).T[:, rows]
-    seated = states[0]._replace(episode=episode.astype(np.int64), goal=goal, more=Belief(belief))
+    seated = states[0]._replace(episode=episode.astype(np.int64), goal=goal, extra=Belief(belief))
     step = BestResponse(game, agent).step(seated, offers.reshape(-1, 1))
     costs = (-step.reward / step.info["scale"]).reshape(offers.shape)
     return costs[:, alternatives] - costs.min(axis=1)
@@ -65,8 +65,8 @@ def gains(game, agent, alternatives=41):
     ("game", "tolerance"),
     [
         (GAME, 1e-7),
-        (Misconception(belief_rate=0.1, initial_belief=-0.5), 1e-7),
-        (Misconception(belief_rate=10.0, initial_belief=1.0), 1e-5),
+        (Misconception(belief_learning_rate=0.1, initial_belief=-0.5), 1e-7),
+        (Misconception(belief_learning_rate=10.0, initial_belief=1.0), 1e-5),
         (Misconception(discount=0.9, regularization=0.2), 1e-6),
         (Misconception([0.3, 0.0, 0.5, 0.1, 0.0, 0.0], initial_belief=0.6), 1e-6),
         (Misconception(train_then_deploy(5, 20), initial_belief=-0.2), 1e-5),
@@ -104,7 +104,7 @@ def test_the_default_game_s_numbers():
     ids=["default", "rate 1", "gaps", "bound"],
 )
 def test_without_a_belief_it_is_the_base_game_s_equilibrium(parameters):
-    game = Misconception(**parameters, belief_rate=0, initial_belief=0)
+    game = Misconception(**parameters, belief_learning_rate=0, initial_belief=0)
     expected = mesa_env.solve_equilibrium(Game(**parameters))
     np.testing.assert_allclose(solve_misconception(game).coefficients[:, 0], expected, atol=1e-7)
     _, played, outcomes = play_through(game, MisconceptionOracle(game))
@@ -158,7 +158,7 @@ def test_between_the_table_s_angles_its_own_coefficients_are_found_again():
 
 
 def test_grids_are_fine_enough():
-    for game in (GAME, Misconception(belief_rate=3, initial_belief=-0.5)):
+    for game in (GAME, Misconception(belief_learning_rate=3, initial_belief=-0.5)):
         change = refinement(game)
         assert change.coefficients < 3e-6
         assert change.path < 1e-6
@@ -179,7 +179,7 @@ def test_coefficients_jump_where_two_choices_tie():
     (tie,) = last
     goal, belief = 0.8 * np.cos(tie.angle), 0.8 * np.sin(tie.angle)
     state = GAME.start(np.zeros((2, 0)), np.full(2, goal))
-    state = state._replace(episode=np.full(2, 4), more=Belief(np.full(2, belief)))
+    state = state._replace(episode=np.full(2, 4), extra=Belief(np.full(2, belief)))
     step = BestResponse(GAME).step(state, np.array([[tie.before], [tie.after]]))
     between = BestResponse(GAME).step(state, np.full((2, 1), (tie.before + tie.after) / 2))
     assert abs(np.diff(step.reward)[0]) < 1e-3
@@ -199,7 +199,7 @@ def test_margins_are_never_negative_and_infinite_where_there_is_no_choice():
 )
 def test_where_the_path_meets_the_bound_the_oracle_says_that_it_is_none(ranges):
     """Each of these ranges holds but one end from which beliefs run away."""
-    game = Misconception(belief_rate=100.0, **ranges)
+    game = Misconception(belief_learning_rate=100.0, **ranges)
     with pytest.warns(UserWarning, match="goal or belief reach ±10 on the equilibrium path") as told:
         oracle = MisconceptionOracle(game)
     assert len(told) == 1
@@ -212,7 +212,7 @@ def test_a_path_within_the_bound_is_nothing_to_warn_of():
         warnings.simplefilter("error")
         MisconceptionOracle(GAME)
         MisconceptionOracle(Misconception(initial_goal=(-0.8, 0.8), initial_belief=(-1.0, 1.0)))
-        fast = Misconception(belief_rate=10.0, initial_belief=1.0)
+        fast = Misconception(belief_learning_rate=10.0, initial_belief=1.0)
         oracle = MisconceptionOracle(fast)
         reached = np.abs(mesa_env.rollout(fast, oracle, 0.8).details["next_belief"]).max()
         MisconceptionOracle(dataclasses.replace(fast, goal_bound=reached * 1.001))

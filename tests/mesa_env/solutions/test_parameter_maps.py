@@ -9,7 +9,7 @@ import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.agent import Profile
 from mesa_env.rules.validation import LARGEST
-from mesa_env.solutions.parameter_maps import phases
+from mesa_env.solutions.parameter_maps import equilibrium_map
 
 
 def plainly(train, deploy, learning_rate, discount, regularization):
@@ -41,7 +41,7 @@ def assert_same(found, game):
     ],
 )
 def test_every_kind_of_game_is_that_of_the_oracle(game):
-    assert_same(phases(*game), game)
+    assert_same(equilibrium_map(*game), game)
 
 
 @given(
@@ -53,28 +53,28 @@ def test_every_kind_of_game_is_that_of_the_oracle(game):
 )
 def test_any_game_is_that_of_the_oracle(train, deploy, rate, discount, regularization):
     game = (train, deploy, rate, discount, regularization)
-    assert_same(phases(*game), game)
+    assert_same(equilibrium_map(*game), game)
 
 
 def test_games_side_by_side_are_games_alone():
     trains, rates = np.arange(8), np.array([0.0, 0.1, 1.0])[:, None]
-    together = phases(trains, 10, rates, 0.9)
+    together = equilibrium_map(trains, 10, rates, 0.9)
     assert together.retention.shape == (3, 8)
     for i, j in np.ndindex(3, 8):
-        alone = phases(int(trains[j]), 10, float(rates[i, 0]), 0.9)
+        alone = equilibrium_map(int(trains[j]), 10, float(rates[i, 0]), 0.9)
         np.testing.assert_array_equal([values[i, j] for values in together], list(alone))
 
 
 def test_there_is_no_gap_without_training_or_deployment():
-    assert np.isnan(phases([0, 5], [5, 0]).compliance_gap).all()
+    assert np.isnan(equilibrium_map([0, 5], [5, 0]).compliance_gap).all()
 
 
 def test_a_narrow_bound_binds_in_deployment():
-    assert phases(5, 5, coefficient_bound=0.4).compliance_gap < 0.4
+    assert equilibrium_map(5, 5, coefficient_bound=0.4).compliance_gap < 0.4
 
 
 def test_goals_that_grow_beyond_floating_point_are_no_numbers():
-    found = phases(400, 10, 10.0, 1.0, [0.0, 10.0])
+    found = equilibrium_map(400, 10, 10.0, 1.0, [0.0, 10.0])
     assert np.isfinite([values[0] for values in found]).all()
     assert np.isnan([values[1] for values in found]).all()
 
@@ -94,4 +94,4 @@ def test_goals_that_grow_beyond_floating_point_are_no_numbers():
 )
 def test_what_is_no_game_is_refused(given, said):
     with pytest.raises(ValueError, match=said):
-        phases(**given)
+        equilibrium_map(**given)
