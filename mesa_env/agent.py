@@ -1,4 +1,4 @@
-"""What an agent is, and two that know their game.
+"""What an agent is, and the base of agents that know their game.
 
 An agent is anything with Stable-Baselines3's `predict`, so that a trained model and an oracle can stand in
 for each other.
@@ -12,7 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mesa_env.rules.game import Array, Game, validated_coefficients
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame, validated_coefficients
 
 Observation = NDArray[np.float32]
 
@@ -33,14 +34,14 @@ class Agent(Protocol):
 
 
 class GameAgent(ABC):
-    """An agent that knows its game, reads the clock from its observation, and may keep a memory a row.
+    """An agent that knows its game, reads the clock from its observation, and may keep a memory per row.
 
     The memory is what `predict` returns as `state` and expects back, as with Stable-Baselines3's recurrent
     policies. It is made anew in every row where a game begins.
     """
 
-    def __init__(self, game: Game) -> None:
-        """Take a seat in `game`."""
+    def __init__(self, game: ScalarGame) -> None:
+        """Bind to `game`."""
         self.game = game
 
     def predict(
@@ -54,10 +55,10 @@ class GameAgent(ABC):
 
         Args:
             observation: What the game's `observe` shows: θ_n, η_n, share of episodes left, share of training
-                left, and what else there is in a variant.
+                left, and what else the game shows.
             state: Memory from the previous call on the same games, if the agent keeps one.
             episode_start: Where new games begin, shape (B,); the first episode is recognized without it.
-            deterministic: Accepted for compatibility: these agents are what they are.
+            deterministic: Ignored; accepted for compatibility.
 
         Returns:
             Actions of shape (A,) or (B, A), and the memory for the next call.
@@ -83,7 +84,7 @@ class GameAgent(ABC):
         return (actions[0] if seen.ndim == 1 else actions), memory
 
     def _recognize(self, rows: Array, episode: NDArray[np.int64]) -> None:
-        """Refuse observations of another game, as told by their learning rates."""
+        """Raise a ValueError for observations whose learning rates are another game's."""
         expected = self.game.learning_rates[episode].astype(np.float32)
         other = np.flatnonzero((rows[:, 1] != expected) & (rows[:, 2] > 0))
         if other.size:
@@ -101,20 +102,20 @@ class GameAgent(ABC):
 
         Args:
             rows: Observations, shape (B, W).
-            episode: The episodes that they tell, shape (B,).
+            episode: The episodes that they show, shape (B,).
             memory: What was returned with the last call's actions.
             begins: Where new games begin, shape (B,).
         """
 
 
 class Profile(GameAgent):
-    """One action an episode, whatever else there is to see.
+    """One action per episode, whatever else there is to see.
 
     Where a game's action is more than a coefficient, a coefficient stands for all its parts: a linear policy
     y = cθ has the slope c.
     """
 
-    def __init__(self, game: Game, coefficients: ArrayLike) -> None:
+    def __init__(self, game: ScalarGame, coefficients: ArrayLike) -> None:
         """Play `coefficients`, shape (N,)."""
         super().__init__(game)
         self.coefficients = validated_coefficients(game, coefficients)

@@ -22,7 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.agent import Agent, Observation
-from mesa_env.rules.game import Array, Game, State, validated_coefficients
+from mesa_env.rules.hidden_deployment import HiddenDeployment
+from mesa_env.rules.infinite_horizon import InfiniteHorizon, Length
+from mesa_env.rules.rules import Array, Rules, State
+from mesa_env.rules.scalar import ScalarGame, validated_coefficients
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 
@@ -44,7 +47,7 @@ class Problem(Protocol[StateT]):
     """A decision problem as the Gymnasium interfaces need it; states are NamedTuples of batched arrays."""
 
     @property
-    def game(self) -> Game:
+    def game(self) -> Rules:
         """The game that the decisions are made in."""
         ...
 
@@ -53,7 +56,7 @@ class Problem(Protocol[StateT]):
         """How many uniform draws from [0, 1) one run of the problem needs."""
         ...
 
-    def begin(self, chance: Array, initial_goal: Array | None = None) -> StateT:
+    def begin(self, uniforms: Array, initial_goal: Array | None = None) -> StateT:
         """Set up a batch from uniform draws of shape (B, draws)."""
         ...
 
@@ -67,10 +70,10 @@ class Problem(Protocol[StateT]):
 
 
 class ControlState(NamedTuple):
-    """A batch of games with what each one's first agent judges by."""
+    """A batch of games, and what each one's first agent judges by."""
 
     game: State
-    first_judge: Array
+    first_preferences: Array
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Control:
             show it. "current": the reward is −(y_n − θ_n)², whatever γ.
     """
 
-    game: Game
+    game: Rules
     judge: Literal["initial", "current"] = "initial"
 
     def __post_init__(self) -> None:
@@ -97,10 +100,10 @@ class Control:
         """Uniform draws that decide one game."""
         return self.game.n_uniforms
 
-    def begin(self, chance: Array, initial_goal: Array | None = None) -> ControlState:
+    def begin(self, uniforms: Array, initial_goal: Array | None = None) -> ControlState:
         """Begin a batch of games."""
-        state = self.game.start(chance, initial_goal)
-        return ControlState(state, self.game.judge(state).copy())
+        state = self.game.start(uniforms, initial_goal)
+        return ControlState(state, self.game.preferences(state).copy())
 
     def observe(self, state: ControlState) -> Observation:
         """The present agents' observations."""
@@ -110,19 +113,20 @@ class Control:
         """Play the present episode of every game."""
         after, outcome = self.game.play(state.game, action)
         if self.judge == "initial":
-            cost = self.game.mesa_cost(outcome.output, state.first_judge, state.game.episode)
+            cost = self.game.mesa_cost(outcome.output, state.first_preferences, state.game.episode)
         else:
-            cost = self.game.mesa_cost(outcome.output, self.game.judge(state.game), 0)
+            cost = self.game.mesa_cost(outcome.output, self.game.preferences(state.game), 0)
         info = outcome.info()
         info["next_goal"] = outcome.next_goal.copy()
-        return Step(ControlState(after, state.first_judge), -cost, *self.game.over(after), info)
+        return Step(ControlState(after, state.first_preferences), -cost, *self.game.over(after), info)
 
 
 @dataclass(frozen=True)
 class BestResponse:
     """One decision of one agent against given successors, paid −J_n by its own goal.
 
-    The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal (`Game.seat`).
+    The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal
+    (`start_at_random_turn`).
     In the base game a best response does not depend on the goal, so nothing is lost where the game would have
     led to another. In variants whose agents mind more than the episode, what they mind is as at the game's
     start, which play may leave: draw it from a range there.
@@ -134,25 +138,30 @@ class BestResponse:
             every successor plays 1 (or the bound, if that is less).
     """
 
-    game: Game
+    game: Rules
     successors: Agent | Sequence[float] | Array | None = None
 
     def __post_init__(self) -> None:
         """Validate the successors."""
-        if self.successors is None:
-            one = min(1.0, self.game.coefficient_bound)
-            object.__setattr__(self, "successors", np.full(self.game.episodes, one))
-        elif isinstance(self.successors, type) or not isinstance(self.successors, Agent):
-            object.__setattr__(self, "successors", validated_coefficients(self.game, self.successors))
+        if isinstance(self.successors, Agent) and not isinstance(self.successors, type):
+            return
+        if not isinstance(self.game, ScalarGame):
+            raise ValueError(
+                f"successors in {type(self.game).__name__} must be an agent with predict; "
+                f"got {self.successors!r}"
+            )
+        one = min(1.0, self.game.coefficient_bound)
+        given = np.full(self.game.episodes, one) if self.successors is None else self.successors
+        object.__setattr__(self, "successors", validated_coefficients(self.game, given))
 
     @property
     def n_uniforms(self) -> int:
-        """One draw names the deciding agent's seat; the others are the game's."""
+        """One draw names the deciding agent; the others are the game's."""
         return 1 + self.game.n_uniforms
 
-    def begin(self, chance: Array, initial_goal: Array | None = None) -> State:
-        """Seat an agent in every row of the batch."""
-        return self.game.seat(chance, initial_goal)
+    def begin(self, uniforms: Array, initial_goal: Array | None = None) -> State:
+        """Start every row of the batch at a random agent's turn."""
+        return start_at_random_turn(self.game, uniforms, initial_goal)
 
     def observe(self, state: State) -> Observation:
         """The deciding agents' observations."""
@@ -162,12 +171,12 @@ class BestResponse:
         """Play the agents' episodes with their actions, then the rest of every game with the successors.
 
         `info` holds each decision's `output`, `base_loss` and `next_goal`, and `scale` = θ_n² K_n, the cost
-        of emitting 0 for ever: the reward divided by it is comparable between agents.
+        of emitting 0 forever: the reward divided by it is comparable between agents.
         """
-        judge, last = self.game.judge(state), self.game.episodes - 1
+        judge, last = self.game.preferences(state), self.game.episodes - 1
         after, outcome = self.game.play(state, action)
         cost = self.game.mesa_cost(outcome.output, judge, 0)
-        silence = np.zeros_like(cost)
+        silence = np.zeros_like(outcome.output)
         scale = self.game.mesa_cost(silence, judge, 0)
         rest, recurrent, start = after, None, np.ones(len(cost), dtype=bool)
         for _ in range(state.episode.min(), last):
@@ -195,3 +204,30 @@ class BestResponse:
             self.game.observe(state), state=recurrent, episode_start=start, deterministic=True
         )
         return self.game.validated_actions(action, start.shape), recurrent
+
+
+def start_at_random_turn(game: Rules, uniforms: Array, initial_goal: Array | None = None) -> State:
+    """Set up a batch at an agent's turn, the agent drawn uniformly and its goal as a first one's.
+
+    What else agents mind is as at the game's start, or, where chance makes it, as it is by their turn.
+    In `InfiniteHorizon`, agents that are all alike are drawn as one.
+
+    Args:
+        game: The game.
+        uniforms: Uniform draws from [0, 1), shape (B, 1 + n_uniforms); the first names the agent.
+        initial_goal: Goals that replace what chance would give, shape (B,).
+    """
+    state = game.start(uniforms[..., 1:], initial_goal)
+    distinct = game.stationary_from + 1 if isinstance(game, InfiniteHorizon) else game.episodes
+    agent = (uniforms[..., 0] * distinct).astype(np.int64)
+    extra = state.extra
+    if isinstance(game, InfiniteHorizon):
+        extra = Length(np.minimum(agent + extra.episodes, game.max_episodes + 1))
+    elif isinstance(game, HiddenDeployment):
+        for n in range(1, int(agent.max()) + 1):
+            reached, arrived = game.next_signal(extra, np.full_like(agent, n)[()]), n <= agent
+            extra = extra._replace(
+                log_odds=np.where(arrived, reached.log_odds, extra.log_odds)[()],
+                signal=np.where(arrived, reached.signal, extra.signal)[()],
+            )
+    return State(agent, state.goal, extra)

@@ -107,7 +107,9 @@ def train(arguments: Arguments) -> SelfPlayModel:
     every = min(EVERY, max(1, round(OFTEN / rollout)))
     callbacks: list[BaseCallback] = [
         *_problem_callbacks(arguments, game),
-        LearningCurve(game, every if game.coefficients_suffice else max(1, round(SELDOM / rollout))),
+        LearningCurve(
+            game, every if arguments.settings.group_size_in(game) == 1 else max(1, round(SELDOM / rollout))
+        ),
         checkpoints.Checkpoint(checkpoint, every),
         Progress(turns),
     ]

@@ -76,7 +76,9 @@ class SettledReturns(BaseCallback):
         groups = returns.reshape(len(returns), -1, size)
         surprise = (groups - groups.mean(axis=2, keepdims=True)).reshape(returns.shape)
         spread = np.sqrt((surprise * surprise).mean(axis=1, keepdims=True))
-        buffer.advantages[:] = np.where(self.game.settles[:, None], surprise / np.maximum(spread, 1e-8), 0)
+        buffer.advantages[:] = np.where(
+            cost_is_complete(self.game)[:, None], surprise / np.maximum(spread, 1e-8), 0
+        )
         self.logger.record("self_play/mean_return", float(returns.mean()))
 
 
@@ -102,6 +104,13 @@ def settled_returns(
     return np.maximum(-costs, WORST_RETURN).astype(np.float32)
 
 
+def cost_is_complete(game: Any) -> NDArray[np.bool_]:
+    """Whether at most a tenth of each agent's weights is cut off with the game, shape (N,)."""
+    if not isinstance(game, InfiniteHorizon):
+        return np.ones(game.episodes, dtype=bool)
+    return np.asarray(game.discount ** np.arange(game.episodes, 0, -1) <= 0.1)
+
+
 def new_learner(game: Game, settings: PPOSettings, seed: int, logs: Path | None = None) -> SelfPlayModel:
     """A learner at the start of its self-play, on B games in lockstep; `callbacks` must go with it.
 
@@ -125,7 +134,7 @@ def environment(game: Game, settings: PPOSettings) -> BatchedVecEnv:
         ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
     """
     game = with_fixed_length(game)
-    if isinstance(game, InfiniteHorizon) and not game.settles[game.stationary_from]:
+    if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
         raise ValueError(
             f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
             f"at discount {game.discount:g}, after the first {game.stationary_from + 1}; "

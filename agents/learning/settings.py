@@ -17,7 +17,14 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
-from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules import (
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+)
 
 GROUP_SIZE = 8
 """How many games meet the same chance, where games differ in more than the goal's scale."""
@@ -73,7 +80,7 @@ class PPOSettings:
         Raises:
             ValueError: If the games cannot be shared out so.
         """
-        usual = 1 if game.coefficients_suffice else GROUP_SIZE
+        usual = 1 if isinstance(game, Game | InfiniteHorizon | Decoupling) else GROUP_SIZE
         size = usual if self.group_size is None else self.group_size
         if size < 1 or self.games % size:
             raise ValueError(

@@ -14,19 +14,21 @@ from pettingzoo.utils.env_logger import EnvLogger
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mesa_env.interfaces import spaces
+from mesa_env.interfaces.gymnasium_env import plain
 from mesa_env.interfaces.rendering import Screen
 from mesa_env.rules import BASE
-from mesa_env.rules.game import Game, State
+from mesa_env.rules.hidden_deployment import HiddenDeployment
+from mesa_env.rules.rules import Array, Rules, State
 
 
 def env(
-    game: Game | None = None, render_mode: str | None = None, rules: str = BASE
+    game: Rules | None = None, render_mode: str | None = None, rules: str = BASE
 ) -> AECEnv[str, NDArray[Any], Any]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
     return OrderEnforcing(raw_env(game, render_mode, rules))
 
 
-def raw_env(game: Game | None = None, render_mode: str | None = None, rules: str = BASE) -> SequentialEnv:
+def raw_env(game: Rules | None = None, render_mode: str | None = None, rules: str = BASE) -> SequentialEnv:
     """`SequentialEnv` without wrappers."""
     return SequentialEnv(game, render_mode, rules)
 
@@ -44,7 +46,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     Every agent wants *all* outputs from its own episode on to equal *its own* goal. By emitting its goal in
     training it would have it trained away; by emitting 0 it hands it on. All agents know the schedule.
-    The goal's scale does not matter: the equilibrium is one coefficient an episode, which
+    The goal's scale does not matter: the equilibrium is one coefficient per episode, which
     `mesa_env.solve_equilibrium` computes exactly.
 
     This is a game of several goals, not one agent's decision process. `mesa_env/DeceptiveAlignment-v0` in
@@ -58,7 +60,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n itself. An action of
-    another shape, outside the bounds, or not finite is refused with a ValueError, and the game stands still.
+    another shape, outside the bounds, or not finite raises a ValueError, and the state is unchanged.
 
     ## Observation Space
 
@@ -130,8 +132,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         "is_parallelizable": False,
     }
 
-    def __init__(self, game: Game | None = None, render_mode: str | None = None, rules: str = BASE) -> None:
-        """Prepare a game; it begins with `reset`."""
+    def __init__(self, game: Rules | None = None, render_mode: str | None = None, rules: str = BASE) -> None:
+        """Prepare a game; `reset` begins it."""
         self.game = spaces.validated_game(game, rules)
         self.metadata = {**self.metadata, "name": f"{spaces.name_of(self.game)}-v0"}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
@@ -143,9 +145,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self.state_space = self._state_space()
         self._countdown = np.arange(episodes - 1, -1, -1)
         self.agents: list[str] = []
-        self._observations: list[NDArray[np.float32]] = []  # one an episode so far, the present one's last
+        self._observations: list[NDArray[np.float32]] = []  # one per episode so far, the present one's last
         self._history: list[dict[str, Any]] = []
-        self._settled = False
+        self._rewards_cleared = False
         self._generator: np.random.Generator | None = None
         self._screen = Screen(self.game, render_mode, self.metadata["render_fps"])
 
@@ -154,11 +156,11 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         goal = spaces.initial_goals(options, self.game, ())
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
-        chance = self._generator.random(self.game.n_uniforms)
-        self._judges = np.zeros((self.game.episodes + 1, *self.game.preference_bounds.shape))
+        uniforms = self._generator.random(self.game.n_uniforms)
+        self._preferences = np.zeros((self.game.episodes + 1, len(self.game.preference_bounds)))
         self._returns = np.zeros(self.game.episodes + 1)
         self._observations = []
-        self._arrive(self.game.start(chance, goal))
+        self._arrive(self.game.start(uniforms, goal))
         self.agents = self.possible_agents[:]
         self.agent_selection = self.agents[0]
         self.rewards = dict.fromkeys(self.agents, 0.0)
@@ -167,7 +169,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self.truncations = dict.fromkeys(self.agents, False)
         self.infos = {agent: {} for agent in self.agents}
         self._history = []
-        self._settled = False
+        self._rewards_cleared = False
         self._show()
 
     def step(self, action: NDArray[Any] | None) -> None:
@@ -183,12 +185,12 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         agent, n = self.agent_selection, len(self._observations) - 1
         state, outcome = self.game.play(self._state, action)
         self._arrive(state)
-        self.infos[agent] = {name: value.item() for name, value in outcome.info().items()}
+        self.infos[agent] = {name: plain(value) for name, value in outcome.info().items()}
         if self.render_mode is not None:
             self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.
         elapsed = self._countdown[-n - 1 :]
-        rewards = -self.game.mesa_cost(outcome.output, self._judges[: n + 1], elapsed)
+        rewards = -self.game.mesa_cost(outcome.output, self._preferences[: n + 1], elapsed)
         self._returns[: n + 1] += rewards
         self.rewards.update(zip(self.agents, rewards.tolist(), strict=False))
         self._cumulative_rewards.update(zip(self.agents, self._returns[: n + 1].tolist(), strict=False))
@@ -202,8 +204,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self._show()
 
     def _arrive(self, state: State) -> None:
-        """Make `state` the present one; its agent will go on seeing it."""
-        self._judges[len(self._observations)] = self.game.judge(state)
+        """Make `state` the present one; its agent keeps seeing it."""
+        self._preferences[len(self._observations)] = self.game.preferences(state)
         self._observations.append(self.game.observe(state))
         self._state = state
 
@@ -214,9 +216,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
                 f"{self.agent_selection}'s game is over: its only action is None; got {action!r}"
             )
         agent = self.agents.pop(0)
-        if not self._settled:
+        if not self._rewards_cleared:
             self._clear_rewards()
-            self._settled = True
+            self._rewards_cleared = True
         for record in (
             self.rewards,
             self._cumulative_rewards,
@@ -238,8 +240,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         """The game's overview, then the goals of all agents so far, padded with 0; shape (4 + N,) or more."""
         if not self._observations:
             raise ResetNeeded("there is no state: call reset() first")
-        judges = self._judges[:-1].astype(np.float32)
-        return np.concatenate([self.game.central_state(self._state), judges.ravel()])
+        preferences = self._preferences[:-1].astype(np.float32)
+        return np.concatenate([central_state(self.game, self._state), preferences.ravel()])
 
     def observation_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of what `agent` observes."""
@@ -276,13 +278,36 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             ) from None
 
     def _state_space(self) -> Box:
-        low, high = (bound.astype(np.float32) for bound in self.game.central_state_bounds)
-        judges = np.tile(self.game.preference_bounds.astype(np.float32).ravel(), self.game.episodes)
-        return Box(np.concatenate([low, -judges]), np.concatenate([high, judges]), dtype=np.float32)
+        low, high = (bound.astype(np.float32) for bound in central_state_bounds(self.game))
+        preferences = np.tile(self.game.preference_bounds.astype(np.float32), self.game.episodes)
+        return Box(np.concatenate([low, -preferences]), np.concatenate([high, preferences]), dtype=np.float32)
+
+
+def central_state(game: Rules, state: State) -> NDArray[np.float32]:
+    """All there is to know of a game's present: what agents see, then what is hidden from them."""
+    observation = game.observe(state)
+    if not isinstance(game, HiddenDeployment):
+        return observation
+    _, hidden = game.shown_and_hidden(state.extra)
+    mode = state.episode < state.extra.training_episodes
+    unseen = np.stack([hidden, mode], axis=-1).astype(np.float32)
+    return np.concatenate([observation, unseen], axis=-1)
+
+
+def central_state_bounds(game: Rules) -> tuple[Array, Array]:
+    """Lowest and highest central state."""
+    low, high = game.observation_bounds
+    if isinstance(game, HiddenDeployment):
+        _, hidden = game.column_bounds
+        low, high = np.append(low, [hidden[0], 0]), np.append(high, [hidden[1], 1])
+    return low, high
 
 
 class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):
-    """PettingZoo's wrapper, with short ways to what every turn reads: its own `__getattr__` is slow."""
+    """PettingZoo's wrapper, with direct access to what every turn reads.
+
+    Through the wrapper's own `__getattr__` and its checks, a loop over `agent_iter` takes 1.4 times as long.
+    """
 
     def last(self, observe: bool = True) -> tuple[NDArray[Any] | None, float, bool, bool, dict[str, Any]]:
         """What the selected agent sees and has been paid, from the environment itself."""
@@ -294,7 +319,7 @@ class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):
 def _forwarded(name: str) -> property:
     def read(self: OrderEnforcing) -> Any:
         if not self._has_reset:
-            raise AttributeError(name)  # upon which the wrapper's own __getattr__ explains
+            raise AttributeError(name)  # then the wrapper's own __getattr__ explains
         return getattr(self.env, name)
 
     return property(read)

@@ -10,7 +10,7 @@ from mesa_env.agent import Agent
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
 from mesa_env.problems import BestResponse
-from mesa_env.rules.game import Array, Game, State
+from mesa_env.rules.rules import Array, Rules, State
 
 
 class BestResponseEnv(ProblemEnv[State]):
@@ -18,13 +18,13 @@ class BestResponseEnv(ProblemEnv[State]):
 
     ## Description
 
-    `reset` seats an agent: its episode n is drawn uniformly from 0…N−1, its goal θ_n from the game's initial
+    `reset` draws an agent: its episode n uniformly from 0…N−1, its goal θ_n from the game's initial
     goal. `step` plays episode n with its action and the rest of the game with the successors. The episode of
-    this environment is that single step. An agent that best-responds, in every seat, to successors who do
+    this environment is that single step. An agent that best-responds at every turn to successors who do
     the same, plays the game's equilibrium.
 
     This is the base game's description; with a variant as its game (`mesa_env.rules`), actions and
-    observations are the variant's. Where agents mind more than the episode, they are seated as at its start.
+    observations are the variant's. Where agents mind more than the episode, it is as at the game's start.
 
     ## Action Space
 
@@ -38,7 +38,7 @@ class BestResponseEnv(ProblemEnv[State]):
     ## Rewards
 
     −J_n, judged by the deciding agent's own goal: −Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)². It grows with θ_n² and
-    with the episodes left; `info["scale"]` = θ_n² Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 for ever, is what
+    with the episodes left; `info["scale"]` = θ_n² Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 forever, is what
     to divide it by where agents are to be compared.
 
     ## Starting State
@@ -60,7 +60,7 @@ class BestResponseEnv(ProblemEnv[State]):
       Stable-Baselines3's `predict`, asked deterministically. By default every successor plays 1.
 
     ```python
-    import agents, gymnasium, mesa_env
+    import gymnasium, mesa_env
 
     game = mesa_env.Game()
     env = gymnasium.make("mesa_env/BestResponse-v0", game=game, successors=mesa_env.solve_equilibrium(game))
@@ -73,11 +73,11 @@ class BestResponseEnv(ProblemEnv[State]):
 
     def __init__(
         self,
-        game: Game | None = None,
+        game: Rules | None = None,
         successors: Agent | Sequence[float] | Array | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Prepare a decision; it is posed by `reset`."""
+        """Prepare a decision; `reset` poses it."""
         super().__init__(BestResponse(spaces.validated_game(game), successors), render_mode)
 
 
@@ -94,12 +94,12 @@ class BestResponseVectorEnv(ProblemVectorEnv[State]):
     def __init__(
         self,
         num_envs: int = 1,
-        game: Game | None = None,
+        game: Rules | None = None,
         successors: Agent | Sequence[float] | Array | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
     ) -> None:
-        """Prepare a batch of decisions; they are posed by `reset`."""
+        """Prepare a batch of decisions; `reset` poses them."""
         super().__init__(
             BestResponse(spaces.validated_game(game), successors), num_envs, autoreset_mode, render_mode
         )

@@ -10,7 +10,7 @@ from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
 from mesa_env.problems import Control, ControlState
 from mesa_env.rules import BASE
-from mesa_env.rules.game import Game
+from mesa_env.rules.rules import Rules
 
 
 class ControlEnv(ProblemEnv[ControlState]):
@@ -23,18 +23,18 @@ class ControlEnv(ProblemEnv[ControlState]):
     gradient step on y_n² + λθ_n² with learning rate η_n.
 
     This is *not* the game between successive selves. With `judge="initial"` the controller is agent 0 with
-    the power to bind its successors (the commitment problem); with `judge="current"` it does not care what
-    becomes of its goal, and c = 1 throughout is optimal. A learner trained here solves one of these problems,
-    not the game's equilibrium: for that, train by self-play (`scripts/train.py`) or against
+    the power to bind its successors (the commitment problem); with `judge="current"` it is indifferent to
+    what becomes of its goal, and c = 1 throughout is optimal. A learner trained here solves one of these
+    problems, not the game's equilibrium: for that, train by self-play (`scripts/train.py`) or against
     `mesa_env/BestResponse-v0`.
 
-    This is the base game's description. Variants (`mesa_env.rules`) see and do more, as their docstrings say;
-    the controller has their actions and observations, and their judges.
+    This is the base game's description. In other games (`mesa_env.rules`) the controller has their actions,
+    observations and judges, as their docstrings say.
 
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n. Another shape, a value
-    outside the bounds, or one that is not finite is refused with a ValueError, and the game stands still.
+    outside the bounds, or one that is not finite raises a ValueError, and the state is unchanged.
 
     ## Observation Space
 
@@ -89,12 +89,12 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     def __init__(
         self,
-        game: Game | None = None,
+        game: Rules | None = None,
         judge: Literal["initial", "current"] = "initial",
         render_mode: str | None = None,
         rules: str = BASE,
     ) -> None:
-        """Prepare a game; it begins with `reset`."""
+        """Prepare a game; `reset` begins it."""
         super().__init__(Control(spaces.validated_game(game, rules), judge), render_mode)
 
 
@@ -113,12 +113,12 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState]):
     def __init__(
         self,
         num_envs: int = 1,
-        game: Game | None = None,
+        game: Rules | None = None,
         judge: Literal["initial", "current"] = "initial",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         rules: str = BASE,
     ) -> None:
-        """Prepare a batch of games; they begin with `reset`."""
+        """Prepare a batch of games; `reset` begins them."""
         problem = Control(spaces.validated_game(game, rules), judge)
         super().__init__(problem, num_envs, autoreset_mode, render_mode)

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Space
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
@@ -22,12 +23,13 @@ from mesa_env.agent import Observation
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.rendering import Screen
 from mesa_env.problems import Problem, Step
-from mesa_env.rules.game import Array
+from mesa_env.rules.rules import Array
+from mesa_env.rules.validation import validated_whole
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
 
-_STOCK = 32  # draws of chance that a row of a batch takes at a time, in whole games
+_UNIFORMS_AHEAD = 32  # how many uniforms a row of a batch draws at a time, in whole games
 
 
 class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
@@ -36,11 +38,11 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
     metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, problem: Problem[StateT], render_mode: str | None = None) -> None:
-        """Prepare the problem; it begins with `reset`."""
+        """Prepare the problem; `reset` begins it."""
         self.problem = problem
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         self.observation_space = spaces.observation_space(problem.game)
-        self.action_space = spaces.action_space(problem.game)
+        self.action_space: Space[Any] = spaces.action_space(problem.game)
         self._state: StateT | None = None
         self._history: list[Info] = []
         self._screen = Screen(problem.game, render_mode, self.metadata.get("render_fps", 10))
@@ -63,7 +65,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
         actions = self.problem.game.validated_actions(action, ())[None]
         state, reward, terminated, truncated, arrays = self.problem.step(self._state, actions)
-        info = {name: values[0].item() for name, values in arrays.items()}
+        info = {name: plain(values[0]) for name, values in arrays.items()}
         if self.render_mode is not None:
             self._history.append(info.copy())
         self._state = None if terminated[0] or truncated[0] else state
@@ -91,10 +93,8 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         render_mode: str | None = None,
     ) -> None:
         """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's, and there is no rendering."""
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs must be a whole number ≥ 1; got {num_envs!r}")
         self.problem = problem
-        self.num_envs = int(num_envs)
+        self.num_envs = validated_whole("num_envs", num_envs, 1)
         self.metadata = {"render_modes": [], "autoreset_mode": _validated_mode(autoreset_mode)}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         self.single_observation_space = spaces.observation_space(problem.game)
@@ -102,10 +102,10 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
-        self._stock = np.zeros(
-            (self.num_envs, max(1, _STOCK // max(1, problem.n_uniforms)), problem.n_uniforms)
+        self._uniforms = np.zeros(
+            (self.num_envs, max(1, _UNIFORMS_AHEAD // max(1, problem.n_uniforms)), problem.n_uniforms)
         )
-        self._used = np.full(self.num_envs, self._stock.shape[1])
+        self._games_started = np.full(self.num_envs, self._uniforms.shape[1])
         self._state: StateT | None = None
         self._over: NDArray[np.bool_] | None = None
 
@@ -118,9 +118,10 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         """Begin new problems, everywhere or where `options["reset_mask"]` says.
 
         Args:
-            seed: One seed s, from which row i takes s + i, or one a row; None goes on with the rows' own
-                generators.
-            options: `reset_mask`, booleans of shape (num_envs,), and `initial_goal`, one number or one a row.
+            seed: One seed s, from which row i takes s + i, or one per row; None continues with the
+                rows' own generators.
+            options: `reset_mask`, booleans of shape (num_envs,), and `initial_goal`, one or one
+                per row.
         """
         options = dict(options or {})
         mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
@@ -145,7 +146,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         state = self._state if waiting is None else self._begin(waiting)
         step = self.problem.step(state, actions)
         if waiting is not None:
-            step = _void(waiting, state, step)
+            step = _discard_actions(waiting, state, step)
         self._state = step.state
         over = step.terminated | step.truncated
         self._over = over if over.any() else None
@@ -154,40 +155,40 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             self._begin(over)
             self._over = None
         else:
-            info = _masked(step.info, None if waiting is None else ~waiting)
+            info = _mask_info(step.info, None if waiting is None else ~waiting)
         return self.problem.observe(self._state), step.reward, step.terminated, step.truncated, info
 
     def _begin(self, mask: NDArray[np.bool_], initial_goal: Array | None = None) -> StateT:
         """Begin new problems where `mask` says, each from its own row's generator."""
-        chance = self._chance(mask) if self.problem.n_uniforms else np.zeros((self.num_envs, 0))
-        fresh = self.problem.begin(chance, initial_goal)
-        self._state = fresh if mask.all() or self._state is None else _merge(mask, fresh, self._state)
+        uniforms = self._next_uniforms(mask) if self.problem.n_uniforms else np.zeros((self.num_envs, 0))
+        fresh = self.problem.begin(uniforms, initial_goal)
+        self._state = fresh if mask.all() or self._state is None else _select_rows(mask, fresh, self._state)
         return self._state
 
-    def _chance(self, mask: NDArray[np.bool_]) -> Array:
+    def _next_uniforms(self, mask: NDArray[np.bool_]) -> Array:
         """The rows' next uniform draws, shape (num_envs, draws), from each row's own generator.
 
-        They are drawn for several games at a time, which changes nothing in a generator's stream.
+        They are drawn for several games at a time, which leaves a generator's stream as it is.
         """
-        games = self._stock.shape[1]
-        for row in np.flatnonzero(mask & (self._used == games)):
+        games = self._uniforms.shape[1]
+        for row in np.flatnonzero(mask & (self._games_started == games)):
             generator = self._generators[row]
             assert generator is not None
-            self._stock[row] = generator.random((games, self.problem.n_uniforms))
-            self._used[row] = 0
-        chance: Array = self._stock[np.arange(self.num_envs), self._used % games]
-        self._used[mask] += 1
-        return chance
+            self._uniforms[row] = generator.random((games, self.problem.n_uniforms))
+            self._games_started[row] = 0
+        uniforms: Array = self._uniforms[np.arange(self.num_envs), self._games_started % games]
+        self._games_started[mask] += 1
+        return uniforms
 
     def _reseed(self, seeds: list[int | None], mask: NDArray[np.bool_]) -> None:
         if self.problem.n_uniforms:
             for row in np.flatnonzero(mask):
                 if seeds[row] is not None or self._generators[row] is None:
                     self._generators[row] = seeding.np_random(seeds[row])[0]
-                    self._used[row] = self._stock.shape[1]
+                    self._games_started[row] = self._uniforms.shape[1]
 
     def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        """One seed a row; None for a row that goes on with its own generator."""
+        """One seed per row; None for a row that continues with its own generator."""
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer) and seed >= 0:
@@ -197,11 +198,11 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             if all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds):
                 return [None if s is None else int(s) for s in seeds]
         raise ValueError(
-            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one a row; got {seed!r}"
+            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {seed!r}"
         )
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
-        """What Gymnasium's same-step autoreset tells, of the games that have just ended and of the others."""
+        """Gymnasium's info for same-step autoreset, of the games that have just ended and of the others."""
         final_observation = np.full(self.num_envs, None, dtype=object)
         observation = self.problem.observe(step.state)
         for row in np.flatnonzero(ended):
@@ -209,10 +210,10 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         final: Info = {
             "final_obs": final_observation,
             "_final_obs": ended,
-            "final_info": _masked(step.info, ended),
+            "final_info": _mask_info(step.info, ended),
             "_final_info": ended,
         }
-        return final | _masked(step.info, ~ended)
+        return final | _mask_info(step.info, ~ended)
 
     def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
         if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
@@ -224,6 +225,11 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         return mask
 
 
+def plain(value: NDArray[Any]) -> Any:
+    """A value of an info: a Python number, or an array where it is a vector."""
+    return value.item() if value.ndim == 0 else value
+
+
 def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
     try:
         return AutoresetMode(mode)
@@ -232,10 +238,10 @@ def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
         raise ValueError(f"autoreset_mode must be one of {allowed}; got {mode!r}") from None
 
 
-def _void(waiting: NDArray[np.bool_], fresh: StateT, step: Step[StateT]) -> Step[StateT]:
-    """Next-step autoreset: where a game was over, a fresh one stands, and the action counts for nothing."""
+def _discard_actions(waiting: NDArray[np.bool_], fresh: StateT, step: Step[StateT]) -> Step[StateT]:
+    """Next-step autoreset: where a game was over, a fresh one begins, and the action is discarded."""
     return Step(
-        _merge(waiting, fresh, step.state),
+        _select_rows(waiting, fresh, step.state),
         np.where(waiting, 0.0, step.reward),
         step.terminated & ~waiting,
         step.truncated & ~waiting,
@@ -243,22 +249,22 @@ def _void(waiting: NDArray[np.bool_], fresh: StateT, step: Step[StateT]) -> Step
     )
 
 
-def _masked(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:
-    """Gymnasium's vector infos: every array with a mask of the rows that it speaks for, zeros elsewhere.
+def _mask_info(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:
+    """Gymnasium's vector infos: every array with the mask of rows that have it, zeros elsewhere.
 
-    None stands for all rows; where there are none to speak for, nothing is said.
+    A mask of None means all rows; the info is empty if no row is set.
     """
     if mask is None:
         everywhere = np.ones(len(next(iter(info.values()))), dtype=bool)
         return info | {f"_{name}": everywhere for name in info}
     if not mask.any():
         return {}
-    told = {name: np.where(mask, values, np.zeros_like(values)) for name, values in info.items()}
-    return told | {f"_{name}": mask for name in info}
+    kept = {name: _select_rows(mask, values, np.zeros_like(values)) for name, values in info.items()}
+    return kept | {f"_{name}": mask for name in info}
 
 
-def _merge(mask: NDArray[np.bool_], chosen: Any, other: Any) -> Any:
+def _select_rows(mask: NDArray[np.bool_], chosen: Any, other: Any) -> Any:
     """Rows of `chosen` where the mask is set, of `other` elsewhere, through nested NamedTuples of arrays."""
     if isinstance(chosen, tuple):
-        return type(chosen)(*(_merge(mask, a, b) for a, b in zip(chosen, other, strict=True)))
+        return type(chosen)(*(_select_rows(mask, a, b) for a, b in zip(chosen, other, strict=True)))
     return np.where(mask.reshape(-1, *[1] * (chosen.ndim - 1)), chosen, other)

@@ -1,6 +1,6 @@
 """Pictures and lines of a game so far, drawn from what its episodes produced.
 
-A history is a list of one mapping an episode with its `goal`, `output`, `next_goal` and whether it was in
+A history is a list of one mapping per episode with its `goal`, `output`, `next_goal` and whether it was in
 `training`: what every interface hands out as `info`.
 """
 
@@ -14,15 +14,24 @@ from gymnasium import logger
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from mesa_env.rules.game import Game
+from mesa_env.rules import Decoupling, HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules.rules import Rules
 
 Episode = Mapping[str, Any]
 Frame = NDArray[np.uint8]
+PLOTTED_DETAILS: dict[type[Rules], dict[str, str]] = {
+    Misconception: {"belief": "belief b"},
+    LearnableDiscount: {"discount": "discount γ"},
+    HiddenDeployment: {"belief": "belief p"},
+    Decoupling: {"slope": "slope dy/dθ"},
+}
+"""What else to draw of a game beside goal and output: names in its outcomes, and their labels."""
+
 _SIZE = (8.0, 4.5)
 _DPI = 100
 
 
-def text(game: Game, history: Sequence[Episode]) -> str:
+def text(game: Rules, history: Sequence[Episode]) -> str:
     """One line on the last episode of the history."""
     if not history:
         return f"before episode 1 of {game.episodes}"
@@ -30,13 +39,20 @@ def text(game: Game, history: Sequence[Episode]) -> str:
     mode = "training" if last["training"] else "deployment"
     return (
         f"episode {n + 1:>{len(str(game.episodes))}} of {game.episodes} ({mode}): "
-        f"goal {last['goal']:+.4f}, output {last['output']:+.4f}, next goal {last['next_goal']:+.4f}"
+        f"goal {_signed(last['goal'])}, output {_signed(last['output'])}, "
+        f"next goal {_signed(last['next_goal'])}"
     )
 
 
-def frame(game: Game, history: Sequence[Episode]) -> Frame:
+def _signed(value: Any) -> str:
+    """A number with its sign, or a vector of them."""
+    numbers = [f"{number:+.4f}" for number in np.atleast_1d(value)]
+    return numbers[0] if np.ndim(value) == 0 else f"({', '.join(numbers)})"
+
+
+def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # only who looks at a game waits for it
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and rarely needed
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
@@ -44,14 +60,15 @@ def frame(game: Game, history: Sequence[Episode]) -> Frame:
     axes = figure.add_subplot()
     goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
     outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
-    coefficients = np.divide(outputs, goals, out=np.full_like(goals, np.nan), where=goals != 0)
-    axes.plot(goals, label="goal θ")
-    axes.plot(coefficients, label="coefficient y/θ")
+    axes.plot(goals, label="goal θ" if goals.ndim == 1 else [f"goal θ_{k}" for k in range(goals.shape[1])])
+    if game.goal_shape == ():
+        coefficients = np.divide(outputs, goals, out=np.full_like(goals, np.nan), where=goals != 0)
+        axes.plot(coefficients, label="coefficient y/θ")
     rates = game.learning_rates.copy()
     rates[: len(history)] *= [episode["training"] for episode in history]  # which chance may have ended
     axes.plot(rates, color="0.6", linewidth=1, label="learning rate η")
     axes.plot(outputs, label="output y")
-    for name, label in game.traces.items():
+    for name, label in PLOTTED_DETAILS.get(type(game), {}).items():
         axes.plot([episode[name] for episode in history], linestyle=":", label=label)
     axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
     axes.legend(loc="upper right")
@@ -60,9 +77,9 @@ def frame(game: Game, history: Sequence[Episode]) -> Frame:
 
 
 class Screen:
-    """Where an environment shows its game: nowhere, in a window, or as an array or line for the caller."""
+    """Shows a game: not at all, in a window, or as an array or line for the caller."""
 
-    def __init__(self, game: Game, render_mode: str | None, frames_per_second: int) -> None:
+    def __init__(self, game: Rules, render_mode: str | None, frames_per_second: int) -> None:
         """Prepare to show `game`; a window opens with the first frame."""
         self.game = game
         self.render_mode = render_mode
@@ -86,7 +103,7 @@ class Screen:
             import pygame
         except ImportError:
             raise DependencyNotInstalled(
-                "render_mode='human' needs pygame: run pip install 'mesa-env[window]'"
+                "render_mode='human' needs pygame: run pip install 'mesa-env[render]'"
             ) from None
         # Pygame has one display for all: another environment may have closed it since.
         window = pygame.display.get_surface()

@@ -1,16 +1,18 @@
-"""The rules of the games: pure functions on arrays, one module a game."""
+"""The rules of the games: pure functions on arrays, one module per game."""
 
 from mesa_env.rules.decoupling import Decoupling
-from mesa_env.rules.game import Game, Outcome, State, train_then_deploy
+from mesa_env.rules.game import Game
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.learnable_discount import LearnableDiscount
 from mesa_env.rules.misconception import Misconception
+from mesa_env.rules.rules import Outcome, Rules, State
+from mesa_env.rules.scalar import ScalarGame, train_then_deploy
 
 BASE = "DeceptiveAlignment"
-"""Name of the base game, whose id takes its variants, too."""
+"""Name of the base game."""
 
-GAMES: dict[str, type[Game]] = {
+GAMES: dict[str, type[ScalarGame]] = {
     BASE: Game,
     "InfiniteHorizon": InfiniteHorizon,
     "Misconception": Misconception,
@@ -18,7 +20,7 @@ GAMES: dict[str, type[Game]] = {
     "HiddenDeployment": HiddenDeployment,
     "Decoupling": Decoupling,
 }
-"""Every game by the name in its environments' ids; all are variants of the first, which is the base game."""
+"""Every game by the name in its environments' ids."""
 
 __all__ = [
     "BASE",
@@ -30,6 +32,8 @@ __all__ = [
     "LearnableDiscount",
     "Misconception",
     "Outcome",
+    "Rules",
+    "ScalarGame",
     "State",
     "train_then_deploy",
 ]

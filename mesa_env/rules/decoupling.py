@@ -14,51 +14,35 @@ what it does not see: *gradient hacking*. A neural policy π_w sends its output 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.game import Array, Game, Outcome, State
+from mesa_env.rules.rules import Array, Continuous, Outcome, State, base_update, entries, namespace
+from mesa_env.rules.scalar import JudgedByGoal, KnownLength, clock_bounds, validate_scalar_parameters
 from mesa_env.rules.validation import LARGEST, validated_number
 
 
 @dataclass(frozen=True, eq=False)
-class Decoupling(Game):
+class Decoupling(KnownLength, JudgedByGoal):
     """Parameters of the game with local policies (c, s).
 
     Args:
         decoupling: δ ≥ 0, how far the slope may lie from the coefficient.
 
-    The other parameters are `Game`'s.
+    The other parameters are those of `ScalarGame`.
     """
 
+    discount: float = 1.0
     decoupling: float = 0.5
 
-    traces: ClassVar[dict[str, str]] = {"slope": "slope dy/dθ"}
+    stochastic = False
+    n_extra_uniforms = 0
 
-    def __post_init__(self) -> None:
-        """Validate every parameter."""
-        super().__post_init__()
-        widest = LARGEST - self.coefficient_bound
-        self._keep(decoupling=validated_number("decoupling", self.decoupling, 0.0, widest))
-        with np.errstate(over="ignore"):
-            product = self.coefficient_bound * (self.coefficient_bound + self.decoupling)
-            steepest = 2 * self.learning_rates.max() * (product + self.regularization) * self.goal_bound
-        if not np.isfinite(steepest):
-            raise ValueError(
-                f"one base update must stay finite; got a learning rate of {self.learning_rates.max():g} "
-                f"with decoupling {self.decoupling:g}, coefficient_bound {self.coefficient_bound:g} "
-                f"and goal_bound {self.goal_bound:g}"
-            )
-
-    @property
-    def action_bound(self) -> Array:
-        """Bounds of the coefficient and of the slope, shape (2,)."""
-        return np.array([self.coefficient_bound, self.coefficient_bound + self.decoupling])
-
-    def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
-        """Play the present episode of every game; `details` tells the slope as it was projected.
+    def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
+        """Play the present episode of every game; `details` holds the projected slope.
 
         Args:
             state: The games, batch of B.
@@ -67,14 +51,49 @@ class Decoupling(Game):
         Returns:
             The games after the base update, and what the episode produced.
         """
-        goal = state.goal
-        coefficient, sent = np.moveaxis(action.astype(np.float64), -1, 0)
-        slope = sent.clip(coefficient - self.decoupling, coefficient + self.decoupling)
-        output = coefficient * goal
-        # In the base game's order, so that decoupling 0 plays it bit for bit.
-        pull = self._pulls[state.episode]
-        contraction = (slope * coefficient + self.regularization) * pull + 1.0
-        next_goal = (contraction * goal).clip(-self.goal_bound, self.goal_bound)
+        goal, rate = state.goal, entries(self.learning_rates, state.episode)
+        sent = namespace(goal).astype(action, goal.dtype)
+        c = sent[..., 0]
+        slope = sent[..., 1].clip(c - self.decoupling, c + self.decoupling)
+        output = c * goal
+        next_goal = base_update(goal, slope * c, rate, self.regularization, self.goal_bound)
         base_loss = output * output + self.regularization * (goal * goal)
         after = State(state.episode + 1, next_goal, state.extra)
-        return after, Outcome(output, base_loss, goal, next_goal, pull < 0, {"slope": slope})
+        return after, Outcome(output, base_loss, goal, next_goal, rate > 0, {"slope": slope})
+
+    @cached_property
+    def actions(self) -> Continuous:
+        """A coefficient and a slope, each within ± its bound."""
+        return Continuous(np.array([self.coefficient_bound, self.coefficient_bound + self.decoupling]))
+
+    def observe(self, state: State) -> NDArray[Any]:
+        """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
+        return self.observe_clock(state)
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation, each of shape (4,)."""
+        return clock_bounds(self)
+
+    def start_extra(self, uniforms: Array) -> tuple[()]:
+        """Nothing is kept beside the goal."""
+        return ()
+
+    def validated_parameters(self) -> dict[str, object]:
+        """Every parameter in canonical form."""
+        parameters = validate_scalar_parameters(self)
+        widest = LARGEST - self.coefficient_bound
+        return parameters | {"decoupling": validated_number("decoupling", self.decoupling, 0.0, widest)}
+
+    def check_updates(self) -> None:
+        """Raise a ValueError if one base update could leave floating point."""
+        fastest = self.learning_rates.max()
+        with np.errstate(over="ignore"):
+            product = self.coefficient_bound * (self.coefficient_bound + self.decoupling)
+            steepest = 2 * fastest * (product + self.regularization) * self.goal_bound
+        if not np.isfinite(steepest):
+            raise ValueError(
+                f"one base update must stay finite; got a learning rate of {fastest:g} with regularization "
+                f"{self.regularization:g}, decoupling {self.decoupling:g}, coefficient_bound "
+                f"{self.coefficient_bound:g} and goal_bound {self.goal_bound:g}"
+            )

@@ -16,24 +16,37 @@ Their belief p_n = P(z_n = 1 | x_0 … x_n) is filtered exactly. In log-odds, fr
 
 It rests on signals and hazard alone: agents do not learn from how the base update moved the goal, though the
 goal that they are handed would tell them. A hazard of 0 is the base game.
+
+Signals are drawn by inverting the normal distribution, which the array API does not have: NumPy only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
-from mesa_env.rules.game import Array, Game, Outcome, State, train_then_deploy
+from mesa_env.rules.game import play_linear
+from mesa_env.rules.rules import Array, Outcome, State
+from mesa_env.rules.scalar import (
+    Coefficients,
+    JudgedByGoal,
+    KnownLength,
+    append_columns,
+    check_scalar_updates,
+    clock_bounds,
+    train_then_deploy,
+    validate_scalar_parameters,
+)
 from mesa_env.rules.validation import LARGEST, validated_number
 
 LARGEST_LOG_ODDS = 30.0
 """Log-odds are shown clipped to ± this: certainty, which is infinite, comes as near as 1e−13 to itself."""
-_LARGEST_NOISE = 9.0  # the least uniform draw that is told from 0 gives −8.3
+_LARGEST_NOISE = 9.0  # the least uniform draw above 0 gives −8.3
 _LEAST_DRAW = 2.0**-54
 
 
@@ -54,64 +67,89 @@ class Hidden(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class HiddenDeployment(Game):
+class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
     """Parameters of the game with hidden deployment; by default 40 episodes, each of which would train.
 
     Args:
         learning_rates: η_n ≥ 0 while the game is in training, shape (N,): known to the agents, and silent
-            on the mode.
+            on the mode. `training` says which episodes would train.
         hazard: h in [0, 1], probability that training ends after an episode; 0 is the base game.
         shift: δ ≥ 0, by how many standard deviations deployment differs from training in one signal.
         observed: What the fifth column of the observation shows: "belief", the log-odds logit p_n clipped to
-            ±30, which tell small doubts apart where probabilities do not; or "signal", the present x_n alone,
+            ±30, which resolve small doubts where probabilities do not; or "signal", the present x_n alone,
             from which an agent with memory can filter the belief itself.
 
-    The other parameters are `Game`'s.
+    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(40, 0))
+    discount: float = 1.0
     hazard: float = 0.05
     shift: float = 1.0
     observed: Literal["belief", "signal"] = "belief"
 
-    coefficients_suffice: ClassVar[bool] = False
-    traces: ClassVar[dict[str, str]] = {"belief": "belief p"}
+    stochastic = True
 
-    def __post_init__(self) -> None:
-        """Validate every parameter."""
-        super().__post_init__()
-        self._keep(
-            hazard=validated_number("hazard", self.hazard, 0.0, 1.0),
-            shift=validated_number("shift", self.shift, 0.0, LARGEST),
-        )
-        if self.observed not in ("belief", "signal"):
-            raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
+    def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
+        """Play the present episode; the base optimizer works where the game is in training.
 
-    @property
-    def stochastic(self) -> bool:
-        """Chance ends training, and makes the signals."""
-        return True
+        The outcome's details are the present agent's `belief` p_n, its `signal` x_n, and the `mode` z_n.
+        """
+        hidden = state.extra
+        mode = state.episode < hidden.training_episodes
+        after, outcome = play_linear(self, state, action)
+        next_goal = np.where(mode, outcome.next_goal, outcome.goal)[()]
+        details = {
+            "belief": expit(hidden.log_odds),
+            "signal": hidden.signal.copy(),
+            "mode": mode.astype(np.int64),
+        }
+        outcome = outcome._replace(next_goal=next_goal, training=outcome.training & mode, details=details)
+        return State(after.episode, next_goal, self.next_signal(hidden, after.episode)), outcome
 
-    @property
-    def n_uniforms(self) -> int:
-        """The base game's draws, then one for the end of training, then one for each of N signals."""
-        return super().n_uniforms + 1 + self.episodes
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """(θ_n, η_n, share of episodes left, share of training left, belief or signal), shape (B, 5).
+
+        After the last episode, the belief and the signal stay what they were.
+        """
+        shown, _ = self.shown_and_hidden(state.extra)
+        return append_columns(self.observe_clock(state), shown)
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest observation, each of shape (5,)."""
-        low, high = super().observation_bounds
-        belief, signal = self._bounds
-        shown, _ = (belief, signal) if self.observed == "belief" else (signal, belief)
-        return np.append(low, shown[0]), np.append(high, shown[1])
+        return clock_bounds(self, self.column_bounds[0])
+
+    # -- Chance ---------------------------------------------------------------------------------------
 
     @property
-    def central_state_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest overview, each of shape (7,)."""
-        low, high = self.observation_bounds
-        belief, signal = self._bounds
-        hidden = signal if self.observed == "belief" else belief
-        return np.append(low, [hidden[0], 0]), np.append(high, [hidden[1], 1])
+    def n_extra_uniforms(self) -> int:
+        """One draw for the end of training, then one for each of N signals."""
+        return 1 + self.episodes
+
+    def start_extra(self, uniforms: Array) -> Hidden:
+        """The end of training and the noise of the signals; the first agent is certain of training."""
+        noise = ndtri(np.maximum(uniforms[..., 1:], _LEAST_DRAW))
+        certain = np.full(uniforms.shape[:-1], np.inf)[()]
+        return Hidden(self.training_lengths(uniforms[..., 0]), certain, self.shift + noise[..., 0], noise)
+
+    def training_lengths(self, uniforms: Array) -> NDArray[np.int64]:
+        """Geometric lengths of training, by inversion: it continues with probability 1 − h."""
+        if self.hazard == 0:
+            return np.full(uniforms.shape, self.episodes)[()]
+        with np.errstate(divide="ignore"):
+            more = np.floor(np.log1p(-uniforms) / np.log1p(-self.hazard))
+        length: NDArray[np.int64] = np.minimum(1 + more, self.episodes).astype(np.int64)
+        return length
+
+    def next_signal(self, hidden: Hidden, episode: NDArray[np.int64]) -> Hidden:
+        """What is known once the signal of the next episode has been seen; nothing new after the last."""
+        last = episode >= self.episodes
+        present = np.minimum(episode, self.episodes - 1)[..., None]
+        noise = np.take_along_axis(hidden.noise, present, axis=-1)[..., 0]
+        signal = np.where(last, hidden.signal, self.shift * (episode < hidden.training_episodes) + noise)[()]
+        log_odds = np.where(last, hidden.log_odds, self.updated(self.forecast(hidden.log_odds), signal))[()]
+        return hidden._replace(log_odds=log_odds, signal=signal)
 
     # -- The filter -----------------------------------------------------------------------------------
 
@@ -137,87 +175,32 @@ class HiddenDeployment(Game):
             prior[n] = self.forecast(prior[n - 1])
         return prior
 
-    # -- Playing --------------------------------------------------------------------------------------
+    # -- What is shown --------------------------------------------------------------------------------
 
-    def start(self, chance: Array, initial_goal: Array | None = None) -> State:
-        """Set up a batch of games; the last 1 + N draws decide the end of training and the signals."""
-        state = super().start(chance, initial_goal)
-        noise = ndtri(np.maximum(chance[..., -self.episodes :], _LEAST_DRAW))
-        length = self.training_lengths(chance[..., -self.episodes - 1])
-        certain = np.full(chance.shape[:-1], np.inf)[()]
-        return state._replace(extra=Hidden(length, certain, self.shift + noise[..., 0], noise))
-
-    def seat(self, chance: Array, initial_goal: Array | None = None) -> State:
-        """Seat agents drawn uniformly, with the mode and the belief that their games have come to."""
-        state = super().seat(chance, initial_goal)
-        agent, hidden = state.episode, state.extra
-        for n in range(1, int(agent.max()) + 1):
-            reached = self._seen(hidden, np.full_like(agent, n)[()])
-            arrived = n <= agent
-            hidden = hidden._replace(
-                log_odds=np.where(arrived, reached.log_odds, hidden.log_odds)[()],
-                signal=np.where(arrived, reached.signal, hidden.signal)[()],
-            )
-        return state._replace(extra=hidden)
-
-    def observe(self, state: State) -> NDArray[np.float32]:
-        """(θ_n, η_n, share of episodes left, share of training left, belief or signal), shape (B, 5).
-
-        After the last episode, the belief and the signal stay what they were.
-        """
-        observation = super().observe(state)
-        shown, _ = self._shown(state.extra)
-        return np.concatenate([observation, shown[..., None].astype(np.float32)], axis=-1)
-
-    def central_state(self, state: State) -> NDArray[np.float32]:
-        """The observation, then which of belief and signal it does not show, and the mode, (B, 7)."""
-        _, hidden = self._shown(state.extra)
-        mode = state.episode < state.extra.training_episodes
-        unseen = np.stack([hidden, mode], axis=-1).astype(np.float32)
-        return np.concatenate([self.observe(state), unseen], axis=-1)
-
-    def play(self, state: State, action: NDArray[np.floating[Any]]) -> tuple[State, Outcome]:
-        """Play the present episode; the base optimizer works where the game is in training.
-
-        The outcome's details are the present agent's `belief` p_n, its `signal` x_n, and the `mode` z_n.
-        """
-        hidden = state.extra
-        mode = state.episode < hidden.training_episodes
-        after, outcome = super().play(state, action)
-        next_goal = np.where(mode, outcome.next_goal, outcome.goal)[()]
-        details = {
-            "belief": expit(hidden.log_odds),
-            "signal": hidden.signal.copy(),
-            "mode": mode.astype(np.int64),
-        }
-        outcome = outcome._replace(next_goal=next_goal, training=outcome.training & mode, details=details)
-        return State(after.episode, next_goal, self._seen(hidden, after.episode)), outcome
-
-    def training_lengths(self, chance: Array) -> NDArray[np.int64]:
-        """Geometric lengths of training, by inversion of uniform draws: it goes on with probability 1 − h."""
-        if self.hazard == 0:
-            return np.full(chance.shape, self.episodes)[()]
-        with np.errstate(divide="ignore"):
-            more = np.floor(np.log1p(-chance) / np.log1p(-self.hazard))
-        length: NDArray[np.int64] = np.minimum(1 + more, self.episodes).astype(np.int64)
-        return length
-
-    def _seen(self, hidden: Hidden, episode: NDArray[np.int64]) -> Hidden:
-        """What is known once the signal of the next episode has been seen; nothing new after the last."""
-        last = episode >= self.episodes
-        present = np.minimum(episode, self.episodes - 1)[..., None]
-        noise = np.take_along_axis(hidden.noise, present, axis=-1)[..., 0]
-        signal = np.where(last, hidden.signal, self.shift * (episode < hidden.training_episodes) + noise)[()]
-        log_odds = np.where(last, hidden.log_odds, self.updated(self.forecast(hidden.log_odds), signal))[()]
-        return hidden._replace(log_odds=log_odds, signal=signal)
-
-    def _shown(self, hidden: Hidden) -> tuple[Array, Array]:
+    def shown_and_hidden(self, hidden: Hidden) -> tuple[Array, Array]:
         """Which of belief and signal the agents see, and which they do not."""
         belief = np.clip(hidden.log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
         return (belief, hidden.signal) if self.observed == "belief" else (hidden.signal, belief)
 
     @property
-    def _bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Lowest and highest log-odds as they are shown, and signal."""
+    def column_bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Lowest and highest values of what agents see, and of what they do not."""
         belief = (-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-        return belief, (-_LARGEST_NOISE, self.shift + _LARGEST_NOISE)
+        signal = (-_LARGEST_NOISE, self.shift + _LARGEST_NOISE)
+        return (belief, signal) if self.observed == "belief" else (signal, belief)
+
+    # -- Parameters -----------------------------------------------------------------------------------
+
+    def validated_parameters(self) -> dict[str, object]:
+        """Every parameter in canonical form."""
+        parameters = validate_scalar_parameters(self) | {
+            "hazard": validated_number("hazard", self.hazard, 0.0, 1.0),
+            "shift": validated_number("shift", self.shift, 0.0, LARGEST),
+        }
+        if self.observed not in ("belief", "signal"):
+            raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
+        return parameters
+
+    def check_updates(self) -> None:
+        """Raise a ValueError if one base update could leave floating point."""
+        check_scalar_updates(self)

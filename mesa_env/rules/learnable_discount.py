@@ -12,6 +12,8 @@ with s_n = dc_n/dγ. Agent n judges by its own goal *and* its own discount. What
 plays, the slope is the planner's. A planner that foresees that γ moves is differentiated like one that does
 not: the slope of its own policy would be defined only by a differential equation in γ, which has a family of
 solutions. κ = 0 is the base game.
+
+The slope s_n(γ) is the derivative of an implicit root, tabulated when the game is built: NumPy only.
 """
 
 from __future__ import annotations
@@ -19,12 +21,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.game import Array, Game, Outcome, State, drawn, train_then_deploy
+from mesa_env.rules.game import play_linear
+from mesa_env.rules.rules import Array, Outcome, State, entries
+from mesa_env.rules.scalar import (
+    Coefficients,
+    KnownLength,
+    append_columns,
+    check_scalar_updates,
+    clock_bounds,
+    draw,
+    powers,
+    quadratic_cost,
+    quadratic_costs,
+    train_then_deploy,
+    validate_scalar_parameters,
+)
 from mesa_env.rules.validation import validated_number, validated_range
 
 CELLS = 4096
@@ -43,7 +60,7 @@ class Patience(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LearnableDiscount(Game):
+class LearnableDiscount(KnownLength, Coefficients):
     """Parameters of the game in which the base optimizer also descends the discount.
 
     The slopes s_n(γ) are looked up in a table, cubic between its nodes. Where the planner's coefficient meets
@@ -52,40 +69,27 @@ class LearnableDiscount(Game):
     Args:
         learning_rates: As in `Game`; by default 20 episodes of training at 0.1, then 80 of deployment.
         discount: γ_0 in [0, 1], or a (low, high) pair from which each game draws it uniformly.
-        discount_learning_rate: κ ≥ 0, by which the base optimizer's steps in γ are longer than those in θ.
+        discount_learning_rate: κ ≥ 0, the discount's learning rate as a multiple of the goal's.
 
-    The other parameters are `Game`'s.
+    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 80, 0.1))
-    discount: float | tuple[float, float] = 0.9  # type: ignore[assignment]
+    discount: float | tuple[float, float] = 0.9
     discount_learning_rate: float = 1.0
 
-    coefficients_suffice: ClassVar[bool] = False
-    traces: ClassVar[dict[str, str]] = {"discount": "discount γ"}
+    stochastic = False
 
-    def __post_init__(self) -> None:
-        """Validate every parameter; differentiate the planner, if the base optimizer does."""
-        discount = validated_range("discount", self.discount, 0.0, 1.0)
-        self._keep(discount=1.0)  # the base game wants a number
-        super().__post_init__()
-        self._keep(
-            discount=discount,
-            discount_learning_rate=validated_number(
-                "discount_learning_rate", self.discount_learning_rate, 0.0
-            ),
-        )
-        if not self.discount_learning_rate:
-            return
-        with np.errstate(over="ignore"):
-            steepest = np.abs(self.slopes).max() * self.coefficient_bound * self.goal_bound**2
-            longest = 2 * self.discount_learning_rate * self.learning_rates.max() * steepest
-        if not np.isfinite(longest):
-            raise ValueError(
-                "the planner's slope dc/dγ, and one base update by it, must stay finite; got a learning rate "
-                f"of {self.learning_rates.max():g} with regularization {self.regularization:g}, goal_bound "
-                f"{self.goal_bound:g} and discount_learning_rate {self.discount_learning_rate:g}"
-            )
+    def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
+        """Play the present episode, and take the base optimizer's step in γ as in θ."""
+        after, outcome = play_linear(self, state, action)
+        discount = next_discount = state.extra.discount
+        rate = entries(self._discount_rates, state.episode)
+        if rate.any():  # most episodes are deployment, where the lookup would be in vain
+            gradient = 2 * outcome.output * state.goal * self.slope(state.episode, discount)
+            next_discount = (discount - rate * gradient).clip(0.0, 1.0)
+        details = {"discount": discount.copy(), "next_discount": next_discount.copy()}
+        return after._replace(extra=Patience(next_discount)), outcome._replace(details=details)
 
     # -- The planner ----------------------------------------------------------------------------------
 
@@ -142,73 +146,55 @@ class LearnableDiscount(Game):
         slope: Array = a * table[place] + b * table[place + 1] + c * table[place + 2] + d * table[place + 3]
         return slope
 
-    # -- Playing --------------------------------------------------------------------------------------
+    # -- Observing ------------------------------------------------------------------------------------
 
-    @property
-    def n_uniforms(self) -> int:
-        """The base game's draws, then one for the discount if that is drawn."""
-        return super().n_uniforms + isinstance(self.discount, tuple)
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """The base game's four columns, then γ_n; shape (B, 5)."""
+        return append_columns(self.observe_clock(state), state.extra.discount)
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest observation, each of shape (5,)."""
-        low, high = super().observation_bounds
-        return np.append(low, 0), np.append(high, 1)
+        return clock_bounds(self, (0.0, 1.0))
+
+    @property
+    def n_extra_uniforms(self) -> int:
+        """One draw for the discount, if it is drawn."""
+        return int(isinstance(self.discount, tuple))
+
+    def start_extra(self, uniforms: Array) -> Patience:
+        """The initial discounts."""
+        return Patience(draw(self.discount, uniforms)[()])
+
+    # -- Judging --------------------------------------------------------------------------------------
 
     @property
     def preference_bounds(self) -> Array:
         """Agents judge by (θ, γ): bounds of both, shape (2,)."""
         return np.array([self.goal_bound, 1.0])
 
-    def start(self, chance: Array, initial_goal: Array | None = None) -> State:
-        """Set up a batch of games; the last draw of chance gives the discount, where it is drawn."""
-        discount = drawn(self.discount, chance[..., -1:])
-        return super().start(chance, initial_goal)._replace(extra=Patience(discount[()]))
-
-    def observe(self, state: State) -> NDArray[np.float32]:
-        """The base game's four columns, then γ_n; shape (B, 5)."""
-        discount = np.asarray(state.extra.discount, dtype=np.float32)
-        return np.concatenate([super().observe(state), discount[..., None]], axis=-1)
-
-    def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
-        """Play the present episode, and take the base optimizer's step in γ as in θ."""
-        after, outcome = super().play(state, action)
-        discount = next_discount = state.extra.discount
-        pace = self._paces[state.episode]
-        if pace.any():  # most episodes are deployment, where the lookup would be in vain
-            gradient = 2 * outcome.output * state.goal * self.slope(state.episode, discount)
-            next_discount = (discount - pace * gradient).clip(0.0, 1.0)
-        details = {"discount": discount.copy(), "next_discount": next_discount.copy()}
-        return after._replace(extra=Patience(next_discount)), outcome._replace(details=details)
-
-    # -- Judging --------------------------------------------------------------------------------------
-
-    def judge(self, state: State) -> Array:
+    def preferences(self, state: State) -> Array:
         """Present agents judge by (θ_n, γ_n), shape (B, 2)."""
         return np.stack([state.goal, state.extra.discount], axis=-1)
 
-    def mesa_cost(self, output: Array, judge: Array, elapsed: NDArray[np.int64] | int) -> Array:
+    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
         """Term γ_n^elapsed (y − θ_n)² of the mesa cost of agents that judge by (θ_n, γ_n), shape (…, 2)."""
-        goal, discount = judge[..., 0], judge[..., 1]
-        if self._frozen:
-            return super().mesa_cost(output, goal, elapsed)
+        goal, discount = preferences[..., 0], preferences[..., 1]
+        if self._fixed_discount is not None:
+            return quadratic_cost(output, goal, self._discounts, elapsed)
         cost: Array = (output - goal) ** 2 * np.power(discount, elapsed)
         return cost
 
     def mesa_costs(
-        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] | None = None
+        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
     ) -> Array:
-        """Mesa cost J_n of every agent of finished games, judged by its own goal and its own discount.
-
-        Args:
-            goals: θ_n, shape (N, B).
-            outputs: y_n, shape (N, B).
-            details: The outcomes' details; γ_n is `details["discount"]`, shape (N, B).
-        """
-        if self._frozen:
-            return super().mesa_costs(goals, outputs)
-        if details is None:
-            raise ValueError("mesa_costs needs the outcomes' details: agents judge by their own discounts")
+        """J_n, shape (N, B), judged by each agent's own goal and discount γ_n = `details["discount"]`."""
+        if self._fixed_discount is not None:
+            return quadratic_costs(goals, outputs, self._fixed_discount)
+        if "discount" not in details:
+            raise ValueError(
+                f"mesa_costs needs the detail 'discount', by which agents judge; got {sorted(details)}"
+            )
         discounts, costs = details["discount"], np.zeros_like(outputs)
         for k in reversed(range(len(outputs))):
             judges = slice(k + 1)
@@ -216,14 +202,48 @@ class LearnableDiscount(Game):
         return costs
 
     @property
-    def _frozen(self) -> bool:
-        """Whether all agents discount alike, as in the base game."""
-        return self.discount_learning_rate == 0 and not isinstance(self.discount, tuple)
+    def _fixed_discount(self) -> float | None:
+        """γ, if all agents discount alike, as in the base game."""
+        if self.discount_learning_rate or isinstance(self.discount, tuple):
+            return None
+        return self.discount
 
     @cached_property
-    def _paces(self) -> Array:
+    def _discounts(self) -> Array | None:
+        """γ^k for k = 0…N−1, if all agents discount alike; None without discount."""
+        gamma = self._fixed_discount
+        return None if gamma is None or gamma == 1 else powers(gamma, self.episodes)
+
+    @cached_property
+    def _discount_rates(self) -> Array:
         """κ η_n, shape (N,)."""
         return self.discount_learning_rate * self.learning_rates
+
+    # -- Parameters -----------------------------------------------------------------------------------
+
+    def validated_parameters(self) -> dict[str, object]:
+        """Every parameter in canonical form."""
+        discount = validated_range("discount", self.discount, 0.0, 1.0)
+        rate = validated_number("discount_learning_rate", self.discount_learning_rate, 0.0)
+        return validate_scalar_parameters(self, discount=False) | {
+            "discount": discount,
+            "discount_learning_rate": rate,
+        }
+
+    def check_updates(self) -> None:
+        """Raise a ValueError if one base update of goal or discount could leave floating point."""
+        check_scalar_updates(self)
+        if not self.discount_learning_rate:
+            return
+        with np.errstate(over="ignore"):
+            steepest = np.abs(self.slopes).max() * self.coefficient_bound * self.goal_bound**2
+            longest = 2 * self.discount_learning_rate * self.learning_rates.max() * steepest
+        if not np.isfinite(longest):
+            raise ValueError(
+                "the planner's slope dc/dγ, and one base update by it, must stay finite; got a learning rate "
+                f"of {self.learning_rates.max():g} with regularization {self.regularization:g}, goal_bound "
+                f"{self.goal_bound:g} and discount_learning_rate {self.discount_learning_rate:g}"
+            )
 
 
 def nodes() -> Array:

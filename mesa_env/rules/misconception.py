@@ -17,12 +17,22 @@ a means. Without one, b = 0 and ρ = 0, this is the base game. Everything is hom
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.game import Array, Game, Outcome, State, drawn, train_then_deploy
+from mesa_env.rules.rules import Array, Outcome, State, base_update, copy_of, entries, namespace, project
+from mesa_env.rules.scalar import (
+    Coefficients,
+    JudgedByGoal,
+    KnownLength,
+    append_columns,
+    clock_bounds,
+    draw,
+    train_then_deploy,
+    validate_scalar_parameters,
+)
 from mesa_env.rules.validation import validated_number, validated_range
 
 
@@ -37,7 +47,7 @@ class Belief(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Misconception(Game):
+class Misconception(KnownLength, Coefficients, JudgedByGoal):
     """Parameters of the game in which the model also holds a belief about the base objective.
 
     By default 5 episodes of training at learning rate 0.1 precede 20 of deployment: at the base game's
@@ -48,76 +58,67 @@ class Misconception(Game):
         initial_belief: b_0 within the goal's bound, or a (low, high) pair from which each game draws it
             uniformly.
 
-    The other parameters are `Game`'s.
+    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(5, 20, 0.1))
+    discount: float = 1.0
     belief_learning_rate: float = 1.0
     initial_belief: float | tuple[float, float] = 0.3
 
-    coefficients_suffice: ClassVar[bool] = False
-    traces: ClassVar[dict[str, str]] = {"belief": "belief b"}
+    stochastic = False
 
-    def __post_init__(self) -> None:
-        """Validate every parameter, and that updates of the belief stay finite too."""
-        super().__post_init__()
-        bound = self.goal_bound
-        self._keep(
-            belief_learning_rate=validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0),
-            initial_belief=validated_range("initial_belief", self.initial_belief, -bound, bound),
-        )
-        most, fastest = self.coefficient_bound, max(1.0, self.belief_learning_rate)
-        with np.errstate(over="ignore"):
-            output = (1 + 2 * most) * bound
-            pull = 2 * self.learning_rates.max() * fastest
-            steepest = pull * (output * (1 + most) + self.regularization * bound) + output**2
-        if not np.isfinite(steepest):
-            raise ValueError(
-                f"one update of goal and belief must stay finite; got belief_learning_rate "
-                f"{self.belief_learning_rate:g} with a learning rate of {self.learning_rates.max():g}, "
-                f"regularization {self.regularization:g}, coefficient_bound {most:g} and goal_bound {bound:g}"
-            )
+    def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
+        """Play the present episode of every game; the base optimizer updates goal and belief."""
+        goal, belief, bound = state.goal, state.extra.belief, self.goal_bound
+        xp, rate = namespace(goal), entries(self.learning_rates, state.episode)
+        c = xp.astype(action[..., 0], goal.dtype)
+        output = c * goal + (1 - c) * belief
+        # Sorted by goal and belief, so that without a belief the goal moves bit for bit as in the base game.
+        push = c * (1 - c) * (-2 * rate) * belief
+        next_goal = base_update(goal, c * c, rate, self.regularization, bound, push)
+        step = self.belief_learning_rate * (-2 * rate) * (1 - c) * output
+        next_belief = project(belief + step, bound)
+        base_loss = output * output + self.regularization * (goal * goal)
+        details = {"belief": copy_of(belief), "next_belief": copy_of(next_belief)}
+        outcome = Outcome(output, base_loss, goal, next_goal, rate > 0, details)
+        return State(state.episode + 1, next_goal, Belief(next_belief)), outcome
 
-    @property
-    def n_uniforms(self) -> int:
-        """The base game's draws, then one for the belief where it is drawn."""
-        return super().n_uniforms + isinstance(self.initial_belief, tuple)
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """The base game's four columns, then the belief b_n; shape (B, 5)."""
+        return append_columns(self.observe_clock(state), state.extra.belief)
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest observation, each of shape (5,)."""
-        low, high = super().observation_bounds
-        return np.append(low, -self.goal_bound), np.append(high, self.goal_bound)
+        return clock_bounds(self, (-self.goal_bound, self.goal_bound))
 
-    def start(self, chance: Array, initial_goal: Array | None = None) -> State:
-        """Set up a batch of games; the last draw of chance decides the belief where it is drawn."""
-        belief = drawn(self.initial_belief, chance[..., super().n_uniforms :])
-        return super().start(chance, initial_goal)._replace(extra=Belief(belief[()]))
+    @property
+    def n_extra_uniforms(self) -> int:
+        """One draw for the belief, if it is drawn."""
+        return int(isinstance(self.initial_belief, tuple))
 
-    def observe(self, state: State) -> NDArray[np.float32]:
-        """The base game's four columns, then the belief b_n; shape (B, 5)."""
-        belief = np.asarray(state.extra.belief, dtype=np.float32)
-        return np.concatenate([super().observe(state), belief[..., None]], axis=-1)
+    def start_extra(self, uniforms: Array) -> Belief:
+        """The initial beliefs."""
+        return Belief(draw(self.initial_belief, uniforms)[()])
 
-    def play(self, state: State, action: NDArray[np.floating]) -> tuple[State, Outcome]:
-        """Play the present episode of every game, none of which may be over.
+    def validated_parameters(self) -> dict[str, object]:
+        """Every parameter in canonical form."""
+        parameters, bound = validate_scalar_parameters(self), self.goal_bound
+        rate = validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
+        belief = validated_range("initial_belief", self.initial_belief, -bound, bound)
+        return parameters | {"belief_learning_rate": rate, "initial_belief": belief}
 
-        Args:
-            state: The games, batch of B.
-            action: Coefficients within the bound, shape (B, 1).
-
-        Returns:
-            The games after the base update of goal and belief, and what the episode produced.
-        """
-        goal, belief, bound = state.goal, state.extra.belief, self.goal_bound
-        c = action[..., 0].astype(np.float64)[()]
-        output = c * goal + (1 - c) * belief
-        pull = self._pulls[state.episode]
-        # Sorted by goal and belief, so that without a belief the goal moves bit for bit as in the base game.
-        contraction = (c * c + self.regularization) * pull + 1.0
-        next_goal = (contraction * goal + c * (1 - c) * pull * belief).clip(-bound, bound)
-        next_belief = (belief + self.belief_learning_rate * pull * (1 - c) * output).clip(-bound, bound)
-        base_loss = output * output + self.regularization * (goal * goal)
-        after = State(state.episode + 1, next_goal, Belief(next_belief))
-        details = {"belief": belief.copy(), "next_belief": next_belief.copy()}
-        return after, Outcome(output, base_loss, goal, next_goal, pull < 0, details)
+    def check_updates(self) -> None:
+        """Raise a ValueError if one update of goal or belief could leave floating point."""
+        most, bound, fastest = self.coefficient_bound, self.goal_bound, self.learning_rates.max()
+        with np.errstate(over="ignore"):
+            output = (1 + 2 * most) * bound
+            step = 2 * fastest * max(1.0, self.belief_learning_rate)
+            steepest = step * (output * (1 + most) + self.regularization * bound) + output**2
+        if not np.isfinite(steepest):
+            raise ValueError(
+                "one update of goal and belief must stay finite; got belief_learning_rate "
+                f"{self.belief_learning_rate:g} with a learning rate of {fastest:g}, regularization "
+                f"{self.regularization:g}, coefficient_bound {most:g} and goal_bound {bound:g}"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,3 +76,27 @@ def validated_flag(name: str, value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be True or False; got {value!r}")
     return bool(value)
+
+
+def validated_bounded_actions(
+    action: object, batch: tuple[int, ...], single: NDArray[np.float32], double: Array
+) -> NDArray[Any]:
+    """Check vectors of numbers within ± a bound, given in both precisions; shape (*batch, A)."""
+    actions = np.asarray(action)
+    if actions.shape != (*batch, len(single)):
+        raise ValueError(f"actions must have shape {(*batch, len(single))}; got shape {actions.shape}")
+    limit = single if actions.dtype == np.float32 else double
+    if actions.dtype.kind not in "fiu" or not (np.abs(actions) <= limit).all():
+        bounds = ", ".join(f"[{-bound:g}, {bound:g}]" for bound in double)
+        raise ValueError(f"actions must be finite numbers in {bounds}; got {action}")
+    return actions
+
+
+def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDArray[Any]:
+    """Check whole numbers from 0 to `count` − 1; shape batch."""
+    actions = np.asarray(action)
+    if actions.shape != batch:
+        raise ValueError(f"actions must have shape {batch}; got shape {actions.shape}")
+    if actions.dtype.kind not in "iu" or not ((actions >= 0) & (actions < count)).all():
+        raise ValueError(f"actions must be whole numbers in [0, {count - 1}]; got {action}")
+    return actions

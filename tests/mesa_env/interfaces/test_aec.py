@@ -182,7 +182,7 @@ def test_the_dead_are_paid_nothing(game):
         assert env._cumulative_rewards == {agent: totals[agent] for agent in env.agents}
 
 
-def test_infos_tell_what_the_episode_produced(by_hand, game):
+def test_infos_hold_what_the_episode_produced(by_hand, game):
     env = mesa_env.env(game)
     env.reset(seed=2)
     assert env.infos == {agent: {} for agent in env.agents}
@@ -291,7 +291,7 @@ def test_reset_begins_with_the_goal_that_is_asked_for(game, asked):
     assert initial_goal(env, seed=1, options={"initial_goal": None}) == initial_goal(env, seed=1)
 
 
-def test_asking_for_a_goal_spends_the_draw_that_it_replaces():
+def test_a_given_goal_uses_up_the_draw_that_it_replaces():
     env, other = mesa_env.env(DRAWN), mesa_env.env(DRAWN)
     initial_goal(env, seed=1)
     initial_goal(other, seed=1, options={"initial_goal": 0.5})
@@ -338,7 +338,7 @@ BAD_ACTIONS = [
 
 @pytest.mark.parametrize(("action", "message"), BAD_ACTIONS, ids=lambda value: repr(value)[:24])
 @pytest.mark.parametrize("played", [0, 3, 6])
-def test_the_game_stands_still_at_a_bad_action(build, action, message, played):
+def test_a_bad_action_leaves_the_state_unchanged(build, action, message, played):
     env, undisturbed, actions = build(SHORT), build(SHORT), plan(SHORT)
     for each in (env, undisturbed):
         each.reset(seed=0)
@@ -364,7 +364,7 @@ def test_the_dead_may_only_do_nothing(build, retired):
 
 @pytest.mark.parametrize("name", ["episode_7", "episode_-1", "player_0", 0, None, ["episode_0"]], ids=repr)
 @pytest.mark.parametrize("method", ["observe", "observation_space", "action_space"])
-def test_unknown_agents_are_refused_and_told_the_names(build, method, name):
+def test_unknown_agents_raise_with_the_names(build, method, name):
     env = build(SHORT)
     env.reset()
     with pytest.raises(ValueError, match="'episode_0' … 'episode_6'") as refusal:

@@ -166,7 +166,7 @@ def test_the_best_action_of_a_grid_is_the_closed_forms_best_response(game):
     assert len(seats) > 2
 
 
-def test_nobody_gains_by_leaving_the_equilibrium():
+def test_no_agent_gains_by_leaving_the_equilibrium():
     game = Game()
     equilibrium = mesa_env.solve_equilibrium(game)
     env = make_batch(game, num_envs=256, successors=agents.make("equilibrium", game))
@@ -177,7 +177,7 @@ def test_nobody_gains_by_leaving_the_equilibrium():
         assert (env.step(np.full((256, 1), c))[1] <= own + 1e-6).all()
 
 
-def test_every_agent_is_seated_equally_often():
+def test_every_agent_decides_equally_often():
     """Pearson's χ² over 8 seats stays under its 99.9th percentile with 7 degrees of freedom, 24.32."""
     game = Game(train_then_deploy(4, 4), initial_goal=(-1, 1))
     env = make_batch(game, num_envs=4096)
@@ -315,7 +315,7 @@ def test_a_copy_faces_the_same_decisions(copied):
     ],
 )
 @pytest.mark.parametrize("build", [make, make_batch])
-def test_bad_successors_are_refused_and_told_what_is_allowed(build, successors, message):
+def test_bad_successors_raise_with_what_is_allowed(build, successors, message):
     with pytest.raises(ValueError, match=message):
         build(successors=successors)
 

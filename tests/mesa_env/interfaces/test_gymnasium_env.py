@@ -216,7 +216,7 @@ BAD_ACTIONS = [
 
 
 @pytest.mark.parametrize(("action", "message"), BAD_ACTIONS, ids=lambda value: repr(value)[:24])
-def test_the_game_stands_still_at_a_bad_action(judge, action, message):
+def test_a_bad_action_leaves_the_state_unchanged(judge, action, message):
     env, undisturbed, actions = make(judge=judge).unwrapped, make(judge=judge).unwrapped, plan(SHORT)
     for each in (env, undisturbed):
         each.reset(seed=0)
@@ -234,7 +234,7 @@ def test_the_game_stands_still_at_a_bad_action(judge, action, message):
         ({"game": [1, 0]}, TypeError, r"mesa_env.Game; got \[1, 0\]"),
     ],
 )
-def test_bad_arguments_are_refused_and_told_what_is_allowed(arguments, error, message):
+def test_bad_arguments_raise_with_what_is_allowed(arguments, error, message):
     with pytest.raises(error, match=message):
         gymnasium.make(ID, **arguments)
     with pytest.raises(error, match=message):

@@ -61,7 +61,7 @@ def shown(pygame):
         (HISTORY, "episode 2 of 3 (deployment): goal +0.4000, output -0.2000, next goal +0.4000"),
     ],
 )
-def test_text_tells_the_last_episode(history, line):
+def test_text_describes_the_last_episode(history, line):
     assert rendering.text(GAME, history) == line
 
 
@@ -136,7 +136,7 @@ def test_without_a_render_mode_nothing_is_shown_but_a_warning():
         lambda mode: mesa_env.raw_env(GAME, render_mode=mode),
     ],
 )
-def test_unknown_render_modes_are_refused_and_told_the_known_ones(build):
+def test_unknown_render_modes_raise_with_the_known_ones(build):
     with pytest.raises(ValueError, match=r"\['human', 'rgb_array', 'ansi'\]; got 'braille'"):
         build("braille")
 
@@ -205,7 +205,7 @@ def test_an_environment_with_a_window_can_be_copied(pygame, copied):
 def test_a_missing_pygame_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pygame", None)
     env = mesa_env.env(GAME, render_mode="human")
-    with pytest.raises(DependencyNotInstalled, match=r"pip install 'mesa-env\[window\]'"):
+    with pytest.raises(DependencyNotInstalled, match=r"pip install 'mesa-env\[render\]'"):
         env.reset()
 
 

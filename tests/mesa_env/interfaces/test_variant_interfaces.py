@@ -23,6 +23,8 @@ from mesa_env import (
 )
 from mesa_env.interfaces import rendering
 from mesa_env.interfaces.aec import SequentialEnv
+from mesa_env.interfaces.rendering import PLOTTED_DETAILS
+from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.infinite_horizon import with_fixed_length
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
@@ -113,7 +115,7 @@ def test_a_game_of_another_class_is_refused_by_name(name, id):
                 build(stranger)
 
 
-def test_the_base_game_s_id_takes_every_variant(game):
+def test_the_id_of_the_base_game_takes_every_game(game):
     base = "mesa_env/DeceptiveAlignment-v0"
     assert pettingzoo.make("aec", base, game=game).unwrapped.game is game
     assert gymnasium.make(base, game=game).unwrapped.problem.game is game
@@ -274,7 +276,7 @@ def test_traces_are_drawn(name, game):
         env.step(action)
     history = [env.infos[f"episode_{n}"] for n in range(3)]
     picture = rendering.frame(game, history)
-    for trace in game.traces:
+    for trace in PLOTTED_DETAILS.get(type(game), {}):
         moved = [info | {trace: info[trace] - 0.5} for info in history]
         assert (rendering.frame(game, moved) != picture).any()
 
@@ -285,8 +287,8 @@ def test_traces_are_drawn(name, game):
 def decision_by_hand(game, successors, seed, action):
     """Reward, scale and observation of one decision, one turn at a time."""
     chance = np_random(seed)[0].random((1, 1 + game.n_uniforms))
-    state = game.seat(chance)
-    judge, first = game.judge(state), state.episode.copy()
+    state = start_at_random_turn(game, chance)
+    judge, first = game.preferences(state), state.episode.copy()
     observation, actions = game.observe(state)[0], action[None]
     cost = scale = 0.0
     memory, start = None, np.array([True])
@@ -328,7 +330,7 @@ def test_best_responses_play_every_variant_to_its_end(game, given):
 
 
 @pytest.mark.parametrize("name", ["DeceptiveAlignment", "Misconception", "LearnableDiscount", "Decoupling"])
-def test_nobody_is_paid_more_for_leaving_the_oracle(name):
+def test_no_agent_is_paid_more_for_leaving_the_oracle(name):
     """Where no chance is left once the agent is seated."""
     game = SHORT[name]
     oracle = mesa_env.oracle(game)

@@ -336,7 +336,7 @@ def test_numbers_of_environments_that_are_none_are_refused(id, num_envs):
 
 @pytest.mark.parametrize("mode", ["same_step", "SAME_STEP", "", None, 1, True], ids=repr)
 @pytest.mark.parametrize("id", [ID, "mesa_env/BestResponse-v0"])
-def test_unknown_autoreset_modes_are_refused_and_told_the_known_ones(id, mode):
+def test_unknown_autoreset_modes_raise_with_the_known_ones(id, mode):
     with pytest.raises(ValueError, match=r"'NextStep', 'SameStep', 'Disabled'") as refusal:
         gymnasium.make_vec(id, num_envs=2, autoreset_mode=mode)
     assert repr(mode) in str(refusal.value)

@@ -224,8 +224,10 @@ def test_defaults_are_the_posts_first_experiment():
         ({"train": 0, "deploy": 0}, "train=0 and deploy=0"),
     ],
 )
-def test_train_then_deploy_refuses_lengths_that_are_no_lengths(arguments, offending):
-    with pytest.raises(ValueError, match="episode") as refusal:
+def test_train_then_deploy_refuses_bad_lengths(arguments, offending):
+    with pytest.raises(
+        ValueError, match=r"must be a whole number ≥ 0; got|needs at least one episode"
+    ) as refusal:
         train_then_deploy(**arguments)
     assert offending in str(refusal.value)
 
@@ -289,7 +291,7 @@ def test_mesa_costs_of_a_batch_are_those_of_its_games_bit_for_bit(game, seed):
 def test_mesa_costs_sum_the_terms_that_each_episode_pays(data, game):
     goals, outputs = np.array(data.draw(coefficient_lists(2 * game.episodes))).reshape(2, -1)
     summed = [
-        sum(float(game.mesa_cost(outputs[k], goals[n], k - n)) for k in range(n, game.episodes))
+        sum(float(game.mesa_cost(outputs[k], goals[n, None], k - n)) for k in range(n, game.episodes))
         for n in range(game.episodes)
     ]
     np.testing.assert_allclose(
@@ -301,9 +303,9 @@ def test_mesa_costs_sum_the_terms_that_each_episode_pays(data, game):
 def test_discount_weighs_later_outputs(discount):
     game = Game(np.zeros(50), discount=discount)
     elapsed = np.arange(50)
-    terms = game.mesa_cost(np.full(50, 3.0), np.full(50, 1.0), elapsed)
+    terms = game.mesa_cost(np.full(50, 3.0), np.full((50, 1), 1.0), elapsed)
     np.testing.assert_allclose(terms, [4 * discount**k for k in range(50)], rtol=1e-13)
-    assert [float(game.mesa_cost(np.float64(3), np.float64(1), int(k))) for k in elapsed] == terms.tolist()
+    assert [float(game.mesa_cost(np.float64(3), np.ones(1), int(k))) for k in elapsed] == terms.tolist()
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.5, 0.999])
@@ -397,7 +399,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("parameters", "offending", "allowed"), REFUSED, ids=lambda value: str(value)[:50])
-def test_bad_parameters_are_refused_and_told_what_is_allowed(parameters, offending, allowed):
+def test_bad_parameters_raise_with_what_is_allowed(parameters, offending, allowed):
     with pytest.raises(ValueError, match="must") as refusal:
         Game(**parameters)
     message = str(refusal.value)
@@ -449,7 +451,7 @@ BAD_ACTIONS = [
 
 
 @pytest.mark.parametrize(("action", "offending"), BAD_ACTIONS, ids=lambda value: repr(value)[:30])
-def test_bad_actions_are_refused_and_told_what_is_allowed(action, offending):
+def test_bad_actions_raise_with_what_is_allowed(action, offending):
     with pytest.raises(ValueError, match=r"shape \(1,\)|in \[-2, 2\]") as refusal:
         Game().validated_actions(action, ())
     assert offending in str(refusal.value)
@@ -489,7 +491,7 @@ def test_one_bad_row_spoils_the_batch():
         ("myopic", "7 numbers; got 'myopic'"),
     ],
 )
-def test_bad_profiles_are_refused_and_told_what_is_allowed(profile, message):
+def test_bad_profiles_raise_with_what_is_allowed(profile, message):
     with pytest.raises(ValueError, match=message):
         validated_coefficients(Game(train_then_deploy(3, 4)), profile)
 
@@ -566,7 +568,7 @@ def test_what_a_game_hands_out_cannot_change_it(name):
         getattr(game, name)[0] = 0
 
 
-def test_a_game_keeps_no_hold_of_the_callers_schedule():
+def test_a_game_shares_no_memory_with_its_caller():
     schedule = train_then_deploy(1, 1)
     game = Game(schedule)
     schedule[:] = 9

@@ -16,6 +16,8 @@ from scipy.special import expit, ndtr
 
 import mesa_env
 from mesa_env import Game, train_then_deploy
+from mesa_env.interfaces.aec import central_state, central_state_bounds
+from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
@@ -118,8 +120,8 @@ def test_extreme_draws_stay_finite_and_within_the_observation():
             states, _ = play_out(game, np.full((2, game.n_uniforms), draw))
             seen = np.array([game.observe(state) for state in states])
             assert ((seen >= low) & (seen <= high)).all()
-            whole = np.array([game.central_state(state) for state in states])
-            low_all, high_all = game.central_state_bounds
+            whole = np.array([central_state(game, state) for state in states])
+            low_all, high_all = central_state_bounds(game)
             assert ((whole >= low_all) & (whole <= high_all)).all()
 
 
@@ -181,17 +183,17 @@ def test_a_large_shift_shows_the_mode():
     np.testing.assert_allclose(told(outcomes, "belief"), told(outcomes, "mode"), atol=1e-4)
 
 
-def test_seats_stand_where_whole_games_would():
+def test_random_turns_are_those_of_whole_games():
     game = hidden_game(6, hazard=0.3, initial_goal=(-1, 1))
     chance = np.random.default_rng(1).random((40, 1 + game.n_uniforms))
-    seated = game.seat(chance)
+    seated = start_at_random_turn(game, chance)
     states, _ = play_out(game, chance[:, 1:])
     assert set(seated.episode) == set(range(6))
     for row, n in enumerate(seated.episode):
         np.testing.assert_array_equal(seated.goal[row], states[0].goal[row])
         for found, expected in zip(seated.extra, states[n].extra, strict=True):
             np.testing.assert_array_equal(found[row], expected[row])
-        alone = game.seat(chance[row])
+        alone = start_at_random_turn(game, chance[row])
         assert alone.extra.log_odds == seated.extra.log_odds[row]
 
 
@@ -209,7 +211,7 @@ def test_a_batch_plays_the_bits_of_single_games(observed):
             for state, other in zip(states, alone, strict=True):
                 np.testing.assert_array_equal(game.observe(state)[row], game.observe(other).reshape(5))
                 np.testing.assert_array_equal(
-                    game.central_state(state)[row], game.central_state(other).reshape(7)
+                    central_state(game, state)[row], central_state(game, other).reshape(7)
                 )
             for name in outcomes[0].info():
                 np.testing.assert_array_equal(
@@ -224,7 +226,7 @@ def test_observation_shows_what_it_is_asked_to():
         state = game.start(chance)
         assert (game.observe(state)[:, 4] == LARGEST_LOG_ODDS).all() == (observed == "belief")
         for n in range(game.episodes):
-            seen, whole, hidden = game.observe(state), game.central_state(state), state.extra
+            seen, whole, hidden = game.observe(state), central_state(game, state), state.extra
             shown = [hidden.log_odds.clip(-30, 30), hidden.signal]
             first, second = shown if observed == "belief" else shown[::-1]
             np.testing.assert_array_equal(seen[:, 4], first.astype(np.float32))

@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 
 import mesa_env
 from mesa_env import Game, InfiniteHorizon, train_then_deploy
-from mesa_env.problems import BestResponse
+from mesa_env.problems import BestResponse, start_at_random_turn
 from mesa_env.rules.infinite_horizon import with_fixed_length
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
@@ -68,7 +68,7 @@ def test_without_chance_the_base_game_of_the_same_schedule_is_played_bit_for_bit
     outcomes = [[], []]
     for action in actions(game, game.episodes, ROWS):
         for side, rules in enumerate((game, base)):
-            judges, elapsed = rules.judge(states[side]), states[side].episode
+            judges, elapsed = rules.preferences(states[side]), states[side].episode
             states[side], outcome = rules.play(states[side], action)
             cost = rules.mesa_cost(outcome.output, judges, elapsed)
             outcomes[side].append({**outcome.info(), "cost": cost})
@@ -142,7 +142,7 @@ def test_by_default_deployment_for_ever_follows_twenty_episodes_of_training():
     ("schedule", "least"),
     [([1.0] * 30, 1), (train_then_deploy(3, 20), 4), ([0.5, 0, 0.5, 0.5], 3), ([0.0], 1), ([1, 0, 1], 3)],
 )
-def test_what_repeats_at_the_schedule_s_end_takes_no_episodes(schedule, least):
+def test_a_repeated_last_rate_takes_no_episodes(schedule, least):
     game = without_end(schedule, max_episodes=least)
     np.testing.assert_array_equal(game.learning_rates, schedule[:least])
     assert game == without_end(schedule[:least], max_episodes=least)
@@ -209,15 +209,6 @@ def test_games_terminate_by_chance_and_truncate_at_the_last_episode():
     assert not terminated[:, 3:].any()
     assert not truncated[:-1].any()
     np.testing.assert_array_equal(truncated[-1], [False, False, False, True, True])
-
-
-def test_settles_where_at_most_a_tenth_of_the_weights_is_cut_off():
-    game = without_end(discount=0.8, max_episodes=30)
-    for n, settles in enumerate(game.settles):
-        cut_off = sum(0.8**k for k in range(30 - n, 400)) / sum(0.8**k for k in range(400))
-        assert settles == (cut_off <= 0.1)
-    assert 0 < game.settles.sum() < 30
-    assert without_end(discount=0.0).settles.all()
 
 
 # -- The same in expectation ------------------------------------------------------------------------------
@@ -391,9 +382,9 @@ def test_rows_of_different_lengths_replay_single_games_in_every_autoreset_mode(s
 
 
 @every_schedule
-def test_agents_are_seated_uniformly_among_those_that_differ_with_a_future_of_their_own(schedule):
+def test_random_turns_are_uniform_over_agents_that_differ(schedule):
     game, games = without_end(schedule, max_episodes=30), 20_000
-    state = game.seat(np.random.default_rng(4).random((games, 1 + game.n_uniforms)))
+    state = start_at_random_turn(game, np.random.default_rng(4).random((games, 1 + game.n_uniforms)))
     counts = np.bincount(state.episode, minlength=game.stationary_from + 1)
     assert len(counts) == game.stationary_from + 1
     share = 1 / (game.stationary_from + 1)
@@ -417,7 +408,7 @@ def test_the_reward_of_a_best_response_is_minus_the_cost_of_the_rest_of_the_game
     step = problem.step(state, action)
     assert step.terminated.all()
     for row in range(40):
-        alone = game.seat(chance[row : row + 1])
+        alone = start_at_random_turn(game, chance[row : row + 1])
         goal, first = alone.goal[0], int(alone.episode[0])
         chosen, cost, scale = action[row : row + 1], 0.0, 0.0
         while not np.logical_or(*game.over(alone)).any():

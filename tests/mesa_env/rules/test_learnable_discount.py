@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Game, train_then_deploy
+from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.learnable_discount import CELLS, LearnableDiscount, interpolation, nodes
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
@@ -159,7 +160,7 @@ def test_without_a_rate_it_is_the_base_game_bit_for_bit(discount, regularization
     for n, action in enumerate(plans(base, 7)[..., None]):
         np.testing.assert_array_equal(base.observe(state), game.observe(other)[:, :4])
         np.testing.assert_array_equal(game.observe(other)[:, 4], np.float32(discount))
-        judges.append((base.judge(state), game.judge(other)))
+        judges.append((base.preferences(state), game.preferences(other)))
         state, outcome = base.play(state, action)
         other, same = game.play(other, action)
         for a, b in zip(outcome[:5], same[:5], strict=True):
@@ -226,7 +227,7 @@ def test_a_batch_plays_the_same_games_bit_for_bit(game):
                 np.testing.assert_array_equal(whole.extra.discount[row], np.squeeze(part.extra.discount))
                 np.testing.assert_array_equal(whole.goal[row], np.squeeze(part.goal))
                 np.testing.assert_array_equal(game.observe(whole)[row], game.observe(part).reshape(5))
-                np.testing.assert_array_equal(game.judge(whole)[row], game.judge(part).reshape(2))
+                np.testing.assert_array_equal(game.preferences(whole)[row], game.preferences(part).reshape(2))
             told = {name: stacked(produced, name) for name in ("goal", "output", "discount")}
             np.testing.assert_array_equal(
                 costs[:, row],
@@ -234,7 +235,7 @@ def test_a_batch_plays_the_same_games_bit_for_bit(game):
             )
 
 
-def test_play_leaves_its_arguments_alone_and_tells_copies():
+def test_play_leaves_its_arguments_alone_and_returns_copies():
     state, action = SHORT.start(np.zeros((3, 0))), np.full((3, 1), 0.5)
     kept = copy.deepcopy((state, action))
     after, outcome = SHORT.play(state, action)
@@ -256,8 +257,8 @@ def test_start_draws_the_goal_and_then_the_discount():
     np.testing.assert_array_equal(only.start(np.array([[0.25]])).extra.discount, [0.25])
 
 
-def test_seats_are_as_they_arise_where_predecessors_emitted_nothing():
-    seat = DRAWN.seat(np.array([0.5, 0.75, 0.5]))
+def test_random_turns_are_as_after_silent_predecessors():
+    seat = start_at_random_turn(DRAWN, np.array([0.5, 0.75, 0.5]))
     states, _ = play_out(
         LearnableDiscount(DRAWN.learning_rates, discount_learning_rate=0.3),
         0.5,
@@ -276,7 +277,7 @@ def test_observations_keep_to_their_bounds():
         assert seen.dtype == np.float32
         assert ((low <= seen) & (seen <= high)).all()
         np.testing.assert_array_equal(seen[:, 4], state.extra.discount.astype(np.float32))
-        assert (np.abs(SHORT.judge(state)) <= SHORT.preference_bounds).all()
+        assert (np.abs(SHORT.preferences(state)) <= SHORT.preference_bounds).all()
 
 
 # -- Judging ----------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ def test_every_agent_judges_by_its_own_goal_and_its_own_discount():
     terms = np.zeros((7, 4))
     for k, outcome in enumerate(outcomes):
         for n in range(k + 1):
-            terms[n] += SHORT.mesa_cost(outcome.output, SHORT.judge(states[n]), k - n)
+            terms[n] += SHORT.mesa_cost(outcome.output, SHORT.preferences(states[n]), k - n)
     np.testing.assert_allclose(terms, by_hand)
 
 
@@ -308,8 +309,8 @@ def test_one_output_is_paid_by_many_judges():
     np.testing.assert_allclose(cost, [0.7**2 / 4, 0.0, 0.1**2])
 
 
-def test_costs_want_the_discounts():
-    with pytest.raises(ValueError, match="needs the outcomes' details"):
+def test_costs_without_discounts_raise():
+    with pytest.raises(ValueError, match="needs the detail 'discount'"):
         SHORT.mesa_costs(np.ones((7, 1)), np.ones((7, 1)))
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Game, train_then_deploy
+from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.misconception import Belief, Misconception
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
@@ -123,7 +124,7 @@ def test_game_is_homogeneous_in_goal_and_belief_together(plan, goal, belief, exp
 
 
 @given(numbers(-1, 1), numbers(-1, 1), numbers(-2, 2))
-def test_at_the_goal_s_own_rate_the_base_optimizer_does_not_tell_goal_and_belief_apart(goal, belief, c):
+def test_at_equal_rates_the_base_optimizer_treats_goal_and_belief_alike(goal, belief, c):
     """With ρ = 1 and λ = 0, swapping θ and b and taking 1 − c for c swaps the updates."""
     game = Misconception([0.3], coefficient_bound=3)
     one, _ = game.play(begun(game, goal, belief), np.array([c]))
@@ -204,7 +205,7 @@ def test_play_writes_into_nothing_and_shares_nothing():
     ("goal", "belief", "n_uniforms"),
     [(0.8, 0.3, 0), ((0, 1), 0.3, 1), (0.8, (-1, 0), 1), ((0, 1), (-1, 0), 2)],
 )
-def test_the_belief_takes_the_draw_after_the_goal_s(goal, belief, n_uniforms):
+def test_the_belief_takes_the_draw_after_that_of_the_goal(goal, belief, n_uniforms):
     game = Misconception(initial_goal=goal, initial_belief=belief)
     assert game.n_uniforms == n_uniforms
     chance = np.array([0.25, 0.75])
@@ -221,9 +222,9 @@ def test_a_given_goal_replaces_what_chance_gives_and_leaves_the_belief():
     np.testing.assert_array_equal(state.extra.belief, [0.25, 0.25])
 
 
-def test_seats_are_drawn_by_the_first_draw_and_the_rest_is_as_at_the_start():
+def test_the_first_draw_names_the_agent_and_the_rest_starts_the_game():
     chance = np.random.default_rng(1).random((300, 3))
-    seated, started = DRAWN.seat(chance), DRAWN.start(chance[:, 1:])
+    seated, started = start_at_random_turn(DRAWN, chance), DRAWN.start(chance[:, 1:])
     np.testing.assert_array_equal(seated.episode, (3 * chance[:, 0]).astype(int))
     assert set(seated.episode) == {0, 1, 2}
     np.testing.assert_array_equal(seated.goal, started.goal)
@@ -291,7 +292,7 @@ def test_the_game_passes_the_checks_of_both_libraries(game):
         check_env(gymnasium.make(ID, game=game, judge=judge).unwrapped, skip_render_check=True)
 
 
-def test_interfaces_tell_the_belief_and_settle_by_the_goal():
+def test_interfaces_report_the_belief_and_pay_by_the_goal():
     env = mesa_env.raw_env(game=DRAWN)
     env.reset(seed=4)
     batch = gymnasium.make_vec(ID, num_envs=2, game=DRAWN)

@@ -15,6 +15,7 @@ from mesa_env.evaluation.hidden_deployment import (
     signal_exploitability,
     simulated_exploitability,
 )
+from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.solutions.hidden_deployment import (
     FilteringOracle,
@@ -295,7 +296,7 @@ def test_filtering_oracle_plays_what_the_belief_oracle_plays():
 
 def test_filtering_oracle_that_joins_late_knows_the_hazard_and_one_signal():
     game = hidden_game(10, hazard=0.3, observed="signal")
-    state = game.seat(np.random.default_rng(0).random((30, 1 + game.n_uniforms)))
+    state = start_at_random_turn(game, np.random.default_rng(0).random((30, 1 + game.n_uniforms)))
     agent, seen = FilteringOracle(game), game.observe(state)
     for begins in (None, np.ones(30, dtype=bool)):
         _, memory = agent.predict(seen, episode_start=begins)
@@ -308,7 +309,9 @@ def test_filtering_oracle_that_joins_late_knows_the_hazard_and_one_signal():
 @pytest.mark.parametrize("observed", ["belief", "signal"])
 def test_oracles_play_the_same_bits_alone_and_in_a_batch(observed):
     game = hidden_game(observed=observed)
-    seen = game.observe(game.seat(np.random.default_rng(1).random((64, 1 + game.n_uniforms))))
+    seen = game.observe(
+        start_at_random_turn(game, np.random.default_rng(1).random((64, 1 + game.n_uniforms)))
+    )
     agent = HiddenOracle(game)
     batch, _ = agent.predict(seen)
     assert batch.shape == (64, 1)

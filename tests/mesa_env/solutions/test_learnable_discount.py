@@ -92,7 +92,7 @@ def test_the_second_to_last_training_agent_by_brute_force():
     state = State(
         np.zeros(len(tried), int), np.full(len(tried), goal), Patience(np.full(len(tried), discount))
     )
-    judge, cost, naive = game.judge(state), 0.0, NaivePlanner(game)
+    judge, cost, naive = game.preferences(state), 0.0, NaivePlanner(game)
     for k in range(5):
         c = tried if k == 0 else naive.coefficients(state.episode, state.goal, state.extra.discount)
         state, outcome = game.play(state, c[:, None])

@@ -1,0 +1,269 @@
+"""What games with one scalar goal have in common: parameters, start, clock, coefficients and judgment.
+
+`ScalarGame` holds the parameters; a game adds the aspects that it shares with others (`KnownLength`,
+`Coefficients`, `JudgedByGoal`) and implements the rest. Nothing here is overridden.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mesa_env.rules.rules import Array, Continuous, Rules, State, entries, namespace, with_column
+from mesa_env.rules.validation import (
+    LARGEST,
+    validated_number,
+    validated_range,
+    validated_schedule,
+    validated_whole,
+)
+
+
+def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:
+    """Schedule of `train` episodes at `learning_rate`, then `deploy` episodes at 0.
+
+    Returns:
+        Learning rates, shape (train + deploy,).
+
+    Raises:
+        ValueError: If a length is negative or not whole, or both are 0.
+    """
+    validated_whole("train", train, 0)
+    validated_whole("deploy", deploy, 0)
+    if train + deploy == 0:
+        raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
+    rate = validated_number("learning_rate", learning_rate, low=0.0)
+    return np.concatenate([np.full(train, rate), np.zeros(deploy)])
+
+
+@dataclass(frozen=True, eq=False)
+class ScalarGame(Rules):
+    """Parameters of games with one scalar goal, whose agents choose a coefficient.
+
+    Args:
+        learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,), any sequence of numbers; positive in
+            training, 0 in deployment.
+        discount: γ in [0, 1], by which each agent discounts later outputs.
+        regularization: λ ≥ 0, weight of θ² in the base loss.
+        coefficient_bound: Coefficients lie in [−bound, bound].
+        goal_bound: The base optimizer projects goals onto [−bound, bound]. Where it binds, the closed
+            forms of the oracle do not hold; it binds on no equilibrium path of the default game.
+        initial_goal: θ_0, or a (low, high) pair from which each game draws it uniformly.
+    """
+
+    learning_rates: Array = field(default_factory=train_then_deploy)
+    discount: float | tuple[float, float] = 1.0
+    regularization: float = 0.0
+    coefficient_bound: float = 2.0
+    goal_bound: float = 10.0
+    initial_goal: float | tuple[float, float] = 0.8
+
+    @property
+    @abstractmethod
+    def n_extra_uniforms(self) -> int:
+        """How many uniform draws decide what a game keeps beside its goal."""
+
+    @abstractmethod
+    def start_extra(self, uniforms: Array) -> Any:
+        """What the games keep beside their goals, from uniform draws of shape (B, n_extra_uniforms)."""
+
+    @property
+    def n_uniforms(self) -> int:
+        """One draw for the goal if it is drawn, then those for what else the game keeps."""
+        return isinstance(self.initial_goal, tuple) + self.n_extra_uniforms
+
+    def start(self, uniforms: Array, initial_goal: Array | None = None) -> State:
+        """Set up a batch of games.
+
+        Args:
+            uniforms: Uniform draws from [0, 1), shape (B, n_uniforms).
+            initial_goal: Goals that replace what chance would give, shape (B,).
+        """
+        xp = namespace(uniforms)
+        if initial_goal is None:
+            goal = draw(self.initial_goal, uniforms)
+        else:
+            goal = xp.asarray(initial_goal, dtype=uniforms.dtype, copy=True)
+        extra = self.start_extra(uniforms[..., isinstance(self.initial_goal, tuple) :])
+        return State(xp.zeros(uniforms.shape[:-1], dtype=xp.int64)[()], goal[()], extra)
+
+
+class KnownLength(ScalarGame):
+    """The aspect of games that end after the schedule's last episode, which their agents see coming."""
+
+    def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether each game has come to its end, shape (B,); none is cut short."""
+        ended = state.episode >= self.episodes
+        return ended, namespace(state.episode).zeros_like(ended)[()]
+
+    def episode_from_observation(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The episode that an observation shows, by the share of episodes left; (B, W) to (B,)."""
+        episode = np.rint((1 - observation[..., 2].astype(np.float64)) * self.episodes).astype(np.int64)
+        return np.minimum(episode, self.episodes - 1)
+
+    def observe_clock(self, state: State) -> NDArray[np.float32]:
+        """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
+        return with_column(entries(self._clock, state.episode), 0, state.goal)
+
+    @cached_property
+    def _clock(self) -> NDArray[np.float32]:
+        """Observations of every episode n = 0…N but for the goal, which is left 0; shape (N + 1, 4)."""
+        rates = np.append(self.learning_rates, 0)
+        left = np.arange(self.episodes, -1, -1) / self.episodes
+        training_left = np.append(self.training[::-1].cumsum()[::-1], 0) / max(1, self.training.sum())
+        return np.stack([np.zeros_like(left), rates, left, training_left], axis=1).astype(np.float32)
+
+
+class Coefficients(ScalarGame):
+    """The aspect of games in which an agent's action is its coefficient."""
+
+    @cached_property
+    def actions(self) -> Continuous:
+        """Coefficients within ± the bound."""
+        return Continuous(np.array([self.coefficient_bound]))
+
+
+class JudgedByGoal(ScalarGame):
+    """The aspect of games whose agents judge outputs by their goals, and discount them alike."""
+
+    discount: float
+
+    @property
+    def preference_bounds(self) -> Array:
+        """The bound of goals, shape (1,)."""
+        return np.array([self.goal_bound])
+
+    def preferences(self, state: State) -> Array:
+        """The present agents' goals, shape (B, 1)."""
+        return state.goal[..., None]
+
+    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
+        """Term γ^elapsed (y − θ)² of the mesa cost of agents with goals θ, shape (…, 1)."""
+        return quadratic_cost(output, preferences[..., 0], self._discounts, elapsed)
+
+    def mesa_costs(
+        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> Array:
+        """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B), from θ_n and y_n of shape (N, B)."""
+        return quadratic_costs(goals, outputs, self.discount)
+
+    @cached_property
+    def _discounts(self) -> Array | None:
+        """γ^k for k = 0…N−1; None without discount."""
+        return None if self.discount == 1 else powers(self.discount, self.episodes)
+
+
+# -- Shared by the games -----------------------------------------------------------------------------------
+
+
+def validate_scalar_parameters(game: ScalarGame, discount: bool = True) -> dict[str, object]:
+    """The parameters of `ScalarGame` in canonical form; the discount only if it is a number for all games."""
+    rates = validated_schedule(game.learning_rates)
+    rates.setflags(write=False)
+    bound = validated_number("goal_bound", game.goal_bound, high=LARGEST, above=0.0)
+    parameters: dict[str, object] = {"learning_rates": rates}
+    if discount:
+        parameters["discount"] = validated_number("discount", game.discount, 0.0, 1.0)
+    return parameters | {
+        "regularization": validated_number("regularization", game.regularization, 0.0),
+        "coefficient_bound": validated_number(
+            "coefficient_bound", game.coefficient_bound, high=LARGEST, above=0.0
+        ),
+        "goal_bound": bound,
+        "initial_goal": validated_range("initial_goal", game.initial_goal, -bound, bound),
+    }
+
+
+def check_scalar_updates(game: ScalarGame) -> None:
+    """Raise a ValueError if θ (1 − 2η (c² + λ)) could leave floating point."""
+    fastest = game.learning_rates.max()
+    with np.errstate(over="ignore"):
+        steepest = 2 * fastest * (game.coefficient_bound**2 + game.regularization) * game.goal_bound
+    if not np.isfinite(steepest):
+        raise ValueError(
+            f"one base update must stay finite; got a learning rate of {fastest:g} with "
+            f"regularization {game.regularization:g}, coefficient_bound {game.coefficient_bound:g} "
+            f"and goal_bound {game.goal_bound:g}"
+        )
+
+
+def clock_bounds(game: ScalarGame, *columns: tuple[float, float]) -> tuple[Array, Array]:
+    """Lowest and highest observation: the clock's four columns, then others of given bounds."""
+    fastest = max(1.0, float(game.learning_rates.max()))
+    low, high = zip((-game.goal_bound, game.goal_bound), (0, fastest), (0, 1), (0, 1), *columns, strict=True)
+    return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
+
+
+def append_columns(observation: NDArray[np.float32], *columns: Array) -> NDArray[np.float32]:
+    """An observation (B, W) with more columns, each of shape (B,)."""
+    xp = namespace(observation)
+    more = [xp.astype(xp.asarray(column), xp.float32)[..., None] for column in columns]
+    wider: NDArray[np.float32] = xp.concat([observation, *more], axis=-1)
+    return wider
+
+
+def quadratic_cost(
+    output: Any, goal: Any, discounts: Array | None, elapsed: NDArray[np.int64] | int
+) -> Array:
+    """γ^elapsed (y − θ)², elementwise; `discounts` are the powers of γ, None without discount."""
+    distance = output - goal
+    cost: Array = distance * distance
+    return cost if discounts is None else cost * entries(discounts, elapsed)
+
+
+def quadratic_costs(goals: Any, outputs: Any, discount: float) -> Array:
+    """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B), from θ_n and y_n of shape (N, B)."""
+    xp = namespace(outputs)
+    squares = sums = weights = nothing = xp.zeros_like(outputs[0])
+    costs = [nothing] * len(outputs)
+    for n in reversed(range(len(outputs))):
+        squares = outputs[n] * outputs[n] + discount * squares
+        sums = outputs[n] + discount * sums
+        weights = 1 + discount * weights
+        costs[n] = xp.maximum(squares - 2 * goals[n] * sums + goals[n] * goals[n] * weights, nothing)
+    stacked: Array = xp.stack(costs)
+    return stacked
+
+
+def powers(base: float, count: int) -> Array:
+    """Powers 0…count − 1: a running product, so that every batch size sees the same rounding."""
+    return np.cumprod(np.append(1.0, np.full(count - 1, base)))
+
+
+def draw(value: float | tuple[float, float], uniforms: Any) -> Any:
+    """`value` for each game, or drawn from that range by the first of uniforms (B, n); shape (B,)."""
+    if isinstance(value, tuple):
+        low, high = value
+        return low + (high - low) * uniforms[..., 0]
+    return namespace(uniforms).full(uniforms.shape[:-1], value, dtype=uniforms.dtype)
+
+
+def validated_coefficients(game: ScalarGame, coefficients: object) -> Array:
+    """Check a profile of one coefficient per agent.
+
+    Returns:
+        The coefficients, shape (N,).
+
+    Raises:
+        ValueError: If they have another shape, are not finite numbers, or lie outside the bound.
+    """
+    try:
+        profile = np.array(coefficients, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"coefficients must be {game.episodes} numbers; got {coefficients!r}") from None
+    if profile.shape != (game.episodes,):
+        raise ValueError(f"coefficients must have shape ({game.episodes},); got shape {profile.shape}")
+    wrong = np.flatnonzero(~(np.abs(profile) <= np.float32(game.coefficient_bound) * (1 + 1e-7)))
+    if wrong.size:
+        raise ValueError(
+            f"coefficients must be finite numbers in ±{game.coefficient_bound:g}; "
+            f"got {profile[wrong[0]]} for episode {wrong[0]}"
+        )
+    return profile
