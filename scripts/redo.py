@@ -19,7 +19,7 @@ import tyro
 from agents.benchmark.run import Run
 from agents.benchmark.store import IRREPRODUCIBLE, REDONE, SCHEMA, plain, read_folder, write_row
 from agents.benchmark.workers import LocalWorkers
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 
 _CONDITIONS = ("git_revision", "versions_json")  # which may well be others
 
@@ -122,4 +122,4 @@ def _write_down(folder: Path, run_: Run, verdict: Verdict) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

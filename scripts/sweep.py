@@ -30,7 +30,7 @@ from agents.benchmark.progress import SweepProgress
 from agents.benchmark.run import Run
 from agents.benchmark.store import Sweep, read_rows
 from agents.benchmark.workers import LocalWorkers, RayWorkers, Workers
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -29,7 +29,7 @@ from agents.benchmark.run import Run, execute
 from agents.benchmark.run_folder import RunFolder
 from agents.learning import algorithms
 from agents.learning.algorithms import TUNING_SEED
-from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run
+from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run_command
 
 _TUNED = Path(agents.__file__).parent / "learning" / "tuned.json"
 _WORST = 1e6  # what a failed or wild run is taken for
@@ -187,4 +187,4 @@ def ship(algorithm: str, best: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)
