@@ -46,7 +46,9 @@ def build_game(parameters: Mapping[str, Any]) -> Game:
     """
     if not isinstance(parameters, Mapping):
         raise ValueError(f"a game's parameters must be a mapping from their names; got {parameters!r}")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()
+    }
     rules = given.pop("rules", BASE)
     if not isinstance(rules, str) or rules not in GAMES:
         raise ValueError(

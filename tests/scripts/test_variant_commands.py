@@ -344,7 +344,7 @@ def test_every_game_s_agents_can_be_compared(rules, tmp_path):
     again = mesa_env.compare(game, {"guard": agents.make("guard", game)}, goals)
     on_file = games.query("agent == 'guard'")["mesa_cost"]
     np.testing.assert_allclose(on_file, again["mesa_cost"], rtol=1e-12)
-    assert json.loads((tmp_path / "game.json").read_text())["rules"] == type(game).__name__
+    assert json.loads((tmp_path / "game.json").read_text())["rules"] == rules
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
