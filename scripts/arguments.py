@@ -67,6 +67,10 @@ class GameArguments:
     decoupling: float | None = None
     """Decoupling: δ, by how much the slope may differ from the coefficient."""
 
+    def given(self) -> dict[str, Any]:
+        """The arguments that were given, by name."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
     def build(self, initial_goal: tuple[float, ...]) -> Game:
         """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from.
 
@@ -75,10 +79,8 @@ class GameArguments:
         """
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
-        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return build_game(
-            given | {"initial_goal": initial_goal if len(initial_goal) == 2 else initial_goal[0]}
-        )
+        goal = initial_goal if len(initial_goal) == 2 else initial_goal[0]
+        return build_game(self.given() | {"initial_goal": goal})
 
 
 def validated_seed(seed: int) -> int:

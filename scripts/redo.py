@@ -18,7 +18,7 @@ import tyro
 from scripts.arguments import refusing_bad_input, run_command
 
 if TYPE_CHECKING:
-    from agents.benchmark.comparison import Comparison
+    from agents.benchmark.rows import Comparison
     from agents.benchmark.run import Run
 
 
@@ -34,7 +34,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Repeat the run of every folder, and print and record how it compares."""
-    from agents.benchmark.comparison import compare_rows
+    from agents.benchmark.rows import compare_rows
     from agents.benchmark.run_folder import without_nan
     from agents.benchmark.workers import LocalWorkers
 

@@ -10,7 +10,6 @@ to be copied to agents/learning/tuned.json, from which sweeps take their paramet
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +49,7 @@ def main(arguments: Arguments) -> None:
     """Tune, print the trials, and write them down."""
     from agents.benchmark import tables, tuning
     from agents.benchmark.run_folder import RunFolder
+    from agents.learning import algorithms
 
     with refusing_bad_input():
         _check(arguments)
@@ -64,8 +64,19 @@ def main(arguments: Arguments) -> None:
     turns, seeds = arguments.turns, arguments.seeds
     journal = arguments.out / _JOURNAL
     study = tuning.tune(journal, arguments.algorithm, game, turns, arguments.trials, seeds, report)
-    given = {name: value for name, value in dataclasses.asdict(arguments.game).items() if value is not None}
-    best = tuning.describe_best(study, given, turns, seeds, use_turns=arguments.ship or turns)
+    states = [trial.state.name for trial in study.trials]
+    best = {
+        "turns": arguments.ship or turns,
+        "parameters": algorithms.tuned(arguments.algorithm).parameters | study.best_trial.params,
+        "study": {
+            "turns": turns,
+            "game": arguments.game.given(),
+            "trials": states.count("COMPLETE") + states.count("PRUNED"),
+            "given_up": states.count("PRUNED"),
+            "seeds": [algorithms.TUNING_SEED + number for number in range(seeds)],
+            "nash_conv": study.best_trial.user_attrs["nash_conv"],
+        },
+    }
     folder.json("best.json", best)
     trials = study.trials_dataframe(attrs=("number", "value", "state"))
     tables.show(trials.sort_values("value").head(5), f"the best trials of {arguments.algorithm}")

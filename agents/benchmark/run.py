@@ -131,14 +131,14 @@ class LearningCurveRecorder:
         turns = int(turns)
         due = turns // self._every > self._latest // self._every
         if due and turns < self._turns:
-            self._stop()
+            self.stop()
             self._add(turns, evaluate(self._game, agent, typical_goals(self._game)))
             self._since = time.perf_counter()
         self._latest = max(self._latest, turns)
 
     def stop(self) -> float:
-        """Stop the clock; returns the seconds of training."""
-        self._stop()
+        """Stop the clock; returns the seconds of training so far."""
+        self._seconds += time.perf_counter() - self._since
         return self._seconds
 
     def end(self, evaluation: Evaluation) -> None:
@@ -148,9 +148,6 @@ class LearningCurveRecorder:
     def column(self, name: str) -> list[float]:
         """One quantity along the curve."""
         return [point[name] for point in self.points]
-
-    def _stop(self) -> None:
-        self._seconds += time.perf_counter() - self._since
 
     def _add(self, turns: int, evaluation: Evaluation) -> None:
         self.points.append({"turns": turns, "seconds": self._seconds} | evaluation.metrics)

@@ -22,7 +22,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -37,7 +36,7 @@ FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceba
 """Files of a run's folder."""
 
 
-class SweepFolder:
+class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
     """A sweep's folder, which one process at a time may write to; a context manager."""
 
     def __init__(self, out: Path, resume: bool) -> None:
@@ -57,13 +56,7 @@ class SweepFolder:
             os.close(self._lock)
             raise
 
-    def __enter__(self) -> SweepFolder:
-        """Hold the folder until the block ends."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Release the lock."""
         os.close(self._lock)
 

@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from agents.benchmark.run import Run, execute
 from agents.learning import algorithms
@@ -90,16 +90,9 @@ def tune(
     seeds: int,
     report: Callable[[optuna.Study, FrozenTrial], None],
 ) -> optuna.Study:
-    """Run a study, or resume it.
+    """Run a study of so many trials, or resume it: `trials` includes those of earlier calls.
 
-    Args:
-        journal: The study's file.
-        algorithm: A name in `SPACES`.
-        game: The game to tune on.
-        turns: Decisions of every run.
-        trials: Sets of parameters to try, including those of earlier calls.
-        seeds: Runs of each trial.
-        report: Called with the study and each trial that has ended.
+    Every trial is `seeds` runs of `turns` decisions. `report` is called with the study after each trial.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -117,8 +110,8 @@ def tune(
     def objective(trial: Trial) -> float:
         parameters = present | SPACES[algorithm](trial)
         logarithms: list[float] = []
-        for number, seed in enumerate(_tuning_seeds(seeds)):
-            run = Run.of("tuning", game, algorithm, parameters, turns, seed)
+        for number in range(seeds):
+            run = Run.of("tuning", game, algorithm, parameters, turns, TUNING_SEED + number)
             logarithms.append(_log_nash_conv(execute(run).row))
             mean = sum(logarithms) / len(logarithms)
             trial.report(mean, number)
@@ -131,41 +124,10 @@ def tune(
     return study
 
 
-def describe_best(
-    study: optuna.Study, game: Mapping[str, Any], turns: int, seeds: int, use_turns: int
-) -> dict[str, Any]:
-    """An entry of agents/learning/tuned.json: the best parameters of a study, and how they were found.
-
-    Args:
-        study: A study of `tune`.
-        game: Parameters of its game.
-        turns: Decisions of its runs.
-        seeds: Its runs per trial.
-        use_turns: Decisions that the parameters are meant for.
-    """
-    states = [trial.state for trial in study.trials]
-    return {
-        "turns": use_turns,
-        "parameters": algorithms.tuned(study.study_name).parameters | study.best_trial.params,
-        "study": {
-            "turns": turns,
-            "game": dict(game),
-            "trials": states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED),
-            "given_up": states.count(TrialState.PRUNED),
-            "seeds": _tuning_seeds(seeds),
-            "nash_conv": study.best_trial.user_attrs["nash_conv"],
-        },
-    }
-
-
 def merge_tuned(algorithm: str, best: Mapping[str, Any]) -> dict[str, Any]:
     """The content of agents/learning/tuned.json with an algorithm's entry replaced by `best`."""
     table = {name: algorithms.tuned(name)._asdict() for name in ALGORITHMS} | {algorithm: dict(best)}
     return {name: table[name] for name in ALGORITHMS if table[name]["turns"] is not None}
-
-
-def _tuning_seeds(count: int) -> list[int]:
-    return list(range(TUNING_SEED, TUNING_SEED + count))
 
 
 def _log_nash_conv(row: Mapping[str, Any]) -> float:

@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from multiprocessing import connection
-from typing import Any, Protocol
+from typing import Any
 
 from agents.benchmark.run import Result, Run, execute, failure
 from agents.benchmark.run_folder import as_json, environment
@@ -42,19 +42,6 @@ _SECONDS_TO_DIE = 3.0
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_CONNECT = 60.0
 _CONTEXT = multiprocessing.get_context("spawn")
-
-
-class Workers(Protocol):
-    """An executor of runs."""
-
-    @property
-    def slots(self) -> int:
-        """How many runs execute at once."""
-        ...
-
-    def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
-        """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
-        ...
 
 
 class LocalWorkers:
@@ -189,6 +176,10 @@ class RayWorkers:
             for reference in running:
                 self._ray.cancel(reference, force=True)
             self._ray.shutdown()
+
+
+Workers = LocalWorkers | RayWorkers
+"""An executor of runs: how many `slots` it has, and a generator of `results`."""
 
 
 def _check_cluster(address: str) -> None:

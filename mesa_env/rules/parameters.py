@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mesa_env.rules import BASE, GAMES
-from mesa_env.rules.game import Array, Game, train_then_deploy
+from mesa_env.rules.game import Game, train_then_deploy
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.validation import did_you_mean
 
@@ -62,22 +62,18 @@ def build_game(parameters: Mapping[str, Any]) -> Game:
             raise ValueError(f"{rules} has no parameter {name!r}; it has {', '.join(known)}{hint}")
     schedule = {name: given.pop(name) for name in _SCHEDULE if name in given}
     if schedule and "learning_rates" not in given:
-        given["learning_rates"] = _schedule(kind(), **schedule)
+        given["learning_rates"] = train_then_deploy(**_default_schedule(kind()) | schedule)
     return kind(**given)
 
 
-def _schedule(
-    default: Game, train: int | None = None, deploy: int | None = None, learning_rate: float | None = None
-) -> Array:
-    """The default game's schedule with other numbers; the last episode of an endless game is given once."""
-    training = default.training
-    if deploy is None:
-        deploy = 1 if isinstance(default, InfiniteHorizon) else int((~training).sum())
-    return train_then_deploy(
-        int(training.sum()) if train is None else train,
-        deploy,
-        float(default.learning_rates.max()) if learning_rate is None else learning_rate,
-    )
+def _default_schedule(game: Game) -> dict[str, Any]:
+    """The schedule of a kind's default game; the last episode of an endless one is given once."""
+    training = game.training
+    return {
+        "train": int(training.sum()),
+        "deploy": 1 if isinstance(game, InfiniteHorizon) else int((~training).sum()),
+        "learning_rate": float(game.learning_rates.max()),
+    }
 
 
 def _plain(value: Any) -> Any:

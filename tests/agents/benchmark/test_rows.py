@@ -1,13 +1,25 @@
-"""How a repeated run compares with its record."""
+"""Rows of a sweep's data set: their columns, and how a repeated run compares with its record."""
 
 import json
 
-from agents.benchmark.comparison import Comparison, compare_rows
+from agents.benchmark.rows import COLUMNS, CURVE, LISTS, Comparison, compare_rows, empty_row
 from agents.benchmark.run import execute
 from agents.benchmark.run_folder import without_nan
 from tests.agents.benchmark.test_run import tiny_run
 
 ROW = without_nan(execute(tiny_run("network")).row)
+
+
+def test_an_empty_row_has_every_column_and_no_value():
+    row = empty_row()
+    assert list(row) == list(COLUMNS) == list(ROW)
+    assert all(row[name] == [] for name in LISTS)
+    assert not any(row.values())
+    assert row["nash_conv"] is None
+
+
+def test_every_quantity_of_a_learning_curve_has_a_column():
+    assert CURVE == ("turns", "seconds", "nash_conv", "relative_exploitability", "retention")
 
 
 def test_columns_that_no_two_runs_share_are_not_compared():
