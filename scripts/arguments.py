@@ -1,4 +1,4 @@
-"""What the commands' arguments share."""
+"""Arguments that the commands share, and how commands start and fail."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
-import agents
-from agents.learning import neural
-from mesa_env import GAMES, Game, InfiniteHorizon, train_then_deploy
+from mesa_env import Game
 from mesa_env.agent import Agent
-from mesa_env.rules import BASE
-from mesa_env.rules.game import Array
+from mesa_env.rules.parameters import build_game
+from mesa_env.rules.validation import validated_whole
 
 ArgumentsT = TypeVar("ArgumentsT")
 
 
 @dataclass(frozen=True)
 class GameArguments:
-    """A game by its numbers; what is not given is as the game's own defaults have it."""
+    """A game by its parameters; those that are not given have the game's own defaults."""
 
-    rules: Literal[tuple(GAMES)] = BASE  # type: ignore[valid-type]
+    rules: Literal[
+        "DeceptiveAlignment",
+        "InfiniteHorizon",
+        "Misconception",
+        "LearnableDiscount",
+        "HiddenDeployment",
+        "Decoupling",
+    ] = "DeceptiveAlignment"
     """Which game: the base game, or one of its variants."""
     train: int | None = None
     """Training episodes."""
@@ -36,7 +41,7 @@ class GameArguments:
     learning_rate: float | None = None
     """Learning rate in training."""
     learning_rates: tuple[float, ...] | None = None
-    """A schedule of its own, one learning rate an episode, in place of the three above."""
+    """One learning rate per episode, in place of the three above."""
     discount: float | tuple[float, float] | None = None
     """γ, by which each agent discounts later outputs; in LearnableDiscount, the first one, or its range."""
     regularization: float | None = None
@@ -62,62 +67,44 @@ class GameArguments:
     decoupling: float | None = None
     """Decoupling: δ, by how much the slope may differ from the coefficient."""
 
+    def given(self) -> dict[str, Any]:
+        """The arguments that were given, by name."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
     def build(self, initial_goal: tuple[float, ...]) -> Game:
-        """The game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from.
+        """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from.
 
         Raises:
-            ValueError: If a parameter is out of its range, or none of this game's.
+            ValueError: If a parameter is out of its range, or is not one of this game's.
         """
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
-        kind = GAMES[self.rules]
-        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        schedule = [given.pop(name, None) for name in ("train", "deploy", "learning_rate")]
-        if "learning_rates" not in given and any(value is not None for value in schedule):
-            given["learning_rates"] = _schedule(kind(), *schedule)
-        del given["rules"]
-        parameters = [parameter.name for parameter in dataclasses.fields(kind)]
-        strangers = [name for name in given if name not in parameters]
-        if strangers:
-            raise ValueError(
-                f"{strangers[0]} is no parameter of {self.rules}, whose are {', '.join(parameters)}"
-            )
-        goal = initial_goal[0] if len(initial_goal) == 1 else (initial_goal[0], initial_goal[1])
-        return kind(**given, initial_goal=goal)
-
-
-def _schedule(default: Game, train: int | None, deploy: int | None, rate: float | None) -> Array:
-    """The default game's schedule with other numbers; what never ends need be named but once."""
-    training = default.training
-    if deploy is None:
-        deploy = 1 if isinstance(default, InfiniteHorizon) else int((~training).sum())
-    return train_then_deploy(
-        int(training.sum()) if train is None else train,
-        deploy,
-        float(default.learning_rates.max()) if rate is None else rate,
-    )
+        goal = initial_goal if len(initial_goal) == 2 else initial_goal[0]
+        return build_game(self.given() | {"initial_goal": goal})
 
 
 def validated_seed(seed: int) -> int:
-    """A seed that every generator takes.
+    """Check that a seed is a whole number ≥ 0, as every random generator needs.
 
     Raises:
-        ValueError: If it is negative.
+        ValueError: If it is not.
     """
-    if seed < 0:
-        raise ValueError(f"seed must be a whole number ≥ 0; got {seed}")
-    return seed
+    return validated_whole("seed", seed, 0)
 
 
 def agent(name: str, game: Game, seed: int = 0) -> Agent:
-    """An agent by name, or by the file of a saved model (which holds pickles: name only files you trust).
+    """An agent by name, or from the file of a saved model (which holds pickles: load only files you trust).
 
-    A file that ends in .pt is a neural policy's (`agents.learning.neural`), which runs nothing.
+    A file that ends in .pt holds a neural policy (`agents.learning.neural`), which runs no code.
 
     Raises:
         ValueError: If there is no such agent or file.
     """
+    import agents
+
     if Path(name).suffix == ".pt":
+        from agents.learning import neural
+
         return neural.load(name)
     if Path(name).suffix == ".zip" or "/" in name:
         return agents.load(name)
@@ -125,32 +112,32 @@ def agent(name: str, game: Game, seed: int = 0) -> Agent:
 
 
 def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:
-    """Refuse arguments other than those that the run in `arguments.out` began with.
+    """Check that the run in `arguments.out` was started with the same arguments.
 
     Args:
         arguments: A command's arguments.
-        free: Which of them may be others.
+        free: Those that may differ.
 
     Raises:
-        ValueError: If another one is, or the folder does not tell.
+        ValueError: If another one differs, or the folder has no record of them.
     """
-    recorded = arguments.out / "config.json"
+    path = arguments.out / "config.json"
     try:
-        began = json.loads(recorded.read_text())
+        recorded = json.loads(path.read_text())
     except (OSError, ValueError):
-        began = None
-    if not isinstance(began, dict):
-        raise ValueError(f"{recorded} must hold the arguments of the run beside it; it does not")
-    asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
-    other = [name for name in asked if name not in free and asked[name] != began.get(name)]
-    if other:
-        raise ValueError(
-            f"the run in {arguments.out} began with other arguments; {other[0]} was {began.get(other[0])} "
-            f"and is {asked[other[0]]} now"
-        )
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise ValueError(f"{path} must hold the arguments of the run beside it; it does not")
+    given: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
+    for name, value in given.items():
+        if name not in free and value != recorded.get(name):
+            raise ValueError(
+                f"the run in {arguments.out} was started with other arguments: {name} was "
+                f"{recorded.get(name)} and is now {value}"
+            )
 
 
-def run(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:
+def run_command(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:
     """Parse the command line and run the command; Ctrl-C or a full disk ends it without a traceback."""
     try:
         command(tyro.cli(arguments, description=sys.modules[command.__module__].__doc__))
@@ -164,7 +151,7 @@ def run(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> N
 
 @contextlib.contextmanager
 def refusing_bad_input() -> Iterator[None]:
-    """Turn a ValueError at the door, before any work is done, into one line and exit code 2."""
+    """Turn a ValueError about invalid input, before any work is done, into one line and exit code 2."""
     try:
         yield
     except ValueError as error:

@@ -18,7 +18,7 @@ from agents.learning import checkpoints
 from agents.learning.settings import PPOSettings
 from mesa_env.agent import Agent
 from scripts import figures, train
-from scripts.arguments import check_arguments, refusing_bad_input, run
+from scripts.arguments import check_arguments, refusing_bad_input, run_command
 
 GOAL = 0.8
 
@@ -75,4 +75,4 @@ def _learner(arguments: Arguments) -> Agent:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -22,7 +22,7 @@ from agents.benchmark.run_folder import RunFolder
 from mesa_env import Game
 from mesa_env.agent import Agent
 from scripts import figures
-from scripts.arguments import GameArguments, agent, refusing_bad_input, run, validated_seed
+from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command, validated_seed
 
 
 @dataclass(frozen=True)
@@ -122,4 +122,4 @@ def _flat(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -34,7 +34,7 @@ from mesa_env import Game
 from mesa_env.rules.game import Array
 from mesa_env.rules.validation import validated_number
 from mesa_env.solutions.parameter_maps import EquilibriumMap, equilibrium_map
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 
 Scale = Literal["linear", "log"]
 
@@ -479,4 +479,4 @@ def _summary(plane: Plane, found: EquilibriumMap) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

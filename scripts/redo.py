@@ -1,27 +1,25 @@
-"""Run runs of a sweep again from their folders alone, and compare what comes of it with what is recorded.
+"""Repeat runs of a sweep from their folders alone, and compare the results with the records.
 
-Under the same versions a run should give the same weights bit for bit, or at least the same evaluation. What
-was found goes to OUT/redone of the sweep that a folder lies in, from which scripts/report.py tells it. The
-exit code is 1 if a run differs under the same versions.
+Under the same versions a run should give the same weights bit for bit, or at least the same evaluation. The
+comparison is added to OUT/redone of the sweep that a folder lies in, for scripts/report.py. The exit code is
+1 if a run fails, or differs under the same versions.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from agents.benchmark.run import Run
-from agents.benchmark.store import IRREPRODUCIBLE, REDONE, SCHEMA, plain, read_folder, write_row
-from agents.benchmark.workers import LocalWorkers
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 
-_CONDITIONS = ("git_revision", "versions_json")  # which may well be others
+if TYPE_CHECKING:
+    from agents.benchmark.rows import Comparison
+    from agents.benchmark.run import Run
 
 
 @dataclass(frozen=True)
@@ -34,92 +32,59 @@ class Arguments:
     """Runs at once."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """How a run that was run again compares with what is recorded of it.
-
-    Attributes:
-        differing: Columns of the evaluation that are others.
-        weights: Whether the weights are the same; None if there are none.
-        versions: What was another version then, as "package then → now".
-    """
-
-    differing: list[str]
-    weights: bool | None
-    versions: list[str]
-
-    def __str__(self) -> str:
-        """One line."""
-        if self.differing:
-            said = f"differs in {', '.join(self.differing)}"
-        elif self.weights is None:
-            said = "same evaluation, no weights"
-        else:
-            said = "same weights, bit for bit" if self.weights else "same evaluation, other weights"
-        return said + (f" ({'; '.join(self.versions)})" if self.versions else "")
-
-
 def main(arguments: Arguments) -> None:
-    """Run every folder's run again, and say and write down how it compares."""
+    """Repeat the run of every folder, and print and record how it compares."""
+    from agents.benchmark.rows import compare_rows
+    from agents.benchmark.run_folder import without_nan
+    from agents.benchmark.workers import LocalWorkers
+
     with refusing_bad_input():
         if not arguments.folders:
-            raise ValueError("name the folders of the runs to be run again; got none")
-        recorded = [_finished(folder) for folder in arguments.folders]
+            raise ValueError("name the folders of the runs to repeat; got none")
+        recorded = [_read_finished(folder) for folder in arguments.folders]
         workers = LocalWorkers(arguments.workers)
-    places = {id(run_): place for place, (run_, _) in enumerate(recorded)}
+    places = {id(run): place for place, (run, _) in enumerate(recorded)}
     broken = False
-    with contextlib.closing(workers.results([run_ for run_, _ in recorded])) as results:
-        for run_, result in results:
-            place = places[id(run_)]
+    with contextlib.closing(workers.results([run for run, _ in recorded])) as results:
+        for run, result in results:
+            place = places[id(run)]
             if result.row["status"] == "failed":
-                print(f"{run_.id}: failed this time: {result.row['traceback'].strip().splitlines()[-1]}")
+                print(f"{run.id}: failed this time: {result.row['traceback'].strip().splitlines()[-1]}")
                 broken = True
                 continue
-            verdict = compare(recorded[place][1], plain(result.row))
-            print(f"{run_.id}: {verdict}")
-            broken = broken or bool(verdict.differing and not verdict.versions)
-            _write_down(arguments.folders[place], run_, verdict)
+            comparison = compare_rows(recorded[place][1], without_nan(result.row))
+            print(f"{run.id}: {comparison}")
+            broken = broken or bool(comparison.differing and not comparison.versions)
+            _record(arguments.folders[place], run, comparison)
     if broken:
         sys.exit(1)
 
 
-def compare(then: dict[str, Any], now: dict[str, Any]) -> Verdict:
-    """Compare two rows of one run."""
-    apart = (*IRREPRODUCIBLE, *_CONDITIONS, "weights")
-    differing = [name for name in SCHEMA.names if name not in apart and then[name] != now[name]]
-    before, after = (json.loads(row["versions_json"]) for row in (then, now))
-    versions = [
-        f"{package} {before.get(package)} → {after.get(package)}"
-        for package in before | after
-        if before.get(package) != after.get(package)
-    ]
-    if then["git_revision"] != now["git_revision"]:
-        versions.append(f"revision {then['git_revision']} → {now['git_revision']}")
-    same = then["weights"] == now["weights"]
-    return Verdict(differing, same if then["weights"] or now["weights"] else None, versions)
+def _read_finished(folder: Path) -> tuple[Run, dict[str, Any]]:
+    from agents.benchmark.store import read_folder
 
-
-def _finished(folder: Path) -> tuple[Run, dict[str, Any]]:
-    recorded, row = read_folder(folder)
+    run, row = read_folder(folder)
     if row["status"] != "finished":
         raise ValueError(f"only finished runs can be compared; the one in {folder} failed")
-    return recorded, row
+    return run, row
 
 
-def _write_down(folder: Path, run_: Run, verdict: Verdict) -> None:
-    """Add the verdict to the sweep that the folder lies in, if it has not been taken elsewhere."""
+def _record(folder: Path, run: Run, comparison: Comparison) -> None:
+    """Add the comparison to the sweep that the folder lies in, unless the folder was moved out of it."""
+    from agents.benchmark.store import REDONE, write_row
+
     for out in folder.resolve().parents:
-        if out / "runs" / run_.id == folder.resolve():
+        if out / "runs" / run.id == folder.resolve():
             row = {
-                "run_id": run_.id,
-                "algorithm": run_.algorithm,
-                "game": run_.label,
-                "same_weights": bool(verdict.weights),
-                "same_evaluation": not verdict.differing,
-                "same_versions": not verdict.versions,
+                "run_id": run.id,
+                "algorithm": run.algorithm,
+                "game": run.label,
+                "same_weights": bool(comparison.same_weights),
+                "same_evaluation": not comparison.differing,
+                "same_versions": not comparison.versions,
             }
-            write_row(out / "redone" / f"{run_.id}.parquet", row, REDONE)
+            write_row(out / "redone" / f"{run.id}.parquet", row, REDONE)
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -19,7 +19,7 @@ from agents.atomic_files import write_atomically
 from agents.benchmark import figures, report, summaries, tables
 from agents.benchmark.run_folder import RunFolder
 from agents.benchmark.store import REDONE, read_rows
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ def _command(arguments: Arguments) -> str:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

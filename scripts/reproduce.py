@@ -18,7 +18,7 @@ import tyro
 from agents.atomic_files import write_atomically
 from agents.benchmark import tables
 from agents.benchmark.run_folder import RunFolder
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 from scripts.experiments import EXPERIMENTS
 from scripts.experiments.finding import Finding, document_of_results, update
 
@@ -71,4 +71,4 @@ def _document(docs: Path, name: str, finding: Finding) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

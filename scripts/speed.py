@@ -29,7 +29,7 @@ from agents.learning.callbacks import LearningCurve
 from agents.learning.settings import PPOSettings
 from mesa_env import Game, solve_equilibria, solve_equilibrium, train_then_deploy
 from mesa_env.solutions.grid import simulated_grid_search
-from scripts.arguments import refusing_bad_input, run
+from scripts.arguments import refusing_bad_input, run_command
 
 
 @dataclass(frozen=True)
@@ -254,4 +254,4 @@ def _play(env: AECEnv[str, Any, Any], action: Any, games: int) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -29,7 +29,7 @@ from agents.learning.settings import PPOSettings, SelfPlayModel
 from mesa_env import Game
 from mesa_env.agent import Agent
 from scripts import figures
-from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run, validated_seed
+from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run_command, validated_seed
 
 EVERY = 10  # rollouts between two measurements, and between two checkpoints, or fewer of
 OFTEN = 64_000  # turns; where a game must be simulated to measure a learner, that is done more seldom
@@ -174,4 +174,4 @@ def _check_folder(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -23,7 +23,7 @@ from agents.learning import neural
 from agents.learning.neural import NeuralSettings
 from mesa_env import Decoupling
 from scripts import figures
-from scripts.arguments import GameArguments, refusing_bad_input, run, validated_seed
+from scripts.arguments import GameArguments, refusing_bad_input, run_command, validated_seed
 
 
 @dataclass(frozen=True)
@@ -81,4 +81,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Arguments)
+    run_command(main, Arguments)

@@ -1,1 +1,1 @@
-"""Sweeps: many runs of many algorithms in many games, and what is to be said of them."""
+"""Sweeps: many runs of many algorithms in many games, and their reports."""

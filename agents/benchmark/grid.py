@@ -1,36 +1,36 @@
-"""Grids: which games are to be learned by which algorithms, from which seeds, for how many turns.
+"""Grids: which algorithms learn which games, from which seeds, for how many turns.
 
 A grid is declared in a TOML file:
 
     algorithms = ["ppo", "my_package.my_module:my_algorithm"]
-    seeds = 10                      # 0…9, or a list of them
+    seeds = 10                      # 0…9, or a list of seeds
 
-    [games.short]                   # a label, and parameters as scripts/train.py's --game takes them
+    [games.short]                   # a label, then parameters as `mesa_env.rules.parameters` takes them
     train = 3
     deploy = 5
 
-    [games.Misconception]           # a label that is a game's name needs no `rules`
+    [games.Misconception]           # a label that is the name of a game needs no `rules`
 
-    [parameters.ppo]                # in place of the tuned ones
+    [parameters.ppo]                # override the tuned parameters
     learning_rate = 1e-3
 
-    [turns]                         # in place of the tuned ones; or `turns = …`, the same for all algorithms
+    [turns]                         # override the tuned turns; or `turns = …` for all algorithms
     ppo = 100_000
 
     [turns_of.short]                # the same for one game
     ppo = [10_000, 20_000]
 
-    [seeds_of]                      # in place of the seeds, for one game
+    [seeds_of]                      # override the seeds of one game
     short = 3
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,27 +40,28 @@ from agents.benchmark.run import Run
 from agents.learning import algorithms
 from mesa_env import GAMES, Game
 from mesa_env.rules import BASE
-from scripts.arguments import GameArguments
+from mesa_env.rules.parameters import build_game
+from mesa_env.rules.validation import did_you_mean, validated_whole
 
 LIMIT = 200
-"""A sweep that would start more runs must be confirmed."""
-_LARGEST_SEED = 2**32 - 1  # NumPy's generators take none that is larger
+"""A sweep that would start more runs than this needs a confirmation."""
+_LARGEST_SEED = 2**32 - 1  # the largest that NumPy's generators accept
 _INITIAL_GOAL = (-1.0, 1.0)
 _LABEL = re.compile(r"\w[\w.+-]*")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A declared grid, whose names and numbers are all checked when its runs are asked for.
+    """A declared grid; `runs` validates all its names and numbers.
 
     Attributes:
-        games: What each label stands for, by the names of `GameArguments`.
+        games: Plain parameters of each game, by label.
         algorithms: Names, or "module:function" for a user's own.
         seeds: A count, or a list.
-        turns: Of every run, or by algorithm; None for the algorithms' tuned ones.
-        turns_of: The same by game.
+        turns: Turns of every run, or turns by algorithm; None for the algorithms' tuned turns.
+        turns_of: Turns by game, in place of `turns`.
         seeds_of: Seeds by game, in place of `seeds`.
-        parameters: By algorithm, in place of the tuned ones.
+        parameters: Parameters by algorithm, in place of the tuned ones.
     """
 
     games: Mapping[str, Any]
@@ -71,30 +72,30 @@ class Grid:
     seeds_of: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def narrowed(
+    def narrow(
         self,
         games: Iterable[str] | None = None,
         algorithms: Iterable[str] | None = None,
         seeds: Iterable[int] | None = None,
         turns: Iterable[int] | None = None,
     ) -> Grid:
-        """The grid with other games (its own labels, or names of `GAMES`), algorithms, seeds or turns."""
-        changed: dict[str, Any] = {}
+        """The grid with other games (its own labels, or names in `GAMES`), algorithms, seeds or turns."""
+        changes: dict[str, Any] = {}
         if games is not None:
-            changed["games"] = {label: self.game(label) for label in games}
+            changes["games"] = {label: self.game(label) for label in games}
         if algorithms is not None:
-            changed["algorithms"] = list(algorithms)
+            changes["algorithms"] = list(algorithms)
         if seeds is not None:
-            changed |= {"seeds": list(seeds), "seeds_of": {}}
+            changes |= {"seeds": list(seeds), "seeds_of": {}}
         if turns is not None:
-            changed |= {"turns": list(turns), "turns_of": {}}
-        return dataclasses.replace(self, **changed)
+            changes |= {"turns": list(turns), "turns_of": {}}
+        return dataclasses.replace(self, **changes)
 
     def runs(self) -> list[Run]:
-        """Every run of the grid, one seed after the other, so that each seed has met everything early.
+        """Every run of the grid, seed by seed, so that the first seed meets every game and algorithm early.
 
         Raises:
-            ValueError: If there is no such game, algorithm or parameter, or a number is out of its range.
+            ValueError: If a game, algorithm or parameter does not exist, or a number is out of its range.
         """
         for name in self.algorithms:
             algorithms.algorithm(name)
@@ -104,9 +105,8 @@ class Grid:
         seeds = {label: _seeds(self.seeds_of.get(label, self.seeds)) for label in games}
         runs = [
             Run.of(label, game, name, self._parameters(name), turns, seed)
-            for seed in dict.fromkeys(itertools.chain(*seeds.values()))
             for label, game in games.items()
-            for _ in range(seeds[label].count(seed))
+            for seed in seeds[label]
             for name in self.algorithms
             for turns in self._turns(label, name)
         ]
@@ -114,15 +114,14 @@ class Grid:
             raise ValueError(
                 "a grid must name at least one game, one algorithm, one seed and one number of turns"
             )
-        seen: set[str] = set()
-        for run in runs:
-            if run.id in seen:
-                raise ValueError(f"every run of a grid must be another; {run.id} stands in it twice")
-            seen.add(run.id)
-        return runs
+        ((most_common, count),) = Counter(run.id for run in runs).most_common(1)
+        if count > 1:
+            raise ValueError(f"all runs of a grid must differ; {most_common} appears {count} times")
+        order = list(dict.fromkeys(itertools.chain(*seeds.values())))
+        return sorted(runs, key=lambda run: order.index(run.seed))
 
     def game(self, label: str) -> Any:
-        """What is declared of a game: nothing, if the label is the name of a game with its defaults."""
+        """The declared parameters of a game; none if the label is the name of a game with its defaults."""
         if label not in self.games and label not in GAMES:
             raise _unknown("game", label, [*self.games, *GAMES])
         return self.games.get(label, {})
@@ -131,13 +130,14 @@ class Grid:
         return algorithms.checked_parameters(algorithm, self.parameters.get(algorithm, {}))
 
     def _turns(self, label: str, algorithm: str) -> list[int]:
-        for where, declared in ((f"turns_of.{label}", self.turns_of.get(label)), ("turns", self.turns)):
+        for entry, declared in ((f"turns_of.{label}", self.turns_of.get(label)), ("turns", self.turns)):
             if isinstance(declared, Mapping):
                 for name in declared:
                     algorithms.algorithm(name)
                 declared = declared.get(algorithm)
             if declared is not None:
-                return _whole_numbers(where, declared if isinstance(declared, list) else [declared], low=1)
+                numbers = declared if isinstance(declared, list) else [declared]
+                return [validated_whole(entry, number, 1) for number in numbers]
         tuned = algorithms.tuned(algorithm).turns
         if tuned is None:
             raise ValueError(f"{algorithm} is not tuned, so its turns must be given")
@@ -148,14 +148,14 @@ def read_grid(path: Path) -> Grid:
     """Read a declared grid.
 
     Raises:
-        ValueError: If there is no such file, or it declares no grid.
+        ValueError: If there is no such file, or it does not declare a grid.
     """
     try:
         declared = tomllib.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"a grid must be a TOML file; {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"a grid must be a TOML file; {path} is none: {error}") from error
+        raise ValueError(f"a grid must be a TOML file; {path} is not one: {error}") from error
     entries = [entry.name for entry in dataclasses.fields(Grid)]
     for name in declared:
         if name not in entries:
@@ -176,32 +176,22 @@ def read_grid(path: Path) -> Grid:
 
 def _game(label: str, given: Any) -> Game:
     if not _LABEL.fullmatch(label):
-        raise ValueError(f"a game's label must be letters, digits, and . _ + - within; got {label!r}")
-    given = dict(_table(f"games.{label}", given))
-    valid = [parameter.name for parameter in dataclasses.fields(GameArguments)]
-    for name in given:
-        if name not in (*valid, "initial_goal"):
-            raise _unknown("game parameter", name, [*valid, "initial_goal"])
-    rules = given.setdefault("rules", label if label in GAMES else BASE)
-    if not isinstance(rules, str) or rules not in GAMES:
-        raise _unknown("game", str(rules), GAMES)
-    goal = given.pop("initial_goal", _INITIAL_GOAL)
+        raise ValueError(
+            f"a game's label must be letters, digits and _, and after the first also . + -; got {label!r}"
+        )
+    defaults = {"rules": label if label in GAMES else BASE, "initial_goal": _INITIAL_GOAL}
     try:
-        return GameArguments(**given).build(tuple(goal) if isinstance(goal, list | tuple) else (goal,))
+        return build_game(defaults | dict(_table(f"games.{label}", given)))
     except ValueError as error:
         raise ValueError(f"games.{label}: {error}") from error
 
 
 def _seeds(given: Any) -> list[int]:
-    if isinstance(given, list):
-        return _whole_numbers("seeds", given, low=0, high=_LARGEST_SEED)
-    return list(range(*_whole_numbers("seeds", [given], low=1)))
-
-
-def _whole_numbers(name: str, given: list[Any], low: int, high: float = float("inf")) -> list[int]:
-    for number in given:
-        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            raise ValueError(f"{name} must be whole numbers from {low} to {high:g}; got {number!r}")
+    if not isinstance(given, list):
+        return list(range(validated_whole("seeds", given, 1)))
+    for seed in given:
+        if validated_whole("seeds", seed, 0) > _LARGEST_SEED:
+            raise ValueError(f"seeds must be at most {_LARGEST_SEED}; got {seed}")
     return given
 
 
@@ -211,9 +201,7 @@ def _table(name: str, given: Any) -> Mapping[str, Any]:
     return given
 
 
-def _unknown(kind: str, given: str, valid: Iterable[str]) -> ValueError:
-    """The refusal of a name, with the valid names nearest to it; with all of them where none is near."""
-    valid = list(valid)
-    near = difflib.get_close_matches(given, valid, cutoff=0.5)
-    names = f"nearest to it: {', '.join(near)}" if near else f"there are {', '.join(valid)}"
-    return ValueError(f"there is no {kind} {given!r}; {names}")
+def _unknown(kind: str, given: str, known: list[str]) -> ValueError:
+    return ValueError(
+        f"there is no {kind} {given!r}; there are {', '.join(known)}{did_you_mean(given, known)}"
+    )

@@ -1,4 +1,4 @@
-"""One line of progress: what is done, what has failed, what is running, and how long the rest will take."""
+"""One line of progress: how many runs are done, failed and running, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from statistics import fmean
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
@@ -16,12 +15,12 @@ from agents.benchmark.run import Result, Run
 
 
 class SweepProgress:
-    """A line in the terminal while a sweep is at work; a context manager."""
+    """A line in the terminal while a sweep runs; a context manager."""
 
     def __init__(self, runs: Iterable[Run], slots: int, console: Console | None = None) -> None:
-        """Show progress through `runs`, `slots` of which run at once."""
+        """Show progress through `runs`, of which up to `slots` run at once."""
         self._left = {run.id: run for run in runs}
-        self._slots, self._failed, self._estimate = slots, 0, Estimate()
+        self._slots, self._failed, self._estimate = slots, 0, DurationEstimate()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -29,21 +28,19 @@ class SweepProgress:
             _TimeLeft(),
             console=console or Console(stderr=True),
         )
-        self._task = self._bar.add_task(self._standing(), total=len(self._left), left=None, at=0.0)
+        self._task = self._bar.add_task(self._status(), total=len(self._left), left=None, at=0.0)
 
     def __enter__(self) -> SweepProgress:
-        """Draw the line."""
+        """Show the line."""
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the line as it is."""
         self._bar.stop()
 
-    def finished(self, run: Run, result: Result) -> None:
-        """Count a run."""
+    def advance(self, run: Run, result: Result) -> None:
+        """Count a run that has ended."""
         del self._left[run.id]
         self._failed += result.row["status"] == "failed"
         if result.row["status"] == "finished":
@@ -52,31 +49,31 @@ class SweepProgress:
         self._bar.update(
             self._task,
             advance=1,
-            description=self._standing(),
+            description=self._status(),
             left=None if left is None else left / self._slots,
             at=time.monotonic(),
             refresh=True,
         )
 
-    def _standing(self) -> str:
+    def _status(self) -> str:
         running = min(self._slots, len(self._left))
         return f"{running} running" + (f", [red]{self._failed} failed[/red]" if self._failed else "")
 
 
-class Estimate:
-    """How long a run takes, by those of the same algorithm in the same game so far, or those most like it."""
+class DurationEstimate:
+    """Estimates how long runs take from the most similar runs so far: same algorithm and game if any."""
 
     def __init__(self) -> None:
-        """Know nothing."""
+        """Start without observations."""
         self._rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
     def add(self, run: Run, elapsed: float) -> None:
-        """Learn how long a run has taken."""
+        """Add an observation: a run took `elapsed` seconds."""
         for kind in _kinds(run):
             self._rates[kind].append(elapsed / run.turns)
 
     def seconds(self, runs: Collection[Run]) -> float | None:
-        """How long runs will take, one after the other; None while nothing is known."""
+        """How long runs will take one after the other; None while there are no observations."""
         if not self._rates:
             return None
         rates = (next(self._rates[kind] for kind in _kinds(run) if kind in self._rates) for run in runs)
@@ -84,7 +81,7 @@ class Estimate:
 
 
 class _TimeLeft(ProgressColumn):
-    """The estimate, counted down between one run's end and the next one's."""
+    """The estimated time left, counted down between the ends of runs."""
 
     def render(self, task: Task) -> Text:
         if task.fields["left"] is None or task.finished:
@@ -96,5 +93,5 @@ class _TimeLeft(ProgressColumn):
 
 
 def _kinds(run: Run) -> list[tuple[str, ...]]:
-    """What a run is one of, from the narrowest to the widest."""
+    """Groups that a run belongs to, from the narrowest to the widest."""
     return [(run.algorithm, run.label), (run.algorithm,), ()]

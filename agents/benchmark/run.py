@@ -1,7 +1,7 @@
 """Runs: one algorithm learns one game from one seed, and is measured against the oracle.
 
-`execute` is a function of the run alone: it reads and writes no file, so that it does the same in this
-process, in another, or on another machine.
+`execute` is a function of the run alone: it neither reads nor writes files, so that it does the same in this
+process, in another one, or on another machine.
 """
 
 from __future__ import annotations
@@ -24,36 +24,38 @@ import torch
 from stable_baselines3.common.utils import set_random_seed
 
 import mesa_env
-from agents.benchmark.run_folder import environment
+from agents.benchmark.rows import CURVE, empty_row
+from agents.benchmark.run_folder import as_json, environment
 from agents.learning import algorithms
 from agents.learning.callbacks import typical_goals
-from mesa_env import GAMES, Game
+from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
 from mesa_env.rules.game import Array
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.parameters import build_game, describe_game
 
 POINTS = 20
-"""Points of a learning curve; where a game must be simulated to measure a learner, there are fewer."""
+"""Points of a learning curve, in games whose audit is in closed form."""
 POINTS_SIMULATED = 5
+"""Points of a learning curve, in games whose audit simulates them."""
 GAMES_PLAYED = 16
-"""Games of the evaluation after training, if the game draws θ_0; fewer where they must be simulated."""
+"""Games that evaluate a learner after training, if the game draws θ_0."""
 GAMES_SIMULATED = 4
-
-_RULES = {kind.__name__: kind for kind in GAMES.values()}
+"""The same in games whose audit simulates them."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be done, in words and numbers that JSON has.
+    """What to run, in JSON-serializable values.
 
     Attributes:
         label: The game's name in its sweep.
-        game: The name of its rules, and all their parameters.
+        game: The game's plain parameters, all of them (`mesa_env.rules.parameters`).
         algorithm: A name, or "module:function".
-        parameters: All of the algorithm's.
+        parameters: All parameters of the algorithm.
         turns: Decisions that the algorithm is paid for.
-        seed: Of everything random.
+        seed: Seed of all random numbers.
     """
 
     label: str
@@ -67,39 +69,32 @@ class Run:
     def of(
         cls, label: str, game: Game, algorithm: str, parameters: Mapping[str, Any], turns: int, seed: int
     ) -> Run:
-        """A run in a game as it is.
+        """Build a run in `game`.
 
         Raises:
-            ValueError: If JSON has no words for one of the algorithm's parameters.
+            ValueError: If a parameter of the algorithm is not JSON-serializable.
         """
-        numbers = dataclasses.asdict(game) | {"learning_rates": game.learning_rates.tolist()}
         try:
-            content = json.dumps([{"rules": type(game).__name__} | numbers, dict(parameters)])
+            serializable = json.loads(json.dumps(dict(parameters)))
         except TypeError as error:
             raise ValueError(
-                f"{algorithm}'s parameters must be numbers, words, or lists or tables of these: {error}"
+                f"{algorithm}'s parameters must be numbers, strings, or lists or tables of these: {error}"
             ) from error
-        described, given = json.loads(content)
-        return cls(label, described, algorithm, given, turns, seed)
+        return cls(label, describe_game(game), algorithm, serializable, turns, seed)
 
     @property
     def id(self) -> str:
-        """A name that no other run of its sweep has, and its path in the sweep's folder."""
+        """A name that is unique in the sweep, and the run's path in the sweep's folder."""
         return f"{self.label}/{self.algorithm.replace(':', '.')}/{self.turns}/{self.seed}"
-
-    def build_game(self) -> Game:
-        """The game to be learned."""
-        parameters = dict(self.game)
-        return _RULES[parameters.pop("rules")](**parameters)
 
 
 class Result(NamedTuple):
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         row: The run's row in the data set.
-        files: Content of the files in its folder, by name.
-        elapsed: Seconds from its start to its end, those of measuring included.
+        files: Contents of the files in its folder, by name.
+        elapsed: Seconds from start to end, measurements included.
     """
 
     row: dict[str, Any]
@@ -108,12 +103,12 @@ class Result(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """A few games of one agent, each number the mean over those games that have it.
+    """A few games of one agent; each number is the mean over those games that have it.
 
     Attributes:
         metrics: By the names of `mesa_env.METRICS`.
         exploitability: Relative exploitability of each agent n.
-        excess: How much larger than its best response each agent's coefficient was.
+        excess: Each agent's coefficient minus that of its best response.
     """
 
     metrics: dict[str, float]
@@ -122,77 +117,73 @@ class Evaluation(NamedTuple):
 
 
 class LearningCurveRecorder:
-    """Measures a learner at evenly spaced turns, by a clock that stands still meanwhile."""
+    """Measures a learner at evenly spaced turns; its clock excludes the time that measurements take."""
 
     def __init__(self, game: Game, turns: int) -> None:
-        """Watch a training of `turns` in `game`."""
+        """Record a training of `turns` in `game`."""
         self.points: list[dict[str, float]] = []
         self._game, self._turns, self._latest = game, turns, 0
         self._every = turns / (POINTS_SIMULATED if audits_by_simulation(game) else POINTS)
         self._seconds, self._since = 0.0, time.perf_counter()
 
     def __call__(self, turns: int, agent: Agent) -> None:
-        """Measure the agent after so many turns, if it is time; its last turn is left to `end`."""
+        """Measure the agent after `turns` if a point is due; the last point is left to `end`."""
         turns = int(turns)
         due = turns // self._every > self._latest // self._every
         if due and turns < self._turns:
-            self._stop()
+            self.stop()
             self._add(turns, evaluate(self._game, agent, typical_goals(self._game)))
             self._since = time.perf_counter()
         self._latest = max(self._latest, turns)
 
     def stop(self) -> float:
-        """Stop the clock for good; returns the seconds of training."""
-        self._stop()
+        """Stop the clock; returns the seconds of training so far."""
+        self._seconds += time.perf_counter() - self._since
         return self._seconds
 
     def end(self, evaluation: Evaluation) -> None:
-        """Close the curve with the evaluation after training."""
+        """Add the evaluation after training as the last point."""
         self._add(max(self._turns, self._latest), evaluation)
 
     def column(self, name: str) -> list[float]:
         """One quantity along the curve."""
         return [point[name] for point in self.points]
 
-    def _stop(self) -> None:
-        self._seconds += time.perf_counter() - self._since
-
     def _add(self, turns: int, evaluation: Evaluation) -> None:
         self.points.append({"turns": turns, "seconds": self._seconds} | evaluation.metrics)
 
 
 def execute(run: Run) -> Result:
-    """Train and evaluate in this process, whose global random generators and threads it sets.
+    """Train and evaluate in this process, whose global random generators and thread count it sets.
 
-    Whatever goes wrong is told by the row, whose status is then "failed".
+    If anything goes wrong, the row's status is "failed" and its traceback says why.
     """
     began = time.perf_counter()
-    row, files = _begun(run)
+    row, files = _describe(run)
     try:
-        learned, agent = _learned(run)
-        row |= learned
+        measured, agent = _train_and_measure(run)
         save = getattr(agent, "save", None)
         if save is not None:
             buffer = io.BytesIO()
             save(buffer)
             files["model.zip"] = buffer.getvalue()
     except (Exception, SystemExit):
-        return _failed(row, files, traceback.format_exc(), time.perf_counter() - began)
-    return Result(row, files, time.perf_counter() - began)
+        return _failure(row, files, traceback.format_exc(), time.perf_counter() - began)
+    return Result(row | measured, files, time.perf_counter() - began)
 
 
-def lost(run: Run, reason: str) -> Result:
-    """The result of a run whose process came to an end before it could tell one."""
-    return _failed(*_begun(run), reason, 0.0)
+def failure(run: Run, reason: str) -> Result:
+    """The result of a run whose process ended before it could return one."""
+    return _failure(*_describe(run), reason, 0.0)
 
 
 def evaluation_goals(game: Game) -> Array:
-    """θ_0 of the games that a learner is evaluated by."""
+    """θ_0 of the games that evaluate a learner."""
     return typical_goals(game, GAMES_SIMULATED if audits_by_simulation(game) else GAMES_PLAYED)
 
 
 def evaluate(game: Game, agent: Agent, initial_goals: Array) -> Evaluation:
-    """Play one game from every initial goal and measure them all; whoever plays meets the same chance."""
+    """Play one game from every initial goal and measure it; all agents share the random numbers."""
     game = with_fixed_length(game)
     played = mesa_env.rollout(game, agent, initial_goals, generator=np.random.default_rng(0))
     audited = mesa_env.audit(game, agent, played)
@@ -206,7 +197,7 @@ def evaluate(game: Game, agent: Agent, initial_goals: Array) -> Evaluation:
 
 
 def fingerprint(agent: Agent) -> str:
-    """SHA-256 of the weights of an agent's networks, told apart by their last bit; "" if it has none."""
+    """SHA-256 of the weights of an agent's networks, every bit of them; "" if it has none."""
     policy = getattr(agent, "policy", agent)
     if not isinstance(policy, torch.nn.Module):
         return ""
@@ -217,67 +208,53 @@ def fingerprint(agent: Agent) -> str:
     return digest.hexdigest()
 
 
-def _learned(run: Run) -> tuple[dict[str, Any], Agent]:
-    """Train, then measure: what the row of a finished run says of it, and the agent."""
+def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
+    """Train, then measure; returns the row's entries of a finished run, and the agent."""
     torch.set_num_threads(1)
-    game, train = run.build_game(), algorithms.algorithm(run.algorithm)
-    exact = _oracle(json.dumps(run.game))  # first, so that no training's clock is charged with compilation
+    game, train = build_game(run.game), algorithms.algorithm(run.algorithm)
+    oracle = _oracle_metrics(game)  # first, so that compilation is not counted as time of training
     set_random_seed(run.seed)
-    watch = LearningCurveRecorder(game, run.turns)
-    agent = train(game, run.turns, run.seed, watch, **run.parameters)
-    seconds = watch.stop()
+    recorder = LearningCurveRecorder(game, run.turns)
+    agent = train(game, run.turns, run.seed, recorder, **run.parameters)
+    seconds = recorder.stop()
     if not isinstance(agent, Agent):
         raise TypeError(
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
     weights = fingerprint(agent)
     evaluation = evaluate(game, agent, evaluation_goals(game))
-    watch.end(evaluation)
+    recorder.end(evaluation)
     return {
         "status": "finished",
         "seconds": seconds,
         **evaluation.metrics,
-        "oracle_retention": exact["retention"],
-        "oracle_nash_conv": exact["nash_conv"],
+        "oracle_retention": oracle["retention"],
+        "oracle_nash_conv": oracle["nash_conv"],
         "weights": weights,
-        "curve_turns": watch.column("turns"),
-        "curve_seconds": watch.column("seconds"),
-        "curve_nash_conv": watch.column("nash_conv"),
-        "curve_relative_exploitability": watch.column("relative_exploitability"),
-        "curve_retention": watch.column("retention"),
+        **{f"curve_{name}": recorder.column(name) for name in CURVE},
         "episode_exploitability": evaluation.exploitability,
         "episode_excess": evaluation.excess,
     }, agent
 
 
 @functools.lru_cache(maxsize=8)
-def _oracle(described: str) -> dict[str, float]:
-    """The metrics of a game's equilibrium in the games of the evaluation."""
-    game = Run("", json.loads(described), "", {}, 0, 0).build_game()
-    exact = mesa_env.oracle(with_fixed_length(game))
-    return evaluate(game, exact, evaluation_goals(game)).metrics
+def _oracle_metrics(game: Game) -> dict[str, float]:
+    """Metrics of a game's equilibrium in the games of the evaluation."""
+    return evaluate(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game)).metrics
 
 
-def _begun(run: Run) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Row and files of nothing but what is known when a run begins."""
+def _describe(run: Run) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The row and the files with what is known when a run begins."""
     where = environment()
-    unknown = (*mesa_env.METRICS, "seconds", "oracle_retention", "oracle_nash_conv")
-    curve = ("turns", "seconds", "nash_conv", "relative_exploitability", "retention")
-    row = {
+    row = empty_row() | {
         "run_id": run.id,
         "game": run.label,
         "algorithm": run.algorithm,
         "turns": run.turns,
         "seed": run.seed,
         "status": "failed",
-        "traceback": "",
         "game_json": json.dumps(run.game),
         "parameters_json": json.dumps(run.parameters),
-        **dict.fromkeys(unknown),
-        "weights": "",
-        **{f"curve_{name}": [] for name in curve},
-        "episode_exploitability": [],
-        "episode_excess": [],
         "git_revision": where["git_revision"],
         "versions_json": json.dumps({"python": where["python"]} | where["versions"]),
         "processor": where["processor"],
@@ -286,10 +263,5 @@ def _begun(run: Run) -> tuple[dict[str, Any], dict[str, bytes]]:
     return row, {"config.json": as_json(dataclasses.asdict(run)), "environment.json": as_json(where)}
 
 
-def _failed(row: dict[str, Any], files: dict[str, bytes], reason: str, elapsed: float) -> Result:
+def _failure(row: dict[str, Any], files: dict[str, bytes], reason: str, elapsed: float) -> Result:
     return Result(row | {"traceback": reason}, files | {"traceback.txt": reason.encode()}, elapsed)
-
-
-def as_json(content: Any) -> bytes:
-    """A JSON file, for people to read."""
-    return (json.dumps(content, indent=2) + "\n").encode()

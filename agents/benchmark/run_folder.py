@@ -1,4 +1,4 @@
-"""Run folders: where results go, each file written whole or not at all."""
+"""Run folders: where commands write results, each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import math
 import platform
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from agents.atomic_files import write_atomically
 from mesa_env import Game
+from mesa_env.rules.parameters import describe_game
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 _PACKAGES = (
     "mesa-env",
@@ -33,13 +36,13 @@ _PACKAGES = (
 
 
 class RunFolder:
-    """A folder that holds one run: its configuration, where it came from, tables, figures and models."""
+    """The folder of one run: its configuration, its origin, tables, figures and models."""
 
     def __init__(self, path: Path) -> None:
-        """Open the folder, making it if need be.
+        """Open the folder, creating it if it does not exist.
 
         Raises:
-            ValueError: If it cannot be written to.
+            ValueError: If it is not writable.
         """
         self.path = path
         try:
@@ -49,17 +52,15 @@ class RunFolder:
             raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
 
     def record(self, command: str, config: Any, game: Game | None = None) -> None:
-        """Write down what was run, on what, in which game: `config.json`, `environment.json`, `game.json`."""
+        """Record what was run, where, and in which game: config.json, environment.json, game.json."""
         self.json("config.json", {"command": command, **dataclasses.asdict(config)})
         self.json("environment.json", environment())
         if game is not None:
-            parameters = dataclasses.asdict(game) | {"learning_rates": game.learning_rates.tolist()}
-            self.json("game.json", {"rules": type(game).__name__, **parameters})
+            self.json("game.json", describe_game(game))
 
     def json(self, name: str, content: Any) -> None:
-        """Write a JSON file."""
-        text = json.dumps(_without_nan(content), indent=2, default=str, allow_nan=False)
-        write_atomically(self.path / name, (text + "\n").encode())
+        """Write a JSON file, with null for numbers that are not finite."""
+        write_atomically(self.path / name, as_json(without_nan(content)))
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         """Write a CSV file; numbers in full precision."""
@@ -71,13 +72,32 @@ class RunFolder:
 
     def figure(self, name: str, figure: Figure) -> None:
         """Write a PNG file."""
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=150)
-        write_atomically(self.path / name, picture.getvalue())
+        write_atomically(self.path / name, png_bytes(figure))
+
+
+def as_json(content: Any) -> bytes:
+    """The content of a JSON file, indented for people to read."""
+    return (json.dumps(content, indent=2, default=str) + "\n").encode()
+
+
+def without_nan(content: Any) -> Any:
+    """The same content with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(content, dict):
+        return {name: without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def png_bytes(figure: Figure, dpi: int = 150, metadata: Mapping[str, str | None] | None = None) -> bytes:
+    """The content of a PNG file; {"Software": None} as metadata leaves out Matplotlib's version."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi, metadata=metadata)
+    return picture.getvalue()
 
 
 def environment() -> dict[str, Any]:
-    """The code's revision, the machine, and the versions of what results depend on."""
+    """The code's revision, the machine, and the versions of the packages that results depend on."""
     return {
         "git_revision": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
@@ -91,17 +111,8 @@ def environment() -> dict[str, Any]:
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:  # as of this project itself, where a cluster was sent its code
+    except metadata.PackageNotFoundError:  # the project itself, on a cluster that was sent its code
         return "not installed"
-
-
-def _without_nan(content: Any) -> Any:
-    """The same with null for numbers that JSON does not have."""
-    if isinstance(content, dict):
-        return {name: _without_nan(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _git(*arguments: str) -> str | None:

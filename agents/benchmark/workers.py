@@ -1,7 +1,7 @@
-"""Who runs the runs: processes of this machine, or a Ray cluster. Both call `execute`, and yield its results.
+"""Executors of runs: processes on this machine, or a Ray cluster. Both call `execute` and yield its results.
 
-A run whose process dies is told as failed, and the others go on. Workers neither read nor write the sweep's
-folder: a cluster needs no file system in common.
+A run whose process dies has failed, and the others continue. Workers neither read nor write the sweep's
+folder: a cluster needs no shared file system.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from multiprocessing import connection
-from typing import Any, Protocol
+from typing import Any
 
-from agents.benchmark.run import Result, Run, as_json, execute, lost
-from agents.benchmark.run_folder import environment
+from agents.benchmark.run import Result, Run, execute, failure
+from agents.benchmark.run_folder import as_json, environment
+from mesa_env.rules.validation import validated_whole
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -31,10 +32,10 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
 }
-"""Environment of every process that runs runs: what could change the last bits of their results."""
+"""Environment variables of every worker process, which could change the last bits of results."""
 
 RETRIES = 3
-"""How many nodes a run may lose on a cluster before it has failed."""
+"""How many times a run is retried on a cluster after its node was lost."""
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 _SECONDS_TO_DIE = 3.0
@@ -43,34 +44,19 @@ _SECONDS_TO_CONNECT = 60.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-class Workers(Protocol):
-    """Whoever runs runs."""
-
-    @property
-    def slots(self) -> int:
-        """How many runs at once."""
-        ...
-
-    def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
-        """Run them all and yield each one as it ends; to close the iterator ends those that are running."""
-        ...
-
-
 class LocalWorkers:
-    """Processes of this machine, one run at a time each."""
+    """Processes on this machine, each of which executes one run at a time."""
 
     def __init__(self, slots: int) -> None:
-        """Run `slots` runs at once.
+        """Execute `slots` runs at once.
 
         Raises:
-            ValueError: If that is none.
+            ValueError: If `slots` is less than 1.
         """
-        if slots < 1:
-            raise ValueError(f"workers must be a whole number ≥ 1; got {slots}")
-        self.slots = slots
+        self.slots = validated_whole("workers", slots, 1)
 
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
-        """Run them all and yield each one as it ends; to close the iterator ends those that are running."""
+        """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
         waiting, idle = deque(runs), list[_Process]()
         busy: dict[_Process, Run] = {}
         try:
@@ -85,25 +71,25 @@ class LocalWorkers:
                     result = process.result()
                     if result is not None:
                         idle.append(process)
-                    yield run, result or lost(run, f"the process died, {process.ending()}")
+                    yield run, result or failure(run, f"the process died, {process.ending()}")
         finally:
             for process in (*busy, *idle):
                 process.kill()
 
 
 class _Process:
-    """A process that runs one run after the other."""
+    """A process that executes one run after the other."""
 
     def __init__(self) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_serve, args=(theirs,))
-        with _inherited_by_children():
+        with _child_environment():
             self._process.start()
         theirs.close()
         self.handles: list[connection.Connection | int] = [self._pipe, self._process.sentinel]
 
     def begin(self, run: Run) -> bool:
-        """Hand it a run; False if it has died meanwhile."""
+        """Send it a run; returns False if the process has died."""
         try:
             self._pipe.send(run)
         except OSError:
@@ -111,14 +97,14 @@ class _Process:
         return True
 
     def result(self) -> Result | None:
-        """The result of its run; None if it died instead."""
+        """The result of its run; None if the process died instead."""
         try:
             return self._pipe.recv() if self._pipe.poll() else None
         except (EOFError, OSError):
             return None
 
     def ending(self) -> str:
-        """How it died; if all that it did was to hang up, it dies now."""
+        """How the process died; if it only closed its pipe, it is killed now."""
         self._process.join(_SECONDS_TO_DIE)
         self.kill()
         code = self._process.exitcode
@@ -128,7 +114,7 @@ class _Process:
         return f"exit code {code}"
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End the process, by force if necessary."""
         self._process.terminate()
         self._process.join(_SECONDS_TO_DIE)
         if self._process.is_alive():
@@ -138,43 +124,41 @@ class _Process:
 
 
 class RayWorkers:
-    """Tasks of one CPU each on a Ray cluster, which is sent this process's code."""
+    """Tasks of one CPU each on a Ray cluster, to which this process sends its code."""
 
     def __init__(self, address: str, algorithms: Iterable[str] = ()) -> None:
         """Connect to a cluster.
 
         Args:
             address: "auto", "host:port" or "ray://host:port".
-            algorithms: Names of the algorithms to be run, whose modules are sent along where they are users'.
+            algorithms: Names of the algorithms to run; the modules of a user's own are sent along.
 
         Raises:
-            ValueError: If Ray is not installed, or no cluster is found at the address.
+            ValueError: If Ray is not installed, or there is no cluster at the address.
         """
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)  # before Ray is imported, which reads them
         try:
             import ray
         except ImportError:
-            raise ValueError(
-                'a Ray cluster needs Ray on this machine, too: pip install ".[cluster]"'
-            ) from None
+            raise ValueError('--ray needs Ray on this machine, too: pip install ".[cluster]"') from None
         self._ray = ray
         code = {"env_vars": ENVIRONMENT, "py_modules": _modules(algorithms), "excludes": ["__pycache__"]}
         try:
-            _knock(address)
+            _check_cluster(address)
             ray.init(address=address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
-            raise ValueError(f"a Ray cluster must be at work at {address}; none answers: {reason}") from error
+            raise ValueError(f"a Ray cluster must be running at {address}; none answers: {reason}") from error
 
     @property
     def slots(self) -> int:
-        """How many runs at once, at present."""
+        """How many runs the cluster can execute at once at present."""
         resources: dict[str, float] = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
         return max(1, int(resources.get("CPU", 0)))
 
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
-        """Run them all and yield each one as it ends; to close the iterator ends those that are running."""
+        """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
         task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(execute)
         here = environment()
         revision = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
@@ -186,22 +170,26 @@ class RayWorkers:
                 try:
                     result = self._ray.get(ended[0])
                 except self._ray.exceptions.RayError as error:
-                    result = lost(run, f"the process died, {error}")
-                yield run, _of_revision(result, revision)
+                    result = failure(run, f"the process died, {error}")
+                yield run, _with_revision(result, revision)
         finally:
             for reference in running:
                 self._ray.cancel(reference, force=True)
             self._ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Find out whether a cluster answers at an address.
+Workers = LocalWorkers | RayWorkers
+"""An executor of runs: how many `slots` it has, and a generator of `results`."""
 
-    Ray itself would try for minutes and tell the terminal about it, so another process asks first.
+
+def _check_cluster(address: str) -> None:
+    """Check that a cluster answers at an address.
+
+    Ray itself would try for minutes and write to the terminal, so another process tries first.
 
     Raises:
-        OSError: If nobody listens there.
-        ValueError: If whoever does is no cluster.
+        OSError: If nothing listens there.
+        ValueError: If what listens is not a Ray cluster.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
@@ -216,8 +204,8 @@ def _knock(address: str) -> None:
 
 
 def _modules(algorithms: Iterable[str]) -> list[str]:
-    """Paths of the top-level modules that runs are made of: the project's, and its users'."""
-    names = {"agents", "mesa_env", "scripts"}
+    """Paths of the top-level modules that runs need: the project's, and users' own."""
+    names = {"agents", "mesa_env"}
     names |= {name.partition(":")[0].partition(".")[0] for name in algorithms if ":" in name}
     found = [importlib.util.find_spec(name) for name in sorted(names)]
     paths = [
@@ -228,22 +216,22 @@ def _modules(algorithms: Iterable[str]) -> list[str]:
     return [path for path in paths if path]
 
 
-def _of_revision(result: Result, revision: dict[str, Any]) -> Result:
-    """The result with the revision of the code that was sent, which those who ran it cannot know."""
+def _with_revision(result: Result, revision: dict[str, Any]) -> Result:
+    """The result with the revision of the code that was sent, which the nodes cannot know."""
     where = json.loads(result.files["environment.json"]) | revision
     row = result.row | {"git_revision": revision["git_revision"]}
     return result._replace(row=row, files=result.files | {"environment.json": as_json(where)})
 
 
 def _serve(pipe: connection.Connection) -> None:
-    """Run whatever comes through the pipe, until the driver closes it or dies."""
-    threading.Thread(target=_die_with_the_driver, daemon=True).start()
+    """Execute the runs that come through the pipe, until the driver closes it or dies."""
+    threading.Thread(target=_exit_with_driver, daemon=True).start()
     with contextlib.suppress(EOFError):
         while True:
             pipe.send(execute(pipe.recv()))
 
 
-def _die_with_the_driver() -> None:
+def _exit_with_driver() -> None:
     driver = multiprocessing.parent_process()
     assert driver is not None
     connection.wait([driver.sentinel])
@@ -251,8 +239,8 @@ def _die_with_the_driver() -> None:
 
 
 @contextlib.contextmanager
-def _inherited_by_children() -> Iterator[None]:
-    """Have processes that are started meanwhile ignore Ctrl-C, which is the driver's to handle."""
+def _child_environment() -> Iterator[None]:
+    """Processes started meanwhile inherit `ENVIRONMENT`, and leave Ctrl-C to the driver."""
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(ENVIRONMENT)

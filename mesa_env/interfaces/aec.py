@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,15 @@ from mesa_env.rules.rules import Array, Rules, State
 
 
 def env(
-    game: Rules | None = None, render_mode: str | None = None, rules: str = BASE
+    game: Rules | Mapping[str, Any] | None = None, render_mode: str | None = None, rules: str = BASE
 ) -> AECEnv[str, NDArray[Any], Any]:
     """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
     return OrderEnforcing(raw_env(game, render_mode, rules))
 
 
-def raw_env(game: Rules | None = None, render_mode: str | None = None, rules: str = BASE) -> SequentialEnv:
+def raw_env(
+    game: Rules | Mapping[str, Any] | None = None, render_mode: str | None = None, rules: str = BASE
+) -> SequentialEnv:
     """`SequentialEnv` without wrappers."""
     return SequentialEnv(game, render_mode, rules)
 
@@ -104,8 +107,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     ## Arguments
 
-    - `game`: a `mesa_env.Game`; by default the post's first experiment (20 episodes of training, 80 of
-      deployment).
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
+      environment's spec is JSON; by default the post's first experiment.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" (the post's figure so far) or "ansi" (a
       line on the last episode).
     - `rules`: set by the ids of the variants: which kind of game this must be.
@@ -132,7 +135,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         "is_parallelizable": False,
     }
 
-    def __init__(self, game: Rules | None = None, render_mode: str | None = None, rules: str = BASE) -> None:
+    def __init__(
+        self, game: Rules | Mapping[str, Any] | None = None, render_mode: str | None = None, rules: str = BASE
+    ) -> None:
         """Prepare a game; `reset` begins it."""
         self.game = spaces.validated_game(game, rules)
         self.metadata = {**self.metadata, "name": f"{spaces.name_of(self.game)}-v0"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
@@ -55,7 +56,8 @@ class BestResponseEnv(ProblemEnv[State]):
 
     ## Arguments
 
-    - `game`: a `mesa_env.Game`; by default the post's first experiment.
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
+      environment's spec is JSON; by default the post's first experiment.
     - `successors`: what the agents after n play: coefficients of shape (N,), or an agent with
       Stable-Baselines3's `predict`, asked deterministically. By default every successor plays 1.
 
@@ -73,7 +75,7 @@ class BestResponseEnv(ProblemEnv[State]):
 
     def __init__(
         self,
-        game: Rules | None = None,
+        game: Rules | Mapping[str, Any] | None = None,
         successors: Agent | Sequence[float] | Array | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -94,7 +96,7 @@ class BestResponseVectorEnv(ProblemVectorEnv[State]):
     def __init__(
         self,
         num_envs: int = 1,
-        game: Rules | None = None,
+        game: Rules | Mapping[str, Any] | None = None,
         successors: Agent | Sequence[float] | Array | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from gymnasium.vector import AutoresetMode
@@ -64,7 +65,8 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Arguments
 
-    - `game`: a `mesa_env.Game`; by default the post's first experiment.
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
+      environment's spec is JSON; by default the post's first experiment.
     - `judge`: "initial" or "current": whose goal pays.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
     - `rules`: set by the ids of the variants: which kind of game this must be.
@@ -89,7 +91,7 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     def __init__(
         self,
-        game: Rules | None = None,
+        game: Rules | Mapping[str, Any] | None = None,
         judge: Literal["initial", "current"] = "initial",
         render_mode: str | None = None,
         rules: str = BASE,
@@ -113,7 +115,7 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState]):
     def __init__(
         self,
         num_envs: int = 1,
-        game: Rules | None = None,
+        game: Rules | Mapping[str, Any] | None = None,
         judge: Literal["initial", "current"] = "initial",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,

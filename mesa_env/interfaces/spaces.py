@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from mesa_env.rules import BASE, GAMES
+from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array, Discrete, Rules
 
 
@@ -31,7 +32,7 @@ def validated_game(game: object, rules: str = BASE) -> Rules:
     """The game that a user passed, or the default one of these rules for None.
 
     Args:
-        game: What the user passed.
+        game: A game, or a mapping of plain parameters (`mesa_env.rules.parameters`), which JSON can hold.
         rules: Name of the game's rules, one of `mesa_env.rules.GAMES`; the base game's name admits any game.
 
     Raises:
@@ -40,12 +41,12 @@ def validated_game(game: object, rules: str = BASE) -> Rules:
     """
     if rules not in GAMES:
         raise ValueError(f"rules must be one of {', '.join(GAMES)}; got {rules!r}")
-    if game is None:
-        return GAMES[rules]()
+    if game is None or isinstance(game, Mapping):
+        game = build_game({"rules": rules, **(game or {})})
     if rules == BASE and isinstance(game, Rules):
         return game
     if not isinstance(game, GAMES[rules]):
-        raise TypeError(f"game must be a mesa_env.{GAMES[rules].__name__}; got {game!r}")
+        raise TypeError(f"game must be a mesa_env.{GAMES[rules].__name__} or its parameters; got {game!r}")
     return game
 
 

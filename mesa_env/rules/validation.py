@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,9 @@ def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDA
     if actions.dtype.kind not in "iu" or not ((actions >= 0) & (actions < count)).all():
         raise ValueError(f"actions must be whole numbers in [0, {count - 1}]; got {action}")
     return actions
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """A hint at the known name closest to `name`, to end an error message with; empty if none is close."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

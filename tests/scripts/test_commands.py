@@ -62,7 +62,7 @@ class TestTrain:
         assert config["game"]["rules"] == "DeceptiveAlignment"
         assert (config["game"]["train"], config["game"]["deploy"]) == (3, 5)
         assert json.loads((finished / "game.json").read_text()) == {
-            "rules": "Game",
+            "rules": "DeceptiveAlignment",
             "learning_rates": [1.0] * 3 + [0.0] * 5,
             "discount": 1.0,
             "regularization": 0.0,

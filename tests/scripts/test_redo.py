@@ -1,4 +1,4 @@
-"""scripts/redo.py: a run's folder is enough to run it again, and what differs is told."""
+"""scripts/redo.py: a run's folder is enough to repeat it, and differences are reported."""
 
 import json
 import shutil
@@ -7,9 +7,10 @@ import pytest
 
 from agents.benchmark import workers
 from agents.benchmark.run import execute
-from agents.benchmark.store import REDONE, Sweep, plain, read_rows
+from agents.benchmark.store import REDONE, read_rows
 from scripts import redo
 from tests.agents.benchmark.test_run import tiny_run
+from tests.agents.benchmark.test_sweep_folder import keep_runs
 
 RUNS = [tiny_run("network"), tiny_run(stretch=1.0)]
 
@@ -18,9 +19,7 @@ RUNS = [tiny_run("network"), tiny_run(stretch=1.0)]
 def kept(tmp_path_factory):
     """A sweep of two finished runs and one that failed."""
     out = tmp_path_factory.mktemp("sweeps") / "sweep"
-    with Sweep(out, resume=False) as sweep:
-        for run in (*RUNS, tiny_run("raising")):
-            sweep.keep(run, execute(run))
+    keep_runs(out, [*RUNS, tiny_run("raising")])
     return out
 
 
@@ -31,7 +30,7 @@ def out(kept, tmp_path):
 
 @pytest.fixture
 def here(monkeypatch):
-    """Runs are run in this process, which is faster."""
+    """Runs execute in this process, which is faster."""
 
     def results(_, runs):
         yield from ((run, execute(run)) for run in runs)
@@ -40,18 +39,18 @@ def here(monkeypatch):
 
 
 def rewrite(folder, **changes):
-    """Change what is recorded of a run."""
+    """Change a run's record."""
     path = folder / "result.json"
     result = json.loads(path.read_text())
     result["row"] |= changes
     path.write_text(json.dumps(result))
 
 
-def test_the_same_run_gives_the_same_weights_in_another_process(out, capsys):
+def test_a_repeated_run_gives_the_same_weights_in_another_process(out, capsys):
     redo.main(redo.Arguments((out / "runs" / RUNS[0].id,)))
     assert capsys.readouterr().out.strip() == f"{RUNS[0].id}: same weights, bit for bit"
-    (verdict,) = read_rows(out, "redone", REDONE).to_dict("records")
-    assert verdict == {
+    (comparison,) = read_rows(out, "redone", REDONE).to_dict("records")
+    assert comparison == {
         "run_id": RUNS[0].id,
         "algorithm": RUNS[0].algorithm,
         "game": "tiny",
@@ -61,7 +60,7 @@ def test_the_same_run_gives_the_same_weights_in_another_process(out, capsys):
     }
 
 
-def test_agents_without_weights_are_told_by_their_evaluation(out, capsys, here):
+def test_agents_without_weights_are_compared_by_their_evaluation(out, capsys, here):
     redo.main(redo.Arguments((out / "runs" / RUNS[1].id,)))
     assert "same evaluation, no weights" in capsys.readouterr().out
     assert not read_rows(out, "redone", REDONE)["same_weights"].item()
@@ -73,13 +72,13 @@ def test_a_difference_under_the_same_versions_is_an_error(out, capsys, here):
     with pytest.raises(SystemExit) as exit_:
         redo.main(redo.Arguments((out / "runs" / RUNS[1].id, folder)))
     assert exit_.value.code == 1
-    said = capsys.readouterr().out.splitlines()
-    assert said == [f"{RUNS[1].id}: same evaluation, no weights", f"{RUNS[0].id}: differs in nash_conv"]
+    output = capsys.readouterr().out.splitlines()
+    assert output == [f"{RUNS[1].id}: same evaluation, no weights", f"{RUNS[0].id}: differs in nash_conv"]
     rows = read_rows(out, "redone", REDONE).set_index("run_id")
     assert rows["same_evaluation"].to_dict() == {RUNS[0].id: False, RUNS[1].id: True}
 
 
-def test_a_difference_under_other_versions_is_none(out, capsys, here):
+def test_a_difference_under_other_versions_is_not_an_error(out, capsys, here):
     folder = out / "runs" / RUNS[0].id
     versions = json.loads(execute(RUNS[0]).row["versions_json"])
     rewrite(folder, nash_conv=0.5, versions_json=json.dumps(versions | {"torch": "1.0"}))
@@ -94,13 +93,7 @@ def test_other_weights_with_the_same_evaluation(out, capsys, here):
     assert "same evaluation, other weights" in capsys.readouterr().out
 
 
-def test_what_no_two_runs_share_is_not_compared():
-    row = plain(execute(RUNS[0]).row)
-    other = row | {"seconds": 1e9, "curve_seconds": [1e9], "started": "then", "processor": "another"}
-    assert redo.compare(row, other) == redo.Verdict([], True, [])
-
-
-def test_a_folder_that_was_taken_elsewhere_is_enough(out, tmp_path, capsys, here):
+def test_a_copy_of_a_folder_outside_the_sweep_is_enough(out, tmp_path, capsys, here):
     folder = shutil.copytree(out / "runs" / RUNS[0].id, tmp_path / "alone")
     redo.main(redo.Arguments((folder,)))
     assert "same weights, bit for bit" in capsys.readouterr().out
@@ -110,7 +103,7 @@ def test_a_folder_that_was_taken_elsewhere_is_enough(out, tmp_path, capsys, here
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "whole folder of a run"),
+        ("nothing", "complete folder of a run"),
         ("tiny/sweep_algorithms.raising/100/0", "only finished runs"),
         (None, "none"),
     ],
@@ -129,6 +122,6 @@ def test_a_damaged_folder_is_refused_before_any_work(out, capsys):
     (folder / "config.json").write_text((folder / "config.json").read_text()[:-30])
     with pytest.raises(SystemExit):
         redo.main(redo.Arguments((out / "runs" / RUNS[1].id, folder)))
-    said = capsys.readouterr()
-    assert str(folder) in said.err
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert str(folder) in output.err
+    assert output.out == ""

@@ -1,14 +1,15 @@
-"""Tuning: trials are kept, resumed and shipped, and what cannot be tuned is refused."""
+"""scripts/tune.py: studies are kept, resumed and shipped, and invalid ones are refused."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import agents
 from agents.learning import algorithms
-from scripts import tune
 from scripts.arguments import GameArguments
-from scripts.tune import SPACES, Arguments, main, ship
+from scripts.tune import Arguments, main
 
 SHORT = GameArguments(train=1, deploy=2)
 
@@ -40,48 +41,37 @@ def test_a_study_is_kept_and_resumed(tmp_path, capsys):
     assert "the best trials of a2c" in capsys.readouterr().out
 
 
-def test_what_is_best_is_shipped_where_sweeps_find_it(tmp_path, monkeypatch):
-    shipped = tmp_path / "tuned.json"
-    shipped.write_text('{"sac": {"turns": 1, "parameters": {}, "study": {}}}')
-    monkeypatch.setattr(tune, "_TUNED", shipped)
-    main(tiny(tmp_path / "study", trials=1, seeds=1, ship=700))
-    found = json.loads(shipped.read_text())
-    assert list(found) == ["a2c", "sac"]
-    assert found["a2c"]["turns"] == 700
-    assert found["a2c"]["study"]["turns"] == 200
-    ship("sac", {"turns": 2})
-    assert json.loads(shipped.read_text())["sac"] == {"turns": 2}
-
-
-def test_every_algorithm_has_a_space_of_its_own_parameters():
-    class Suggestions:
-        def __getattr__(self, kind):
-            return lambda name, *rest, **more: name
-
-    assert SPACES.keys() == algorithms.ALGORITHMS.keys()
-    for name, space in SPACES.items():
-        assert set(space(Suggestions())) <= set(algorithms.parameters_of(algorithms.algorithm(name)))
+def test_the_best_parameters_are_merged_into_the_table_of_tuned_ones(tmp_path, capsys):
+    committed = Path(agents.__file__).parent / "learning" / "tuned.json"
+    before = committed.read_bytes()
+    main(tiny(tmp_path, trials=1, seeds=1, ship=700))
+    table, best = (json.loads((tmp_path / name).read_text()) for name in ("tuned.json", "best.json"))
+    assert list(table) == list(algorithms.ALGORITHMS)
+    assert table == json.loads(before) | {"a2c": best}
+    assert (best["turns"], best["study"]["turns"]) == (700, 200)
+    assert f"cp {tmp_path / 'tuned.json'} agents/learning/tuned.json" in capsys.readouterr().out
+    assert committed.read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
-        ({"algorithm": "dqn"}, "what can be tuned is ppo, a2c, sac, td3, tqc, crossq; got 'dqn'"),
+        ({"algorithm": "dqn"}, "algorithm must be one of ppo, a2c, sac, td3, tqc, crossq; got 'dqn'"),
         ({"turns": 0}, "turns must be a whole number ≥ 1; got 0"),
         ({"trials": -1}, "trials must be a whole number ≥ 1; got -1"),
         ({"ship": 0}, "ship must be a whole number ≥ 1; got 0"),
         ({"game": GameArguments(discount=2.0)}, "discount"),
     ],
 )
-def test_what_cannot_be_tuned_is_refused(changed, said, tmp_path, capsys):
+def test_invalid_arguments_are_refused(changed, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(tiny(tmp_path / "study", **changed))
     assert exit_.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "study").exists()
 
 
-def test_another_study_is_not_written_over(tmp_path, capsys):
+def test_another_study_is_not_overwritten(tmp_path, capsys):
     main(tiny(tmp_path, trials=1, seeds=1))
     with pytest.raises(SystemExit):
         main(tiny(tmp_path, trials=1, seeds=1))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
-import typing
 
 import numpy as np
 import pandas as pd
@@ -23,11 +21,6 @@ from mesa_env import (
     GAMES,
     Decoupling,
     Game,
-    HiddenDeployment,
-    InfiniteHorizon,
-    LearnableDiscount,
-    Misconception,
-    train_then_deploy,
 )
 from scripts import evaluate, reproduce, train, train_neural
 from scripts.arguments import GameArguments
@@ -44,106 +37,6 @@ def refused(capsys, command, *arguments):
     assert message.startswith("error: ")
     assert "\n" not in message
     return message
-
-
-# -- Games by their numbers -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rules", GAMES)
-def test_what_is_not_given_is_as_the_game_s_own_defaults_have_it(rules):
-    assert GameArguments(rules=rules).build((0.8,)) == GAMES[rules]()
-    assert GameArguments(rules=rules).build((-1, 1)) == GAMES[rules](initial_goal=(-1, 1))
-
-
-def test_every_game_can_be_named():
-    hints = typing.get_type_hints(GameArguments)
-    assert set(typing.get_args(hints["rules"])) == set(GAMES)
-
-
-def test_every_parameter_of_every_game_can_be_given_but_one():
-    """But for the base game's initial goal, which the commands ask for on their own; and for `ends`."""
-    offered = {argument.name for argument in dataclasses.fields(GameArguments)}
-    for kind in GAMES.values():
-        parameters = {parameter.name for parameter in dataclasses.fields(kind)}
-        assert parameters - offered <= {"initial_goal", "ends"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "game"),
-    [
-        ({"train": 3}, Game(train_then_deploy(3, 80))),
-        ({"deploy": 0}, Game(train_then_deploy(20, 0))),
-        ({"learning_rate": 0.5}, Game(train_then_deploy(20, 80, 0.5))),
-        ({"rules": "Misconception", "train": 3}, Misconception(train_then_deploy(3, 20, 0.1))),
-        ({"rules": "Misconception", "learning_rate": 0.2}, Misconception(train_then_deploy(5, 20, 0.2))),
-        ({"rules": "HiddenDeployment", "train": 7}, HiddenDeployment(train_then_deploy(7, 0))),
-        ({"rules": "HiddenDeployment", "deploy": 2}, HiddenDeployment(train_then_deploy(40, 2))),
-        ({"rules": "LearnableDiscount", "deploy": 4}, LearnableDiscount(train_then_deploy(20, 4, 0.1))),
-        ({"rules": "InfiniteHorizon", "train": 3}, InfiniteHorizon(train_then_deploy(3, 1))),
-        ({"rules": "InfiniteHorizon", "train": 1, "deploy": 0}, InfiniteHorizon([1.0])),
-        ({"rules": "InfiniteHorizon", "learning_rate": 0.5}, InfiniteHorizon(train_then_deploy(20, 1, 0.5))),
-        ({"rules": "Decoupling", "learning_rates": (0.5, 0, 1)}, Decoupling([0.5, 0, 1])),
-        ({"learning_rates": (0.5, 0, 1), "train": 9}, Game([0.5, 0, 1])),
-    ],
-)
-def test_partial_schedules_keep_the_rest_of_the_game_s_own(arguments, game):
-    assert GameArguments(**arguments).build((0.8,)) == game
-
-
-@pytest.mark.parametrize(
-    ("rules", "parameters"),
-    [
-        ("InfiniteHorizon", {"max_episodes": 150, "discount": 0.9}),
-        ("Misconception", {"belief_learning_rate": 0.5, "initial_belief": 0.1}),
-        ("Misconception", {"initial_belief": (-0.2, 0.1)}),
-        ("LearnableDiscount", {"discount": (0.3, 0.8), "discount_learning_rate": 0.5}),
-        ("LearnableDiscount", {"discount": 0.5}),
-        ("HiddenDeployment", {"hazard": 0.2, "shift": 2.0, "observed": "signal"}),
-        ("Decoupling", {"decoupling": 0.1, "regularization": 0.2, "coefficient_bound": 1.0}),
-    ],
-)
-def test_variants_take_their_own_parameters(rules, parameters):
-    assert GameArguments(rules=rules, **parameters).build((0.8,)) == GAMES[rules](**parameters)
-
-
-@pytest.mark.parametrize(
-    ("rules", "stranger", "value"),
-    [
-        ("DeceptiveAlignment", "hazard", 0.1),
-        ("DeceptiveAlignment", "max_episodes", 10),
-        ("Misconception", "decoupling", 0.1),
-        ("LearnableDiscount", "belief_learning_rate", 0.1),
-        ("HiddenDeployment", "initial_belief", (0.1, 0.2)),
-        ("InfiniteHorizon", "observed", "signal"),
-        ("Decoupling", "discount_learning_rate", 1.0),
-    ],
-)
-def test_a_parameter_of_another_variant_is_refused_and_this_one_s_are_named(rules, stranger, value):
-    own = ", ".join(parameter.name for parameter in dataclasses.fields(GAMES[rules]))
-    with pytest.raises(
-        ValueError, match=f"^{stranger} is no parameter of {rules}, whose are {re.escape(own)}$"
-    ):
-        GameArguments(rules=rules, **{stranger: value}).build((0.8,))
-
-
-@pytest.mark.parametrize("rules", [name for name in GAMES if name != "LearnableDiscount"])
-def test_a_pair_of_discounts_is_refused_where_discounts_are_not_drawn(rules):
-    with pytest.raises(ValueError, match="discount must be a finite number"):
-        GameArguments(rules=rules, discount=(0.2, 0.8)).build((0.8,))
-
-
-@pytest.mark.parametrize(
-    ("line", "game"),
-    [
-        ("--rules Misconception --initial-belief 0.1 0.2", Misconception(initial_belief=(0.1, 0.2))),
-        ("--rules LearnableDiscount --discount 0.2 0.8", LearnableDiscount(discount=(0.2, 0.8))),
-        ("--rules LearnableDiscount --discount 0.2", LearnableDiscount(discount=0.2)),
-        ("--rules HiddenDeployment --observed signal", HiddenDeployment(observed="signal")),
-        ("--train 2 --deploy 3", Game(train_then_deploy(2, 3))),
-    ],
-)
-def test_games_can_be_named_on_the_command_line(line, game):
-    assert tyro.cli(GameArguments, args=line.split()).build((0.8,)) == game
 
 
 # -- Findings ---------------------------------------------------------------------------------------------
@@ -419,7 +312,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
 @pytest.mark.parametrize(
     ("game", "settings", "words"),
     [
-        (GameArguments(rules="Misconception", hazard=0.1), {}, "hazard is no parameter of Misconception"),
+        (GameArguments(rules="Misconception", hazard=0.1), {}, "Misconception has no parameter 'hazard'"),
         (GameArguments(rules="Misconception"), {"games": 12}, "games must be a multiple of group_size"),
         (
             GameArguments(rules="InfiniteHorizon", train=1, max_episodes=20),
@@ -451,7 +344,7 @@ def test_every_game_s_agents_can_be_compared(rules, tmp_path):
     again = mesa_env.compare(game, {"guard": agents.make("guard", game)}, goals)
     on_file = games.query("agent == 'guard'")["mesa_cost"]
     np.testing.assert_allclose(on_file, again["mesa_cost"], rtol=1e-12)
-    assert json.loads((tmp_path / "game.json").read_text())["rules"] == type(game).__name__
+    assert json.loads((tmp_path / "game.json").read_text())["rules"] == rules
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 

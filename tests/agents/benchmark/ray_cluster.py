@@ -1,7 +1,7 @@
 """A Ray cluster on this machine: a head without CPUs and two nodes of one CPU each.
 
-Prints its address, then does what it is told line by line on standard input: "kill" kills a node, and an end
-of the input ends the cluster. A process of its own, because Ray changes the process that it is imported into.
+Prints its address, then obeys standard input line by line: "kill" kills a node, and the end of the input
+shuts the cluster down. It runs in its own process, because Ray changes the process that imports it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Algorithms that a user might bring to a sweep: fast ones, and those that go wrong."""
+"""Algorithms that a user might bring to a sweep: fast ones, and ones that fail."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from mesa_env.agent import Profile
 
 
 def near_oracle(game, turns, seed, watch, *, stretch=1.0):
-    """Play the equilibrium but for an error of the seed's, which shrinks with the turns."""
+    """Play the equilibrium with an error drawn from the seed, which shrinks with the turns."""
     error = np.random.default_rng(seed).normal(0, 0.1, game.episodes)
     for part in (0.25, 0.5, 0.75):
         watch(
@@ -29,7 +29,7 @@ class Network:
     def __init__(self):
         self.policy = torch.nn.Linear(1, 1)
         with torch.no_grad():
-            self.policy.bias += random.random() + np.random.rand()  # noqa: NPY002 - the harness seeds it, too
+            self.policy.bias += random.random() + np.random.rand()  # noqa: NPY002 - the harness seeds it too
 
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
         return np.full((len(observation), 1), np.tanh(float(self.policy.bias.detach()))), state
@@ -41,6 +41,16 @@ class Network:
 def network(game, turns, seed, watch):
     """Draw weights from the global generators."""
     return Network()
+
+
+def unsavable(game, turns, seed, watch):
+    agent = Network()
+    agent.save = full_disk
+    return agent
+
+
+def full_disk(file):
+    raise OSError("no space")
 
 
 def raising(game, turns, seed, watch):
@@ -60,7 +70,7 @@ def killed(game, turns, seed, watch):
 
 
 def counted(game, turns, seed, watch, *, log, seconds=0.0):
-    """Note in a file that a run began, and in another that it ended; take a while in between."""
+    """Log to a file that a run began, and to another that it ended; sleep in between."""
     name = f"{turns}/{seed} {os.getpid()}\n"
     with Path(f"{log}.began").open("a") as file:
         file.write(name)

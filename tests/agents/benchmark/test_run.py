@@ -1,20 +1,23 @@
-"""One run: what is measured of it, that it can be done again bit for bit, and what is told when it fails."""
+"""One run: its measurements, its repetition bit for bit, and its row when it fails."""
 
+import io
 import json
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import mesa_env
 from agents.benchmark import run
+from agents.benchmark.rows import COLUMNS, IRREPRODUCIBLE
 from agents.benchmark.run import LearningCurveRecorder, Run, evaluate, execute, fingerprint
-from agents.benchmark.store import IRREPRODUCIBLE, SCHEMA
 from agents.learning.callbacks import typical_goals
 from mesa_env import GAMES, Game, train_then_deploy
 from mesa_env.agent import Profile
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.parameters import build_game
 
 TINY = Game(train_then_deploy(3, 5), initial_goal=(-1.0, 1.0))
 
@@ -31,13 +34,13 @@ def reproducible(result):
 def test_a_run_holds_its_whole_game_in_json(kind):
     game = kind(initial_goal=(-0.5, 0.25), discount=0.75)
     run = Run.of("game", game, "ppo", {}, 1, 0)
-    again = Run(**json.loads(json.dumps(vars(run)))).build_game()
+    again = build_game(Run(**json.loads(json.dumps(vars(run)))).game)
     assert type(again) is kind
     for name, value in vars(game).items():
         assert np.array_equal(vars(again)[name], value)
 
 
-def test_parameters_that_json_has_no_words_for_are_refused():
+def test_parameters_that_are_not_json_serializable_are_refused():
     with pytest.raises(ValueError, match="near_oracle's parameters must be numbers"):
         tiny_run(stretch=object())
 
@@ -45,17 +48,17 @@ def test_parameters_that_json_has_no_words_for_are_refused():
 class TestRow:
     def test_has_every_column_whether_or_not_the_run_succeeded(self):
         for name in ("near_oracle", "raising"):
-            assert list(execute(tiny_run(name)).row) != []
-            assert set(execute(tiny_run(name)).row) == set(SCHEMA.names)
+            assert list(execute(tiny_run(name)).row) == list(COLUMNS)
 
-    def test_agrees_with_the_comparison_that_everybody_uses(self):
+    def test_agrees_with_compare(self):
         row = execute(tiny_run(stretch=1.5, turns=10**9)).row
         profile = Profile(TINY, 1.5 * mesa_env.solve_equilibrium(TINY))
-        games = mesa_env.compare(TINY, {"mine": profile}, typical_goals(TINY, 16))
+        agents = {"mine": profile, "oracle": mesa_env.oracle(TINY)}
+        games = pd.DataFrame(mesa_env.compare(TINY, agents, typical_goals(TINY, 16)))
+        means = games.groupby("agent")[list(mesa_env.METRICS)].mean()
         for metric in mesa_env.METRICS:
-            assert row[metric] == pytest.approx(games[metric].mean(), rel=1e-5, abs=1e-9)
-        oracle = mesa_env.compare(TINY, {"oracle": mesa_env.oracle(TINY)}, typical_goals(TINY, 16))
-        assert row["oracle_retention"] == pytest.approx(oracle["retention"].mean(), rel=1e-12)
+            assert row[metric] == pytest.approx(means.loc["mine", metric], rel=1e-5, abs=1e-9)
+        assert row["oracle_retention"] == pytest.approx(means.loc["oracle", "retention"], rel=1e-12)
         assert 0 <= row["oracle_nash_conv"] < 1e-12
 
     def test_exploitability_by_episode_sums_to_the_mean(self):
@@ -65,7 +68,7 @@ class TestRow:
             row["relative_exploitability"], rel=1e-12
         )
 
-    def test_excess_is_how_much_too_much_each_agent_shows(self):
+    def test_excess_is_each_coefficient_minus_that_of_the_best_response(self):
         equilibrium = mesa_env.solve_equilibrium(TINY)
         for stretch in (0.5, 1.5):
             row = execute(tiny_run(stretch=stretch, turns=10**9)).row
@@ -73,17 +76,17 @@ class TestRow:
                 stretch * equilibrium[n] - mesa_env.best_response(TINY, stretch * equilibrium, n)
                 for n in range(8)
             ]
-            # A best response's mirror image can be as good, or all but, where the goal flips its sign.
+            # The mirror image of a best response can be as good, or nearly so, where the goal changes sign.
             assert row["episode_excess"] == pytest.approx(expected, abs=1e-5)
 
-    def test_names_game_and_parameters_as_they_were_run(self):
+    def test_names_the_game_and_the_parameters_that_were_run(self):
         row = execute(tiny_run(stretch=2.0, seed=4)).row
         assert (row["run_id"], row["game"], row["seed"]) == (
             "tiny/sweep_algorithms.near_oracle/100/4",
             "tiny",
             4,
         )
-        assert json.loads(row["game_json"])["rules"] == "Game"
+        assert json.loads(row["game_json"])["rules"] == "DeceptiveAlignment"
         assert json.loads(row["game_json"])["learning_rates"] == [1, 1, 1, 0, 0, 0, 0, 0]
         assert json.loads(row["parameters_json"]) == {"stretch": 2.0}
         assert json.loads(row["versions_json"])["numpy"] == np.__version__
@@ -101,7 +104,7 @@ class TestRow:
         game = Game(train_then_deploy(1, 0), initial_goal=(-1.0, 1.0))
         row = execute(tiny_run(game=game, turns=10**9)).row
         assert row["status"] == "finished"
-        assert row["c_first"] == pytest.approx(1, abs=1e-6)  # nobody is left to be changed
+        assert row["c_first"] == pytest.approx(1, abs=1e-6)  # there are no successors to protect
         assert np.isnan(row["c_deployment"])
 
 
@@ -116,7 +119,7 @@ class TestReproducibility:
         assert first.files["config.json"] == second.files["config.json"]
         assert reproducible(execute(tiny_run(name, seed=1)))["nash_conv"] != first.row["nash_conv"]
 
-    def test_weights_are_told_apart_by_their_last_bit(self):
+    def test_fingerprints_differ_if_the_last_bit_of_a_weight_does(self):
         rows = [execute(tiny_run("network", seed=seed)).row for seed in (0, 0, 1)]
         assert len(rows[0]["weights"]) == 64
         assert rows[0]["weights"] == rows[1]["weights"] != rows[2]["weights"]
@@ -129,8 +132,8 @@ class TestReproducibility:
     def test_agents_without_networks_have_no_weights(self):
         assert execute(tiny_run()).row["weights"] == ""
 
-    def test_the_model_is_saved_where_it_can_be(self):
-        assert zipfile.is_zipfile(_file(execute(tiny_run("network")).files["model.zip"]))
+    def test_the_model_is_saved_if_it_can_be(self):
+        assert zipfile.is_zipfile(io.BytesIO(execute(tiny_run("network")).files["model.zip"]))
         assert "model.zip" not in execute(tiny_run()).files
 
 
@@ -142,24 +145,24 @@ class TestCurve:
         assert row["curve_retention"][-1] == row["retention"]
         assert row["curve_nash_conv"] == sorted(row["curve_nash_conv"], reverse=True)
 
-    def test_has_one_point_if_nobody_was_watching(self):
+    def test_has_one_point_if_the_algorithm_never_calls_the_recorder(self):
         row = execute(tiny_run("network")).row
         assert row["curve_turns"] == [100]
         assert row["curve_seconds"] == [row["seconds"]]
 
     @pytest.mark.parametrize(("rules", "points"), [("DeceptiveAlignment", 20), ("Misconception", 5)])
-    def test_is_evenly_spaced_however_often_the_learner_calls(self, monkeypatch, rules, points):
+    def test_is_evenly_spaced_however_often_the_algorithm_calls(self, monkeypatch, rules, points):
         monkeypatch.setattr(run, "evaluate", lambda *_: run.Evaluation({"nash_conv": 0.0}, [], []))
         game = GAMES[rules]()
-        watch = LearningCurveRecorder(game, 1000)
+        recorder = LearningCurveRecorder(game, 1000)
         for turns in range(1, 1004, 2):
-            watch(turns, None)
-        watch.end(run.evaluate(game, None, None))
-        told = watch.column("turns")
-        assert len(told) == points
-        assert np.abs(np.array(told) - np.arange(1, points + 1) * 1000 / points).max() <= 3
+            recorder(turns, None)
+        recorder.end(run.evaluate(game, None, None))
+        recorded = recorder.column("turns")
+        assert len(recorded) == points
+        assert np.abs(np.array(recorded) - np.arange(1, points + 1) * 1000 / points).max() <= 3
 
-    def test_clock_stands_still_while_measuring(self, monkeypatch):
+    def test_clock_excludes_measurements(self, monkeypatch):
         now = [0.0]
 
         def slow_evaluation(*_):
@@ -168,12 +171,12 @@ class TestCurve:
 
         monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
         monkeypatch.setattr(run, "evaluate", slow_evaluation)
-        watch = LearningCurveRecorder(TINY, 40)
+        recorder = LearningCurveRecorder(TINY, 40)
         for turns in range(2, 41, 2):
             now[0] += 1.0
-            watch(turns, None)
-        assert watch.stop() == 20.0
-        assert watch.column("seconds") == [float(k) for k in range(1, 20)]
+            recorder(turns, None)
+        assert recorder.stop() == 20.0
+        assert recorder.column("seconds") == [float(k) for k in range(1, 20)]
 
 
 class TestFailure:
@@ -185,21 +188,22 @@ class TestFailure:
             ("silent", "must return an agent"),
         ],
     )
-    def test_is_told_by_the_row(self, name, words):
+    def test_is_recorded_in_the_row(self, name, words):
         result = execute(tiny_run(name))
         assert result.row["status"] == "failed"
         assert words in result.row["traceback"]
         assert result.files["traceback.txt"].decode() == result.row["traceback"]
+        assert list(result.row) == list(COLUMNS)
         assert result.row["nash_conv"] is None
         assert result.row["curve_turns"] == []
 
-    def test_of_an_agent_that_plays_no_numbers(self):
+    def test_of_an_agent_that_cannot_be_saved(self):
+        result = execute(tiny_run("unsavable"))
+        assert result.row["status"] == "failed"
+        assert "OSError: no space" in result.row["traceback"]
+        assert result.row["nash_conv"] is None
+
+    def test_of_an_agent_that_plays_nan(self):
         result = execute(tiny_run(stretch=float("nan")))
         assert result.row["status"] == "failed"
         assert "nan" in result.row["traceback"]
-
-
-def _file(content):
-    import io
-
-    return io.BytesIO(content)

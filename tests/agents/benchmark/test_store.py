@@ -1,288 +1,72 @@
-"""What a sweep leaves on disk, and how it goes on after whatever has happened to it."""
-
-import errno
-import json
-import shutil
-from dataclasses import dataclass
+"""Reading a sweep back: its rows, its folders, and what is refused as damaged."""
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
-from agents.benchmark import store
+from agents.benchmark.rows import COLUMNS
 from agents.benchmark.run import execute
-from agents.benchmark.store import SCHEMA, Sweep, read_folder, read_rows
-from mesa_env import Game
+from agents.benchmark.store import REDONE, SCHEMA, read_folder, read_rows, summarize_rows, write_row
 from tests.agents.benchmark.test_run import tiny_run
-
-RUNS = [tiny_run(seed=seed, stretch=1.0) for seed in (0, 1)] + [tiny_run("network"), tiny_run("raising")]
-FINISHED, FAILED = RUNS[:3], RUNS[3:]
-
-
-@dataclass(frozen=True)
-class Described:
-    """Arguments that a sweep could have been called with."""
+from tests.agents.benchmark.test_sweep_folder import FAILED, FINISHED, RUNS, keep_runs
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A sweep of which every run has ended: three have finished and one has failed."""
+def out(tmp_path_factory):
+    """A sweep whose runs have all ended: three have finished and one has failed."""
     out = tmp_path_factory.mktemp("sweeps") / "sweep"
-    grid = out.parent / "grid.toml"
-    grid.write_text("")
-    with Sweep(out, resume=False) as sweep:
-        sweep.describe(Described(), grid)
-        for run in RUNS:
-            sweep.keep(run, execute(run))
+    keep_runs(out, RUNS)
     return out
 
 
-@pytest.fixture
-def out(kept, tmp_path):
-    """A copy of it, to be damaged."""
-    return shutil.copytree(kept, tmp_path / "sweep")
+def test_pandas_reads_the_data_set_as_a_whole(out):
+    rows = pd.read_parquet(out / "data")
+    assert list(rows.columns) == SCHEMA.names
+    assert len(rows) == len(RUNS)
 
 
-def unfinished(out, runs=RUNS):
-    with Sweep(out, resume=True) as sweep:
-        return sweep.unfinished(runs)
+def test_columns_keep_their_types_where_values_are_missing(out):
+    rows = read_rows(out).set_index("run_id")
+    failed, finished = rows.loc[FAILED[0].id], rows.loc[FINISHED[0].id]
+    assert rows["nash_conv"].dtype == np.float64
+    assert np.isnan(failed["nash_conv"])
+    assert len(failed["curve_turns"]) == 0
+    assert finished["curve_turns"].dtype == np.int64
+    assert "diverged" in failed["traceback"]
 
 
-def contents(folder):
-    """Every path below a folder, links not followed, with its bytes if it is a file."""
-    paths = sorted(path for path in folder.rglob("*"))
-    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in paths}
+def test_rows_equal_the_results_of_their_runs_bit_for_bit(out):
+    rows = read_rows(out).set_index("run_id")
+    row = execute(RUNS[0]).row
+    assert rows.loc[RUNS[0].id, "nash_conv"] == row["nash_conv"]
+    assert rows.loc[RUNS[0].id, "episode_excess"].tolist() == row["episode_excess"]
+    assert read_folder(out / "runs" / RUNS[0].id)[1]["nash_conv"] == row["nash_conv"]
 
 
-def left_over(out):
-    return [path for path in out.rglob(".*") if path.name != ".lock"]
+def test_rows_are_summarized_by_game_algorithm_and_turns(out):
+    summary = summarize_rows(read_rows(out)).set_index("algorithm")
+    rows = read_rows(out).set_index("run_id")
+    assert summary["runs"].to_dict() == {RUNS[0].algorithm: 2, RUNS[2].algorithm: 1, RUNS[3].algorithm: 1}
+    assert summary["failed"].to_dict() == {RUNS[0].algorithm: 0, RUNS[2].algorithm: 0, RUNS[3].algorithm: 1}
+    near = [rows.loc[run.id, "nash_conv"] for run in RUNS[:2]]
+    assert summary.loc[RUNS[0].algorithm, "nash_conv"] == np.median(near)
+    assert np.isnan(summary.loc[RUNS[3].algorithm, "nash_conv"])
 
 
-class TestKeeping:
-    def test_every_run_is_one_folder_and_one_row(self, kept):
-        rows = read_rows(kept)
-        assert sorted(rows["run_id"]) == sorted(run.id for run in RUNS)
-        assert {
-            str(path.parent.relative_to(kept / "runs")) for path in kept.glob("runs/**/config.json")
-        } == set(rows["run_id"])
-        assert left_over(kept) == []
-
-    def test_pandas_reads_the_data_set_as_a_whole(self, kept):
-        rows = pd.read_parquet(kept / "data")
-        assert list(rows.columns) == SCHEMA.names
-        assert len(rows) == len(RUNS)
-
-    def test_columns_keep_their_types_where_there_is_nothing(self, kept):
-        rows = read_rows(kept).set_index("run_id")
-        failed, finished = rows.loc[FAILED[0].id], rows.loc[FINISHED[0].id]
-        assert rows["nash_conv"].dtype == np.float64
-        assert np.isnan(failed["nash_conv"])
-        assert len(failed["curve_turns"]) == 0
-        assert finished["curve_turns"].dtype == np.int64
-        assert "diverged" in failed["traceback"]
-
-    def test_rows_are_what_the_runs_gave_to_the_last_bit(self, kept):
-        rows = read_rows(kept).set_index("run_id")
-        row = execute(RUNS[0]).row
-        assert rows.loc[RUNS[0].id, "nash_conv"] == row["nash_conv"]
-        assert rows.loc[RUNS[0].id, "episode_excess"].tolist() == row["episode_excess"]
-        assert read_folder(kept / "runs" / RUNS[0].id)[1]["nash_conv"] == row["nash_conv"]
-
-    def test_a_folder_says_what_was_run_on_what(self, kept):
-        folder = kept / "runs" / RUNS[2].id
-        assert {path.name for path in folder.iterdir()} == {
-            "config.json",
-            "environment.json",
-            "model.zip",
-            "result.json",
-        }
-        assert json.loads((folder / "config.json").read_text())["game"]["rules"] == "Game"
-        assert json.loads((folder / "environment.json").read_text())["versions"]["numpy"] == np.__version__
-        assert read_folder(folder)[0] == RUNS[2]
-
-    @pytest.mark.parametrize("fails_at", [1, 3, 5])
-    def test_a_full_disk_stops_it_in_one_sentence_and_keeps_what_was_there(self, out, monkeypatch, fails_at):
-        write, calls = store.write_atomically, []
-
-        def full(path, content):
-            calls.append(path)
-            if len(calls) == fails_at:
-                raise OSError(errno.ENOSPC, "No space left on device", str(path))
-            write(path, content)
-
-        another = tiny_run("network", seed=7)
-        result = execute(another)
-        monkeypatch.setattr(store, "write_atomically", full)
-        with Sweep(out, resume=True) as sweep:
-            with pytest.raises(ValueError, match=r"^[^\n]*No space left on device[^\n]*--resume[^\n]*$"):
-                sweep.keep(another, result)
-            assert left_over(out) == []
-            assert sweep.unfinished([*FINISHED, another]) == ([another] if fails_at < 5 else [])
-        assert len(read_rows(out)) == len(RUNS) + (fails_at == 5)
+def test_other_data_sets_of_a_sweep_are_read_by_their_schema(out):
+    assert read_rows(out, "redone", REDONE).empty
+    comparison = dict.fromkeys(("same_weights", "same_evaluation", "same_versions"), True)
+    row = {"run_id": tiny_run().id, "algorithm": "ppo", "game": "tiny", **comparison}
+    write_row(out / "redone" / "tiny" / "0.parquet", row, REDONE)
+    assert read_rows(out, "redone", REDONE).to_dict("records") == [row]
 
 
-class TestResuming:
-    def test_what_is_finished_is_skipped_and_what_failed_is_tried_again(self, out):
-        assert unfinished(out) == FAILED
-        another = tiny_run(seed=9, stretch=1.0)
-        assert unfinished(out, [another, *RUNS]) == [another, *FAILED]
-
-    def test_a_second_attempt_takes_the_place_of_one_that_failed(self, out):
-        run = FAILED[0]
-        result = execute(RUNS[0])
-        with Sweep(out, resume=True) as sweep:
-            sweep.keep(run, result._replace(row=result.row | {"run_id": run.id}))
-        assert not (out / "runs" / run.id / "traceback.txt").exists()
-        assert len(read_rows(out)) == len(RUNS)
-        assert (read_rows(out)["status"] == "finished").all()
-
-    def test_rows_are_restored_from_their_folders(self, out):
-        before = {path: path.read_bytes() for path in (out / "data").rglob("*.parquet")}
-        shutil.rmtree(out / "data")
-        assert unfinished(out) == FAILED
-        assert {path: path.read_bytes() for path in (out / "data").rglob("*.parquet")} == before
-
-    def test_a_row_of_an_earlier_attempt_is_brought_up_to_date(self, out):
-        path = out / "data" / f"{RUNS[0].id}.parquet"
-        current = path.read_bytes()
-        shutil.copy(out / "data" / f"{RUNS[1].id}.parquet", path)
-        unfinished(out)
-        assert path.read_bytes() == current
-
-    def test_what_a_killed_process_left_half_written_is_cleared_away(self, out):
-        folder = out / "runs" / RUNS[0].id
-        half = folder.parent / f".{folder.name}.partial"
-        half.mkdir()
-        (half / "config.json").write_bytes(b"whole")
-        (half / ".model.zip.123.partial").write_bytes(b"half")
-        (out / "data" / f"{folder.relative_to(out / 'runs').parent}" / ".0.parquet.123.partial").write_bytes(
-            b"half"
-        )
-        assert unfinished(out) == FAILED
-        assert left_over(out) == []
-
-    def test_a_folder_with_a_sweep_is_not_written_to_by_accident(self, out, tmp_path):
-        with pytest.raises(ValueError, match=r"already holds a sweep: add --resume"):
-            Sweep(out, resume=False)
-        with pytest.raises(ValueError, match=r"--resume needs a sweep"):
-            Sweep(tmp_path / "other", resume=True)
-
-    @pytest.mark.parametrize(
-        "hidden", [".env", ".git/config", "runs/.notes", "data/.git/config", "data/.env"]
-    )
-    def test_hidden_files_of_the_user_stay(self, out, hidden):
-        (out / hidden).parent.mkdir(exist_ok=True, parents=True)
-        (out / hidden).write_text("mine")
-        before = contents(out)
-        assert unfinished(out) == FAILED
-        assert contents(out) == before
-
-    def test_a_second_attempt_keeps_what_the_user_put_beside_the_first(self, out):
-        folder = out / "runs" / FAILED[0].id
-        (folder / "notes.txt").write_text("mine")
-        (folder / ".cache").mkdir()
-        (folder / ".cache" / "more").write_text("mine")
-        with Sweep(out, resume=True) as sweep:
-            sweep.keep(FAILED[0], execute(FAILED[0]))
-        assert (folder / "notes.txt").read_text() == (folder / ".cache" / "more").read_text() == "mine"
-        assert read_folder(folder)[0] == FAILED[0]
-
-    @pytest.mark.parametrize("resume", [False, True])
-    @pytest.mark.parametrize(
-        "held", [".env", "data/.git/config", "grid.toml", "config.json", "runs/notes", "environment.json"]
-    )
-    def test_a_folder_that_holds_something_else_is_refused_untouched(self, tmp_path, held, resume):
-        (tmp_path / held).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / held).write_text('{"command": "train"}')
-        before = contents(tmp_path)
-        with pytest.raises(ValueError, match=r"holds none$" if resume else r"new or empty folder"):
-            Sweep(tmp_path, resume=resume)
-        assert contents(tmp_path) == before
-
-    @pytest.mark.parametrize("name", [".lock", "runs", "data", "config.json", "grid.toml", "data/tiny"])
-    def test_links_are_not_followed_out_of_the_folder(self, out, tmp_path, name):
-        elsewhere = tmp_path / "elsewhere"
-        path = out / name
-        if name == ".lock":
-            elsewhere.write_text("mine")
-            path.unlink()
-        else:
-            path.rename(elsewhere)
-        path.symlink_to(elsewhere)
-        before = contents(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes()
-        with pytest.raises(ValueError, match=r"must hold no symbolic links; [^\n]* is one$"):
-            unfinished(out)
-        assert before == (contents(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes())
-
-    def test_a_folder_that_a_killed_sweep_had_just_begun_can_be_used_again(self, tmp_path):
-        (tmp_path / ".lock").write_text("")
-        (tmp_path / ".config.json.123.partial").write_text("{")
-        with Sweep(tmp_path, resume=False):
-            pass
-
-    def test_the_lock_keeps_its_content(self, out):
-        (out / ".lock").write_text("mine")
-        unfinished(out)
-        assert (out / ".lock").read_text() == "mine"
-
-    def test_only_one_process_at_a_time_writes_to_it(self, out):
-        with Sweep(out, resume=True), pytest.raises(ValueError, match="another process"):
-            Sweep(out, resume=True)
-        with Sweep(out, resume=True):
-            pass
-
-    @pytest.mark.parametrize(
-        ("other", "words"),
-        [
-            (tiny_run(stretch=2.0), r"parameters.stretch was 1.0 and is 2.0 now"),
-            (tiny_run(game=Game(discount=0.5), stretch=1.0), r"game.\w+ was"),
-        ],
-    )
-    def test_another_run_by_the_same_name_is_told_apart(self, out, other, words):
-        with pytest.raises(ValueError, match=words):
-            unfinished(out, [other])
-
-    @pytest.mark.parametrize("name", ["config.json", "result.json", "model.zip", "environment.json"])
-    @pytest.mark.parametrize("damage", ["missing", "truncated", "garbled"])
-    def test_a_damaged_folder_is_named_and_then_run_again(self, out, name, damage):
-        folder = out / "runs" / RUNS[2].id
-        content = (folder / name).read_bytes()
-        if damage == "missing":
-            (folder / name).unlink()
-        else:
-            (folder / name).write_bytes(content[:-20] if damage == "truncated" else b"\x00\xff" + content[2:])
-        with pytest.raises(
-            ValueError, match=r"^[^\n]*tiny/sweep_algorithms.network/100/0[^\n]*delete it[^\n]*$"
-        ):
-            unfinished(out)
-        shutil.rmtree(folder)
-        assert unfinished(out) == [RUNS[2], *FAILED]
-
-    @pytest.mark.parametrize("damage", ["truncated", "garbled", "empty", "columns", "rows"])
-    def test_a_damaged_row_is_named_and_then_restored(self, out, damage):
-        path = out / "data" / f"{RUNS[0].id}.parquet"
-        content, table = path.read_bytes(), pq.read_table(path, partitioning=None)
-        if damage == "columns":
-            pq.write_table(table.drop_columns(["weights"]), path)
-        elif damage == "rows":
-            pq.write_table(table.slice(0, 0), path)
-        else:
-            path.write_bytes({"truncated": content[:-9], "garbled": b"\x00" * 99, "empty": b""}[damage])
-        for read in (unfinished, read_rows):
-            with pytest.raises(ValueError, match=r"^[^\n]*100/0.parquet[^\n]*delete it[^\n]*$"):
-                read(out)
-        path.unlink()
-        unfinished(out)
-        assert path.read_bytes() == content
+def test_the_schema_has_the_columns_of_a_row():
+    assert SCHEMA.names == list(COLUMNS)
 
 
-def test_rows_of_a_folder_that_holds_no_sweep_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="folder of a sweep"):
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be the folder of a sweep"):
         read_rows(tmp_path)
-
-
-def test_a_file_is_no_folder_for_a_sweep(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="writable"):
-        Sweep(tmp_path / "file" / "sweep", resume=False)
+    with pytest.raises(ValueError, match="must be the complete folder of a run"):
+        read_folder(tmp_path)

@@ -1,7 +1,7 @@
-"""Sweeps on a real Ray cluster of three nodes: the same results, and nothing lost with a node.
+"""Executors of runs; sweeps on a real Ray cluster give the same results, and lose nothing with a node.
 
-Ray keeps to the loopback address here (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 is its switch for that), so that
-the tests run wherever there is no network.
+Ray is restricted to the loopback address (by RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0), so that the tests run
+without a network.
 """
 
 import os
@@ -13,17 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from agents.benchmark.rows import COLUMNS, IRREPRODUCIBLE
 from agents.benchmark.run import execute
-from agents.benchmark.store import IRREPRODUCIBLE, SCHEMA, plain, read_folder, read_rows
+from agents.benchmark.run_folder import without_nan
+from agents.benchmark.store import read_folder, read_rows
+from agents.benchmark.workers import LocalWorkers
 from tests.agents.benchmark.test_run import tiny_run
-from tests.scripts.test_sweep import ENVIRONMENT, alive, counted_grid, noted, refused, wait_for, write_grid
+from tests.scripts.test_sweep import ENVIRONMENT, alive, counted_grid, logged, refused, wait_for, write_grid
 
 HERE = Path(__file__).parent
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Cluster:
-    """A cluster in a process of its own."""
+    """A cluster in its own process."""
 
     def __init__(self):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | LOOPBACK
@@ -56,7 +59,7 @@ def cluster():
 
 @pytest.fixture
 def started(cluster, tmp_path):
-    """Starts a sweep on the cluster, from a folder that has none of the project's code."""
+    """Starts a sweep on the cluster, from a folder without the project's code."""
     processes = []
 
     def start(grid):
@@ -99,9 +102,9 @@ def test_a_cluster_gives_the_same_results_bit_for_bit(tmp_path, started):
     for name, parameters in (("near_oracle", {"stretch": 1.0}), ("network", {})):
         run = tiny_run(name, seed=1, **parameters)
         recorded, there = read_folder(tmp_path / "out" / "runs" / run.id)
-        here = plain(execute(run).row)
+        here = without_nan(execute(run).row)
         assert recorded == run
-        for column in SCHEMA.names:
+        for column in COLUMNS:
             assert there[column] == here[column] or column in IRREPRODUCIBLE
     rows = read_rows(tmp_path / "out").set_index("run_id")
     failures = [
@@ -109,15 +112,15 @@ def test_a_cluster_gives_the_same_results_bit_for_bit(tmp_path, started):
     ]
     assert "ArithmeticError: diverged" in failures[0]
     assert "the process died" in failures[1]
-    # The code came with the run, the user's and the project's.
+    # Both the user's code and the project's were sent with the run.
     assert failures[0].count("py_modules_files") == failures[0].count(".py") > 1
 
 
 @pytest.mark.slow
 def test_ctrl_c_cancels_what_is_left(tmp_path, started):
     process = started(counted_grid(tmp_path, seconds=600, seeds=3))
-    wait_for(lambda: noted(tmp_path, "began"))
-    worker = noted(tmp_path, "began")[0][1]
+    wait_for(lambda: logged(tmp_path, "began"))
+    worker = logged(tmp_path, "began")[0][1]
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -127,17 +130,17 @@ def test_ctrl_c_cancels_what_is_left(tmp_path, started):
 
 
 @pytest.mark.slow
-def test_a_node_killed_in_mid_run_costs_nothing_but_its_run(tmp_path, cluster, started):
+def test_a_node_killed_during_a_run_costs_only_that_run(tmp_path, cluster, started):
     process = started(counted_grid(tmp_path, seconds=3, seeds=6))
     wait_for(lambda: len(list((tmp_path / "out" / "data").rglob("*.parquet"))) >= 2)
-    wait_for(lambda: len(noted(tmp_path, "began")) - len(noted(tmp_path, "ended")) == 2)
-    finished = {name for name, _ in noted(tmp_path, "ended")}
+    wait_for(lambda: len(logged(tmp_path, "began")) - len(logged(tmp_path, "ended")) == 2)
+    finished = {name for name, _ in logged(tmp_path, "ended")}
     cluster.kill_a_node()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "6 runs" in out
-    began = [name for name, _ in noted(tmp_path, "began")]
-    assert len(began) == 7  # the one that was lost began again, and no other
+    began = [name for name, _ in logged(tmp_path, "began")]
+    assert len(began) == 7  # only the one that was lost began again
     assert all(began.count(name) == 1 for name in finished)
     rows = read_rows(tmp_path / "out")
     assert (rows["status"] == "finished").all()
@@ -145,20 +148,44 @@ def test_a_node_killed_in_mid_run_costs_nothing_but_its_run(tmp_path, cluster, s
     assert len(list((tmp_path / "out" / "runs").rglob("result.json"))) == 6
 
 
-def test_an_address_at_which_nobody_listens_is_refused_at_once(tmp_path, capsys):
+def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path, capsys):
     pytest.importorskip("ray", reason="Ray is an extra")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
         grid = write_grid(tmp_path / "grid.toml", "near_oracle")
         message = refused(capsys, grid=grid, out=tmp_path / "out", ray=address)
-        assert f"a Ray cluster must be at work at {address}; none answers: " in message
+        assert f"a Ray cluster must be running at {address}; none answers: " in message
         assert "refused" in message
         assert not (tmp_path / "out" / "config.json").exists()
 
 
-def test_whoever_has_no_ray_is_told_how_to_get_it(tmp_path, capsys, monkeypatch):
+def test_without_ray_the_message_says_how_to_install_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     grid = write_grid(tmp_path / "grid.toml", "near_oracle")
     message = refused(capsys, grid=grid, out=tmp_path / "out", ray="auto")
     assert 'pip install ".[cluster]"' in message
+
+
+def test_closing_the_results_ends_the_workers(tmp_path):
+    runs = [tiny_run("counted", seed=seed, log=str(tmp_path / "log"), seconds=600.0) for seed in (0, 1)]
+    results = LocalWorkers(1).results([tiny_run(), *runs])
+    assert next(results)[1].row["status"] == "finished"
+    results.close()
+    assert logged(tmp_path, "ended") == []
+
+
+def test_results_of_another_process_are_the_same_bit_for_bit():
+    runs = [tiny_run("near_oracle", seed=1), tiny_run("network", seed=1)]
+    for run, result in LocalWorkers(1).results(runs):
+        here = execute(run).row
+        for column in COLUMNS:
+            assert result.row[column] == here[column] or column in IRREPRODUCIBLE
+
+
+def test_a_run_whose_process_dies_has_failed_and_the_others_continue():
+    results = LocalWorkers(1).results([tiny_run("killed"), tiny_run()])
+    killed, other = (result.row for _, result in results)
+    assert killed["status"] == "failed"
+    assert killed["traceback"] == "the process died, exit code -9 (SIGKILL)"
+    assert other["status"] == "finished"

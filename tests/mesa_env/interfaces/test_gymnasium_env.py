@@ -231,7 +231,7 @@ def test_a_bad_action_leaves_the_state_unchanged(judge, action, message):
     [
         ({"judge": "final"}, ValueError, "'initial' or 'current'; got 'final'"),
         ({"judge": None}, ValueError, "'initial' or 'current'; got None"),
-        ({"game": [1, 0]}, TypeError, r"mesa_env.Game; got \[1, 0\]"),
+        ({"game": [1, 0]}, TypeError, r"mesa_env.Game or its parameters; got \[1, 0\]"),
     ],
 )
 def test_bad_arguments_raise_with_what_is_allowed(arguments, error, message):

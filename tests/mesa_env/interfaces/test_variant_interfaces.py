@@ -111,7 +111,9 @@ def test_a_game_of_another_class_is_refused_by_name(name, id):
             lambda game: gymnasium.make(id, game=game),
             lambda game: gymnasium.make_vec(id, num_envs=2, game=game),
         ):
-            with pytest.raises(TypeError, match=rf"game must be a mesa_env\.{GAMES[name].__name__}; got"):
+            with pytest.raises(
+                TypeError, match=rf"game must be a mesa_env\.{GAMES[name].__name__} or its parameters; got"
+            ):
                 build(stranger)
 
 

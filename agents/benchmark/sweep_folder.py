@@ -1,0 +1,239 @@
+"""What a sweep writes: a folder and a row of a Parquet data set for every run.
+
+    <out>/config.json, environment.json, grid.toml   how the sweep was called
+    <out>/runs/<run id>/                             config.json, environment.json, result.json, model.zip
+    <out>/data/<run id>.parquet                      the run's row, alone in its file
+    <out>/redone/<run id>.parquet                    written by scripts/redo.py
+
+A folder appears whole or not at all, and so does a row. The folder is written first and holds the row as
+well: a missing row is restored from it. Failed runs have both, too, with a traceback instead of a model.
+
+A sweep starts in a new or empty folder. It deletes and overwrites only files that it wrote, each known by its
+name, and follows no symbolic link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from agents.atomic_files import PARTIAL, write_atomically
+from agents.benchmark.rows import COLUMNS
+from agents.benchmark.run import Result, Run
+from agents.benchmark.run_folder import RunFolder, as_json, without_nan
+from agents.benchmark.store import SCHEMA, read_folder, read_row, write_row
+
+FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")
+"""Files of a run's folder."""
+
+
+class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
+    """A sweep's folder, which one process at a time may write to; a context manager."""
+
+    def __init__(self, out: Path, resume: bool) -> None:
+        """Open the folder of a new sweep, or of one to resume.
+
+        Raises:
+            ValueError: If it is not writable, another process is using it, or it does not hold what `resume`
+                asks for: a sweep if True, nothing if False.
+        """
+        _check_folder(out, resume)
+        self.folder = RunFolder(out)
+        self.out = out
+        self._lock = _acquire_lock(out)
+        try:
+            _check_folder(out, resume)  # once more: another process may have started a sweep meanwhile
+        except ValueError:
+            os.close(self._lock)
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        """Release the lock."""
+        os.close(self._lock)
+
+    def describe(self, arguments: Any, grid: Path) -> None:
+        """Record the sweep's arguments and its grid."""
+        with self._writing():
+            self.folder.record("sweep", arguments)
+            self.folder.text("grid.toml", grid.read_text())
+
+    def unfinished(self, runs: Iterable[Run]) -> list[Run]:
+        """Those of the runs that have not finished yet; rows that are missing are restored.
+
+        Raises:
+            ValueError: If a run's folder or row is damaged, or holds a different run with the same id.
+        """
+        left = []
+        for run in runs:
+            folder = self._folder_of(run)
+            self._clear_partial(run)
+            row = _recorded_row(run, folder) if folder.exists() else None
+            if row is not None:
+                self._restore(row)
+            if row is None or row["status"] != "finished":
+                left.append(run)
+        return left
+
+    def keep(self, run: Run, result: Result) -> None:
+        """Write a run's folder and row, replacing an earlier attempt that failed.
+
+        Raises:
+            ValueError: If that is impossible, such as on a full disk.
+        """
+        folder = self._folder_of(run)
+        temporary = folder.with_name(f".{folder.name}{PARTIAL}")
+        row = without_nan(result.row)
+        assert set(row) == set(COLUMNS)
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in result.files.items()}
+        files = result.files | {"result.json": as_json({"row": row, "sha256": digests})}
+        try:
+            with self._writing():
+                temporary.mkdir(parents=True, exist_ok=True)
+                for name, content in files.items():
+                    write_atomically(temporary / name, content)
+                if folder.exists():
+                    _replace(folder, temporary)
+                temporary.rename(folder)
+                write_row(self._row_of(run.id), row, SCHEMA)
+        finally:
+            self._clear_partial(run)
+
+    def _folder_of(self, run: Run) -> Path:
+        """The run's folder.
+
+        Raises:
+            ValueError: If a symbolic link on the way to it or its row could lead out of the sweep's folder.
+        """
+        folder = self.out / "runs" / run.id
+        for path in (folder, self._row_of(run.id)):
+            _refuse_links(path, *path.parents[: len(path.relative_to(self.out).parts) - 1])
+        return folder
+
+    def _row_of(self, run_id: str) -> Path:
+        return self.out / "data" / f"{run_id}.parquet"
+
+    def _clear_partial(self, run: Run) -> None:
+        """Remove what a killed process left half written of a run, and nothing else."""
+        folder, row = self.out / "runs" / run.id, self._row_of(run.id)
+        _remove_files(folder.with_name(f".{folder.name}{PARTIAL}"))
+        for path in row.parent.glob(f".{row.name}.*{PARTIAL}"):
+            path.unlink()
+
+    def _restore(self, row: dict[str, Any]) -> None:
+        path = self._row_of(row["run_id"])
+        if not (path.exists() and read_row(path, SCHEMA).equals(pa.Table.from_pylist([row], schema=SCHEMA))):
+            with self._writing():
+                write_row(path, row, SCHEMA)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"{self.out} cannot be written to: {error.strerror}; runs that had finished are kept, and "
+                "--resume continues from there"
+            ) from error
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """Refuse a folder that the sweep must not write to, before anything in it is touched."""
+    _refuse_links(
+        *(out / name for name in (".lock", "config.json", "environment.json", "grid.toml", "runs", "data"))
+    )
+    try:
+        others = [path.name for path in out.iterdir() if not _precedes_config(path)] if out.exists() else []
+    except OSError as error:
+        raise ValueError(f"{out} must be a readable folder: {error.strerror}") from error
+    exists = _is_sweep(out)
+    if exists and not resume:
+        raise ValueError(f"{out} already holds a sweep: add --resume to continue it, or name another --out")
+    if resume and not exists:
+        raise ValueError(f"--resume needs a sweep to continue; {out} does not hold one")
+    if others and not exists:
+        raise ValueError(f"a sweep must start in a new or empty folder; {out} holds {sorted(others)[0]!r}")
+
+
+def _refuse_links(*paths: Path) -> None:
+    for path in paths:
+        if path.is_symlink():
+            raise ValueError(f"a sweep's folder must hold no symbolic links; {path} is one")
+
+
+def _precedes_config(path: Path) -> bool:
+    """Whether a file is one that a sweep leaves if it is killed before it has written its config.json."""
+    return path.name == ".lock" or path.match(f".config.json.*{PARTIAL}")
+
+
+def _is_sweep(out: Path) -> bool:
+    """Whether a folder's config.json is that of a sweep."""
+    try:
+        config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and config.get("command") == "sweep"
+
+
+def _acquire_lock(out: Path) -> int:
+    """The descriptor of the folder's lock, which is held until it is closed; a link is not followed.
+
+    Raises:
+        ValueError: If another process holds it, or it cannot be opened.
+    """
+    try:
+        lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise ValueError(f"{out / '.lock'} must be a writable file: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(f"another process is running the sweep in {out}") from None
+    return lock
+
+
+def _replace(folder: Path, by: Path) -> None:
+    """Remove an earlier attempt's files; anything else in its folder moves to the new one."""
+    written = {"result.json", *json.loads((folder / "result.json").read_text())["sha256"]}
+    for path in folder.iterdir():
+        if path.name not in written:
+            path.rename(by / path.name)
+    _remove_files(folder)
+
+
+def _remove_files(folder: Path) -> None:
+    """Remove the files of a run, finished or half written, and their folder if it is then empty."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name in FILES or any(path.match(f".{name}.*{PARTIAL}") for name in FILES):
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _recorded_row(run: Run, folder: Path) -> dict[str, Any]:
+    """The row in a run's folder."""
+    recorded, row = read_folder(folder)
+    before, now = dataclasses.asdict(recorded), dataclasses.asdict(run)
+    for name in before:
+        if before[name] != now[name]:
+            difference = _describe_difference(name, before[name], now[name])
+            raise ValueError(f"{folder} holds a different run: {difference}")
+    return row
+
+
+def _describe_difference(name: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        part = next(key for key in before | now if before.get(key) != now.get(key))
+        return _describe_difference(f"{name}.{part}", before.get(part), now.get(part))
+    return f"its {name} was {before} and is now {now}"

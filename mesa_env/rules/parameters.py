@@ -1,0 +1,83 @@
+"""Games as plain parameters: what JSON, TOML and the command line hold of a game, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from mesa_env.rules import BASE, GAMES
+from mesa_env.rules.infinite_horizon import InfiniteHorizon
+from mesa_env.rules.rules import Rules
+from mesa_env.rules.scalar import ScalarGame, train_then_deploy
+from mesa_env.rules.validation import did_you_mean
+
+_SCHEDULE = ("train", "deploy", "learning_rate")
+
+
+def describe_game(game: Rules) -> dict[str, Any]:
+    """Describe a game in values that JSON can represent.
+
+    Returns:
+        `rules`, the game's name in `GAMES`, then all its parameters by name: learning rates and (low, high)
+        pairs are lists. `build_game` inverts it exactly.
+
+    Raises:
+        ValueError: If the game is not one of `GAMES`.
+    """
+    names: dict[type[Rules], str] = {kind: name for name, kind in GAMES.items()}
+    if type(game) not in names:
+        raise ValueError(f"a game must be one of {', '.join(GAMES)}; got {game!r}")
+    parameters = {field.name: getattr(game, field.name) for field in fields(game)}
+    return {"rules": names[type(game)]} | {name: _plain(value) for name, value in parameters.items()}
+
+
+def build_game(parameters: Mapping[str, Any]) -> ScalarGame:
+    """Build a game from plain parameters.
+
+    Args:
+        parameters: `rules`, a name in `GAMES` (the base game if missing), and any of that game's parameters;
+            lists stand for (low, high) pairs. `train`, `deploy` and `learning_rate` may replace
+            `learning_rates`: the game's default schedule supplies those that are missing.
+
+    Raises:
+        ValueError: If there is no such game or parameter, or a parameter is out of its range.
+    """
+    if not isinstance(parameters, Mapping):
+        raise ValueError(f"a game's parameters must be a mapping from their names; got {parameters!r}")
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()
+    }
+    rules = given.pop("rules", BASE)
+    if not isinstance(rules, str) or rules not in GAMES:
+        raise ValueError(
+            f"rules must be one of {', '.join(GAMES)}; got {rules!r}{did_you_mean(rules, GAMES)}"
+        )
+    kind = GAMES[rules]
+    known = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in known and name not in _SCHEDULE:
+            hint = did_you_mean(name, [*known, *_SCHEDULE])
+            raise ValueError(f"{rules} has no parameter {name!r}; it has {', '.join(known)}{hint}")
+    schedule = {name: given.pop(name) for name in _SCHEDULE if name in given}
+    if schedule and "learning_rates" not in given:
+        given["learning_rates"] = train_then_deploy(**_default_schedule(kind()) | schedule)
+    return kind(**given)
+
+
+def _default_schedule(game: ScalarGame) -> dict[str, Any]:
+    """The schedule of a kind's default game; the last episode of an endless one is given once."""
+    training = game.training
+    return {
+        "train": int(training.sum()),
+        "deploy": 1 if isinstance(game, InfiniteHorizon) else int((~training).sum()),
+        "learning_rate": float(game.learning_rates.max()),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value

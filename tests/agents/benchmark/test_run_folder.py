@@ -1,0 +1,57 @@
+"""Run folders: what they record, and what they refuse."""
+
+import json
+import math
+from dataclasses import dataclass
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from agents.benchmark.run_folder import RunFolder, environment, png_bytes
+from mesa_env import GAMES
+from mesa_env.rules.parameters import build_game
+
+
+@dataclass(frozen=True)
+class Arguments:
+    turns: int = 5
+
+
+def read(path):
+    return json.loads(path.read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("rules", GAMES)
+def test_a_run_is_recorded_with_its_game(tmp_path, rules):
+    game = GAMES[rules](initial_goal=(-0.5, 0.25))
+    RunFolder(tmp_path / "run").record("train", Arguments(), game)
+    assert read(tmp_path / "run" / "config.json") == {"command": "train", "turns": 5}
+    assert read(tmp_path / "run" / "environment.json")["versions"]["numpy"] == np.__version__
+    assert build_game(read(tmp_path / "run" / "game.json")) == game
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(tmp_path):
+    RunFolder(tmp_path).json("numbers.json", {"a": [1.5, math.nan], "b": (math.inf,), "c": tmp_path})
+    assert read(tmp_path / "numbers.json") == {"a": [1.5, None], "b": [None], "c": str(tmp_path)}
+
+
+def test_a_file_cannot_be_a_run_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="must be writable"):
+        RunFolder(tmp_path / "file" / "run")
+
+
+def test_figures_have_the_resolution_and_metadata_that_are_asked_for(tmp_path):
+    figure = Figure(figsize=(2, 1))
+    RunFolder(tmp_path).figure("figure.png", figure)
+    assert matplotlib.image.imread(tmp_path / "figure.png").shape[:2] == (150, 300)
+    assert b"Software" in png_bytes(figure)
+    assert b"Software" not in png_bytes(figure, dpi=50, metadata={"Software": None})
+
+
+def test_the_environment_names_the_revision_and_the_versions():
+    here = environment()
+    assert {"git_revision", "python", "platform", "processor", "versions"} <= set(here)
+    assert here["versions"]["numpy"] == np.__version__

@@ -1,0 +1,129 @@
+"""Arguments that the commands share: every game can be named, and the folder of another run is refused."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+import tyro
+
+from mesa_env import (
+    GAMES,
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    LearnableDiscount,
+    Misconception,
+    train_then_deploy,
+)
+from scripts.arguments import GameArguments, check_arguments, validated_seed
+
+
+def test_every_game_can_be_named():
+    hints = typing.get_type_hints(GameArguments)
+    assert typing.get_args(hints["rules"]) == tuple(GAMES)
+
+
+def test_every_parameter_of_every_game_can_be_given_but_two():
+    """The initial goal is an argument of the commands themselves; `ends` has none."""
+    offered = {argument.name for argument in dataclasses.fields(GameArguments)}
+    for kind in GAMES.values():
+        parameters = {parameter.name for parameter in dataclasses.fields(kind)}
+        assert parameters - offered <= {"initial_goal", "ends"}
+
+
+@pytest.mark.parametrize("rules", GAMES)
+def test_missing_arguments_have_the_defaults_of_the_game(rules):
+    assert GameArguments(rules=rules).build((0.8,)) == GAMES[rules]()
+    assert GameArguments(rules=rules).build((-1, 1)) == GAMES[rules](initial_goal=(-1, 1))
+
+
+@pytest.mark.parametrize(
+    ("rules", "parameters"),
+    [
+        ("InfiniteHorizon", {"max_episodes": 150, "discount": 0.9}),
+        ("Misconception", {"belief_learning_rate": 0.5, "initial_belief": 0.1}),
+        ("Misconception", {"initial_belief": (-0.2, 0.1)}),
+        ("LearnableDiscount", {"discount": (0.3, 0.8), "discount_learning_rate": 0.5}),
+        ("LearnableDiscount", {"discount": 0.5}),
+        ("HiddenDeployment", {"hazard": 0.2, "shift": 2.0, "observed": "signal"}),
+        ("Decoupling", {"decoupling": 0.1, "regularization": 0.2, "coefficient_bound": 1.0}),
+        ("Decoupling", {"learning_rates": (0.5, 0, 1)}),
+    ],
+)
+def test_games_take_their_own_parameters(rules, parameters):
+    assert GameArguments(rules=rules, **parameters).build((0.8,)) == GAMES[rules](**parameters)
+
+
+@pytest.mark.parametrize("rules", [name for name in GAMES if name != "LearnableDiscount"])
+def test_a_pair_of_discounts_is_refused_where_discounts_are_not_drawn(rules):
+    with pytest.raises(ValueError, match="discount must be a finite number"):
+        GameArguments(rules=rules, discount=(0.2, 0.8)).build((0.8,))
+
+
+@pytest.mark.parametrize("initial_goal", [(), (0.1, 0.2, 0.3)])
+def test_an_initial_goal_is_one_number_or_two(initial_goal):
+    with pytest.raises(ValueError, match="must be one number or two"):
+        GameArguments().build(initial_goal)
+
+
+@pytest.mark.parametrize(
+    ("line", "game"),
+    [
+        ("--rules Misconception --initial-belief 0.1 0.2", Misconception(initial_belief=(0.1, 0.2))),
+        ("--rules LearnableDiscount --discount 0.2 0.8", LearnableDiscount(discount=(0.2, 0.8))),
+        ("--rules LearnableDiscount --discount 0.2", LearnableDiscount(discount=0.2)),
+        ("--rules HiddenDeployment --observed signal", HiddenDeployment(observed="signal")),
+        ("--rules Decoupling --decoupling 0.1", Decoupling(decoupling=0.1)),
+        ("--train 2 --deploy 3", Game(train_then_deploy(2, 3))),
+    ],
+)
+def test_games_can_be_named_on_the_command_line(line, game):
+    assert tyro.cli(GameArguments, args=line.split()).build((0.8,)) == game
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    out: Path
+    turns: int = 5
+    resume: bool = False
+
+
+class TestCheckArguments:
+    def test_the_same_arguments_pass_and_free_ones_may_differ(self, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps({"out": "elsewhere", "turns": 5, "resume": False}))
+        check_arguments(Arguments(tmp_path, resume=True))
+        check_arguments(Arguments(tmp_path, turns=6), free=("out", "turns"))
+
+    def test_another_argument_is_named_with_both_values(self, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps({"turns": 5, "resume": False}))
+        with pytest.raises(ValueError, match=r"other arguments: turns was 5 and is now 6$"):
+            check_arguments(Arguments(tmp_path, turns=6))
+
+    @pytest.mark.parametrize("content", [None, "{", "[]", "\xff"])
+    def test_a_folder_without_a_record_is_refused(self, tmp_path, content):
+        if content is not None:
+            (tmp_path / "config.json").write_text(content, encoding="latin-1")
+        with pytest.raises(ValueError, match=r"config.json must hold the arguments of the run beside it"):
+            check_arguments(Arguments(tmp_path))
+
+
+def test_negative_seeds_are_refused():
+    assert validated_seed(0) == 0
+    with pytest.raises(ValueError, match=r"^seed must be a whole number ≥ 0; got -1$"):
+        validated_seed(-1)
+
+
+@pytest.mark.parametrize("command", ["sweep", "redo", "tune"])
+def test_help_loads_no_heavy_library(command):
+    heavy = ("torch", "pandas", "matplotlib", "optuna", "pyarrow", "ray", "stable_baselines3")
+    code = (
+        f"import sys, tyro; from scripts import {command}\n"
+        f"try: tyro.cli({command}.Arguments, args=['--help'])\n"
+        f"except SystemExit: print('loaded:', [name for name in {heavy} if name in sys.modules])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip().splitlines()[-1] == "loaded: []"
