@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.rules import Array, Continuous, Outcome, State, base_update, entries, namespace
+from mesa_env.rules.arrays import entries, namespace
+from mesa_env.rules.rules import Array, Continuous, Outcome, State, base_update
 from mesa_env.rules.scalar import JudgedByGoal, KnownLength, clock_bounds, validate_scalar_parameters
 from mesa_env.rules.validation import LARGEST, validated_number
 

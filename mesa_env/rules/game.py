@@ -19,7 +19,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mesa_env.rules.rules import Array, Outcome, State, base_update, entries, is_zero, namespace
+from mesa_env.rules.arrays import entries, is_zero, namespace
+from mesa_env.rules.rules import Array, Outcome, State, base_update
 from mesa_env.rules.scalar import (
     Coefficients,
     JudgedByGoal,

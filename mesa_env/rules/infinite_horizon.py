@@ -20,8 +20,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
-from mesa_env.rules.rules import Array, Outcome, Rules, State, entries, namespace, with_column
+from mesa_env.rules.rules import Array, Outcome, Rules, State
 from mesa_env.rules.scalar import (
     Coefficients,
     check_scalar_updates,

@@ -27,8 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mesa_env.rules.arrays import entries
 from mesa_env.rules.game import play_linear
-from mesa_env.rules.rules import Array, Outcome, State, entries
+from mesa_env.rules.rules import Array, Outcome, State
 from mesa_env.rules.scalar import (
     Coefficients,
     KnownLength,

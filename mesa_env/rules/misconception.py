@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.rules import Array, Outcome, State, base_update, copy_of, entries, namespace, project
+from mesa_env.rules.arrays import copy_of, entries, namespace, project
+from mesa_env.rules.rules import Array, Outcome, State, base_update
 from mesa_env.rules.scalar import (
     Coefficients,
     JudgedByGoal,

@@ -18,10 +18,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_jax_array
-from array_api_compat import numpy as numpy_namespace
 from numpy.typing import NDArray
 
+from mesa_env.rules.arrays import is_zero, project
 from mesa_env.rules.validation import validated_bounded_actions, validated_choices
 
 Array = NDArray[np.float64]
@@ -292,17 +291,6 @@ class Rules(ABC):
         return type(self), *(x.tobytes() if isinstance(x, np.ndarray) else x for x in parameters)
 
 
-# -- Functions of arrays in any library --------------------------------------------------------------------
-
-
-def namespace(array: Any) -> Any:
-    """The array API functions of an array's library.
-
-    NumPy's are found without a search, which takes as long as an operation on a thousand numbers.
-    """
-    return numpy_namespace if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
-
-
 def base_update(
     goal: Any, product: Any, rate: Any, regularization: Any, bound: Any, push: Any | None = None
 ) -> Any:
@@ -319,42 +307,6 @@ def base_update(
     Returns:
         θ', of `goal`'s shape.
     """
-    pull = product if is_zero(regularization) else product + regularization
-    moved = (pull * (-2 * rate) + 1.0) * goal
+    factor = product if is_zero(regularization) else product + regularization
+    moved = (factor * (-2 * rate) + 1.0) * goal
     return project(moved if push is None else moved + push, bound)
-
-
-def is_zero(parameter: Any) -> bool:
-    """Whether a parameter is the plain number 0, whose terms need not be computed."""
-    return isinstance(parameter, float) and parameter == 0
-
-
-def project(values: Any, bound: Any) -> Any:
-    """The values, each brought into [−bound, bound].
-
-    By the method that NumPy, PyTorch and JAX have in common: it takes NumPy a fifth of the time of
-    `array_api_compat`'s function.
-    """
-    return values.clip(-bound, bound)
-
-
-def entries(table: NDArray[Any], index: Any) -> Any:
-    """Rows of a NumPy table at indices of any array library, as arrays of that library."""
-    if isinstance(index, int | np.ndarray | np.integer):
-        return table.take(index, axis=0)
-    return namespace(index).asarray(np.array(table))[index]
-
-
-def copy_of(values: Any) -> Any:
-    """The same values, which share no memory with the others."""
-    return namespace(values).asarray(values, copy=True)[()]
-
-
-def with_column(rows: Any, column: int, values: Any) -> NDArray[np.float32]:
-    """Rows (B, W), which nobody else holds, with `values` in one of their columns."""
-    if is_jax_array(rows):
-        rows = rows.at[..., column].set(values.astype(rows.dtype))
-    else:
-        rows[..., column] = values
-    changed: NDArray[np.float32] = rows
-    return changed

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.rules import Array, Continuous, Rules, State, entries, namespace, with_column
+from mesa_env.rules.arrays import entries, namespace, with_column
+from mesa_env.rules.rules import Array, Continuous, Rules, State
 from mesa_env.rules.validation import (
     LARGEST,
     validated_number,

@@ -1,0 +1,54 @@
+"""Functions of arrays in any library that follows the array API: NumPy, PyTorch, JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_jax_array
+from array_api_compat import numpy as numpy_namespace
+from numpy.typing import NDArray
+
+
+def namespace(array: Any) -> Any:
+    """The array API functions of an array's library.
+
+    NumPy's are found without a search, which takes as long as an operation on a thousand numbers.
+    """
+    return numpy_namespace if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
+
+
+def is_zero(parameter: Any) -> bool:
+    """Whether a parameter is the plain number 0, whose terms need not be computed."""
+    return isinstance(parameter, float) and parameter == 0
+
+
+def project(values: Any, bound: Any) -> Any:
+    """The values, each brought into [−bound, bound].
+
+    By the method that NumPy, PyTorch and JAX have in common: it takes NumPy a fifth of the time of
+    `array_api_compat`'s function.
+    """
+    return values.clip(-bound, bound)
+
+
+def entries(table: NDArray[Any], index: Any) -> Any:
+    """Rows of a NumPy table at indices of any array library, as arrays of that library."""
+    if isinstance(index, int | np.ndarray | np.integer):
+        return table.take(index, axis=0)
+    return namespace(index).asarray(np.array(table))[index]
+
+
+def copy_of(values: Any) -> Any:
+    """The same values, which share no memory with the others."""
+    return namespace(values).asarray(values, copy=True)[()]
+
+
+def with_column(rows: Any, column: int, values: Any) -> NDArray[np.float32]:
+    """Rows (B, W), which nobody else holds, with `values` in one of their columns."""
+    if is_jax_array(rows):
+        rows = rows.at[..., column].set(values.astype(rows.dtype))
+    else:
+        rows[..., column] = values
+    changed: NDArray[np.float32] = rows
+    return changed
