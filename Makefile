@@ -1,4 +1,4 @@
-# Everything runs in .venv, which the first target that needs it sets up.
+# Everything runs in .venv, which is set up by the first target that needs it.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -40,7 +40,7 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest
 
-# Property tests on examples of their own for each seed, ten times as many as in `make test`.
+# Property tests on ten times as many examples as in `make test`, drawn anew for each seed.
 FUZZ_SEEDS := 0 1 2 3 4 5 6 7 8 9
 fuzz: .venv/ready
 	for seed in $(FUZZ_SEEDS); do echo "seed $$seed"; \
@@ -92,8 +92,8 @@ runs/variants/%/policy.pt:
 	$(BIN)/python -m scripts.train_neural --out $(@D) --seed $(lastword $(subst -, ,$*)) \
 		$(ARGUMENTS_$(firstword $(subst -, ,$*)))
 
-# docs/benchmark.md: the committed grid, then its report, which tells of runs that failed, if any did (exit code 1).
-# An interrupted sweep goes on where it stopped.
+# docs/benchmark.md: the committed grid, then its report, which lists failed runs, if there are any (exit code 1).
+# An interrupted sweep resumes where it stopped.
 sweep: .venv/ready
 	$(BIN)/python -m scripts.sweep --out runs/learners $(if $(wildcard runs/learners/config.json),--resume) || [ $$? -eq 1 ]
 	$(BIN)/python -m scripts.report runs/learners --out docs --notes docs/benchmark_notes.md
