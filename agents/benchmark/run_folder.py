@@ -69,10 +69,10 @@ class RunFolder:
         """Write a text file."""
         write_atomically(self.path / name, text.encode())
 
-    def figure(self, name: str, figure: Figure) -> None:
-        """Write a PNG file."""
+    def figure(self, name: str, figure: Figure, dpi: int = 150) -> None:
+        """Write a PNG file; the same figure always gives the same bytes."""
         picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=150)
+        figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
         write_atomically(self.path / name, picture.getvalue())
 
 
