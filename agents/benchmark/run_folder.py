@@ -9,6 +9,7 @@ import math
 import platform
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,16 @@ class RunFolder:
         """Write a text file."""
         write_atomically(self.path / name, text.encode())
 
-    def figure(self, name: str, figure: Figure, dpi: int = 150) -> None:
-        """Write a PNG file; the same figure always gives the same bytes."""
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
-        write_atomically(self.path / name, picture.getvalue())
+    def figure(self, name: str, figure: Figure) -> None:
+        """Write a PNG file."""
+        write_atomically(self.path / name, png_bytes(figure))
+
+
+def png_bytes(figure: Figure, dpi: int = 150, metadata: Mapping[str, str | None] | None = None) -> bytes:
+    """The content of a PNG file; {"Software": None} as metadata leaves out Matplotlib's version."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi, metadata=metadata)
+    return picture.getvalue()
 
 
 def environment() -> dict[str, Any]:
