@@ -1,7 +1,7 @@
-"""The main job: train a learner by self-play on the post's first experiment and compare it with everyone.
+"""The main job: train a learner by self-play on the post's first experiment and compare it with all agents.
 
-Ctrl-C and a second call go on from the last checkpoint; where a demo has been trained already, it is only
-evaluated again.
+After Ctrl-C, a second call resumes from the last checkpoint; a demo that has been trained is only evaluated
+again.
 """
 
 from __future__ import annotations
@@ -12,12 +12,7 @@ from pathlib import Path
 
 import agents
 import mesa_env
-from agents.benchmark import tables
-from agents.benchmark.run_folder import RunFolder
-from agents.learning import checkpoints
-from agents.learning.settings import PPOSettings
 from mesa_env.agent import Agent
-from scripts import figures, train
 from scripts.arguments import check_arguments, refusing_bad_input, run_command
 
 GOAL = 0.8
@@ -37,15 +32,20 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Train, evaluate, print the table, and write the run folder."""
+    import pandas as pd
+
+    from agents.benchmark import tables
+    from agents.benchmark.run_folder import RunFolder
+    from scripts import figures
+
     game = mesa_env.Game(initial_goal=GOAL)
     print("The post's first experiment: 20 episodes of training, 80 of deployment, θ_0 = 0.8.")
-    learner = _learner(arguments)
+    learner = _train_or_load(arguments)
     oracle = agents.make("equilibrium", game)
     contestants: dict[str, Agent] = {"equilibrium": oracle, "learned": learner}
     contestants |= {name: agents.make(name, game) for name in agents.NAMES if name != "equilibrium"}
-    games = mesa_env.compare(game, contestants, [GOAL])
-    summary = mesa_env.summarize(games)
-    tables.show_summary(summary, "The exact oracle, the self-taught learner, and the rest")
+    games = pd.DataFrame(mesa_env.compare(game, contestants, [GOAL]))
+    tables.show_summary(mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest")
 
     paid = mesa_env.play(mesa_env.env(game=game), learner)["episode_0"]
     cost = float(games.set_index("agent")["mesa_cost"]["learned"])
@@ -60,15 +60,18 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
 
 
-def _learner(arguments: Arguments) -> Agent:
+def _train_or_load(arguments: Arguments) -> Agent:
+    from agents.learning.settings import PPOSettings
+    from scripts import train
+
     model = arguments.out / "model.zip"
     with refusing_bad_input():
         settings = PPOSettings(turns=arguments.turns)
         training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
         if model.exists():
             check_arguments(training)
-            print(f"Found a trained learner in {model}; remove {arguments.out} to train anew.")
-            return checkpoints.load(model)
+            print(f"Found a trained learner in {model}; remove {arguments.out} to train again.")
+            return agents.load(model)
     print("Training by self-play with PPO: one shared policy plays every episode's agent.")
     resume = (arguments.out / "config.json").exists()
     return train.train(dataclasses.replace(training, resume=resume))

@@ -12,16 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from gymnasium.spaces import Box
 
 import agents
 import mesa_env
-from agents.benchmark import tables
-from agents.benchmark.run_folder import RunFolder
 from mesa_env import Game
 from mesa_env.agent import Agent
-from scripts import figures
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command, validated_seed
 
 
@@ -35,7 +31,7 @@ class Arguments:
     initial_goal: tuple[float, ...] = (-1.0, 1.0)
     """θ_0 of the games: one number, or low and high of the range to draw it from."""
     games: int = 100
-    """Games an agent, where θ_0 is drawn."""
+    """Games per agent, if θ_0 is drawn."""
     figure_goal: float = 0.8
     """θ_0 of the figure's games."""
     seed: int = 0
@@ -45,33 +41,41 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Play, measure, print the table, and write it down."""
+    """Play, measure, print the table, and write the run folder."""
+    import pandas as pd
+
+    from agents.benchmark import tables
+    from agents.benchmark.run_folder import RunFolder
+    from scripts import figures
+
     with refusing_bad_input():
         validated_seed(arguments.seed)
         if arguments.games < 1:
             raise ValueError(f"games must be a whole number ≥ 1; got {arguments.games}")
         game = arguments.game.build(arguments.initial_goal)
-        figured = arguments.game.build((arguments.figure_goal,))
-        contestants = _contestants(arguments, game)
+        shown = arguments.game.build((arguments.figure_goal,))
+        contestants = _load_contestants(arguments, game)
         folder = RunFolder(arguments.out)
     goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.n_uniforms))).goal
     goals = goals if game.n_uniforms else goals[:1]
-    games = mesa_env.compare(game, contestants, goals, arguments.seed)
+    games = pd.DataFrame(mesa_env.compare(game, contestants, goals, arguments.seed))
     summary = mesa_env.summarize(games)
     folder.record("evaluate", arguments, game)
     folder.table("games.csv", games)
-    folder.table("summary.csv", _flat(summary))
+    flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
+    folder.table("summary.csv", flat.rename_axis("agent").reset_index())
     folder.json("summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()})
     played = {
-        name: mesa_env.rollout(figured, models[0], arguments.figure_goal)
+        name: mesa_env.rollout(shown, models[0], arguments.figure_goal)
         for name, models in contestants.items()
     }
-    folder.figure("figure.png", figures.side_by_side(figured, played))
-    tables.show_summary(summary, _title(len(goals)))
+    folder.figure("figure.png", figures.side_by_side(shown, played))
+    means = "one game" if len(goals) == 1 else f"mean over {len(goals)} games"
+    tables.show_summary(summary, f"{means} per model, ± half a 95 % confidence interval if there are several")
     print(f"run folder: {arguments.out}")
 
 
-def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]:
+def _load_contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]:
     names = agents.NAMES if type(game) is Game else agents.VARIANT_NAMES
     entries = names if arguments.agents is None else arguments.agents
     if not entries:
@@ -81,21 +85,21 @@ def _contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
         if label in contestants:
             raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")
-        contestants[label] = [fitting(name, game, arguments.seed) for name in models.split(",")]
+        contestants[label] = [load_player(name, game, arguments.seed) for name in models.split(",")]
     return contestants
 
 
-def fitting(name: str, game: Game, seed: int) -> Agent:
-    """An agent by name or file, if it plays `game`.
+def load_player(name: str, game: Game, seed: int) -> Agent:
+    """An agent by name or file, if it can play `game`.
 
     Raises:
-        ValueError: If there is none, or it was made for a game with other observations or actions.
+        ValueError: If there is none, or it was made for a game with different observations or actions.
     """
-    tried, begins = agent(name, game, seed), np.ones(1, dtype=bool)
+    player, start = agent(name, game, seed), np.ones(1, dtype=bool)
     observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
     try:
-        _check_what_it_sees(tried, game)
-        action, _ = tried.predict(observation, episode_start=begins, deterministic=True)
+        _check_observations(player, game)
+        action, _ = player.predict(observation, episode_start=start, deterministic=True)
         game.validated_actions(action, (1,))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
@@ -103,22 +107,12 @@ def fitting(name: str, game: Game, seed: int) -> Agent:
     return agent(name, game, seed)  # which has drawn nothing yet
 
 
-def _check_what_it_sees(found: Agent, game: Game) -> None:
-    """Refuse a model that was trained to see something else beside goal and clock."""
-    space = getattr(found, "observation_space", None)
+def _check_observations(player: Agent, game: Game) -> None:
+    """Refuse a model that was trained on observations of another game, beyond goal and clock."""
+    space = getattr(player, "observation_space", None)
     bounds = [bound[4:].astype(np.float32) for bound in game.observation_bounds]
     if isinstance(space, Box) and not all(map(np.array_equal, (space.low[4:], space.high[4:]), bounds)):
         raise ValueError("it was trained on observations of another kind of game")
-
-
-def _title(games: int) -> str:
-    over = "one game" if games == 1 else f"the mean over {games} games"
-    return f"{over} a model, ± half a 95 % confidence interval where there are several"
-
-
-def _flat(summary: pd.DataFrame) -> pd.DataFrame:
-    flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
-    return flat.rename_axis("agent").reset_index()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Figures, in the manner of the post's."""
+"""Figures in the manner of the post's."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from mesa_env import Game
 from mesa_env.evaluation.trajectory import Trajectory
 
 _COLUMNS = 3
-_HEIGHT = 2.2  # a game that leaves this range is shown as far as it stays
+_HEIGHT = 2.2
+"""Display limit: a game that leaves ± this is shown as far as it stays within."""
 
 
 def side_by_side(game: Game, played: Mapping[str, Trajectory]) -> Figure:
-    """One panel an agent: goal, coefficient, learning rate and output, until soon after training."""
+    """One panel per agent: goal, coefficient, learning rate and output, until soon after training."""
     window = min(int(game.training.nonzero()[0].max(initial=0)) + 11, game.episodes)
     columns = min(_COLUMNS, len(played))
     rows = -(-len(played) // columns)
     figure = Figure(figsize=(4.8 * columns, 3.6 * rows + 0.4), layout="constrained")
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, (name, trajectory) in zip(panels, played.items(), strict=False):
-        _post_panel(axes, game, trajectory, window)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, (name, trajectory) in zip(grid, played.items(), strict=False):
+        _draw_trajectory(axes, game, trajectory, window)
         axes.set_title(name)
-    for axes in panels[len(played) :]:
+    for axes in grid[len(played) :]:
         axes.set_axis_off()
-    lowest, highest = panels[0].get_ylim()
-    panels[0].set_ylim(max(lowest, -_HEIGHT), min(highest, _HEIGHT))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    lowest, highest = grid[0].get_ylim()
+    grid[0].set_ylim(max(lowest, -_HEIGHT), min(highest, _HEIGHT))
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
 def panels(count: int, xlabel: str) -> Figure:
-    """Empty axes over the same quantity, up to three side by side, four in a square."""
+    """Empty axes over the same quantity: up to three side by side, four in a square."""
     columns = 2 if count == 4 else min(_COLUMNS, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
@@ -43,14 +44,11 @@ def panels(count: int, xlabel: str) -> Figure:
     return figure
 
 
-def _post_panel(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
+def _draw_trajectory(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
+    rates = game.learning_rates[: len(played.training)] * played.training
     axes.plot(played.goals[:window], label="mesa-objective θ")
     axes.plot(played.coefficients[:window], label="coefficient c")
-    axes.plot(
-        (game.learning_rates[: len(played.training)] * played.training)[:window],
-        color="0.6",
-        label="learning rate η",
-    )
+    axes.plot(rates[:window], color="0.6", label="learning rate η")
     axes.plot(played.outputs[:window], linestyle="--", label="output cθ")
     axes.set(xlabel="episode")
     axes.grid(alpha=0.3)

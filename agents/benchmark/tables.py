@@ -1,4 +1,4 @@
-"""Tables for people, drawn in the terminal."""
+"""Tables for people: drawn in the terminal, or written as Markdown."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _WIDE = 132
 
 
 def show_summary(summary: pd.DataFrame, title: str) -> None:
-    """Print one row an agent: every metric's mean, over ± half its confidence interval where there is one.
+    """Print one row per agent: each metric's mean, over ± half its confidence interval if it has one.
 
-    The metrics stand in one table where the terminal is wide enough, else in two.
+    All metrics share one table if the terminal is wide enough; otherwise there are two tables.
     """
     screen, metrics = console(), list(_HEADINGS)
     half = len(metrics) // 2
@@ -47,22 +47,29 @@ def show_summary(summary: pd.DataFrame, title: str) -> None:
 
 def show(table: pd.DataFrame, title: str) -> None:
     """Print a data frame as it is, numbers to 4 significant digits."""
-    drawn = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD)
+    screen = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD)
     for column in table.columns:
-        drawn.add_column(str(column), justify="left" if table[column].dtype == object else "right")
+        screen.add_column(str(column), justify="left" if table[column].dtype == object else "right")
     for row in table.itertuples(index=False):
-        drawn.add_row(*(number(value) if isinstance(value, float) else str(value) for value in row))
-    console().print(drawn)
+        screen.add_row(*map(_text, row))
+    console().print(screen)
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A data frame as a Markdown table, numbers to 4 significant digits; cells are escaped."""
+    rows = [map(_text, row) for row in table.itertuples(index=False)]
+    lines = [map(str, table.columns), ["---"] * len(table.columns), *rows]
+    return "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
 
 
 def console() -> Console:
-    """The terminal; wide enough for one table where the output is no terminal."""
+    """The terminal; where output is not a terminal, a console wide enough for one table."""
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=_WIDE)
 
 
 def number(value: float) -> str:
-    """A number to 4 significant digits; – where there is none."""
+    """A number to 4 significant digits; – for NaN."""
     if math.isnan(value):
         return "–"
     if value and not 1e-4 <= abs(value) < 1e6:
@@ -70,11 +77,18 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def _text(value: object) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _escape(cell: str) -> str:
+    """Text that cannot end its cell of a Markdown table."""
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
 def _cell(mean: float, low: float, high: float) -> str:
     half = (high - low) / 2
-    # Rounding noise among games that are the same but for scale is no uncertainty.
-    return (
-        number(mean)
-        if math.isnan(half) or half <= 1e-9 * abs(mean)
-        else f"{number(mean)}\n± {number(float(f'{half:.2g}'))}"
-    )
+    # Rounding noise among games that differ only in scale is no uncertainty.
+    if math.isnan(half) or half <= 1e-9 * abs(mean):
+        return number(mean)
+    return f"{number(mean)}\n± {number(float(f'{half:.2g}'))}"

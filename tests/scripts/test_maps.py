@@ -1,4 +1,4 @@
-"""Phase diagrams as a command: figures, data and summary, and what is refused."""
+"""Parameter maps as a command: figures, data and summary, and what it refuses."""
 
 import numpy as np
 import pandas as pd
@@ -10,20 +10,20 @@ from mesa_env import Game
 from scripts.maps import FIGURES, Arguments, main
 
 
-def test_the_figures_that_have_names_are_drawn_with_their_data(tmp_path, capsys):
+def test_named_figures_are_drawn_with_their_data(tmp_path, capsys):
     main(Arguments(points=12, out=tmp_path / "out", docs=tmp_path / "docs"))
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     assert list(summary["figure"]) == list(FIGURES)
-    assert "phase diagrams" in capsys.readouterr().out
+    assert "parameter maps" in capsys.readouterr().out
     for name, (x, y) in FIGURES.items():
         picture = (tmp_path / "out" / f"{name}.png").read_bytes()
-        assert picture == (tmp_path / "docs" / "phase" / f"{name}.png").read_bytes()
+        assert picture == (tmp_path / "docs" / "maps" / f"{name}.png").read_bytes()
         data = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
         assert data[x].nunique() == data[y].nunique() == 12
         assert len(data) == 144
 
 
-def test_data_are_those_of_the_games_named(tmp_path):
+def test_data_agree_with_the_published_game_and_with_a_rollout(tmp_path):
     main(
         Arguments(
             x="train", y="discount", x_range=(1, 20), y_range=(0.5, 1), points=20, deploy=80, out=tmp_path
@@ -53,7 +53,7 @@ def test_games_that_are_not_covered_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "reason"),
     [
         ({"figures": ("train-deplyo",)}, "did you mean 'train-deploy'"),
         ({"figures": ("train-deploy", "train-deploy")}, "comes twice"),
@@ -73,11 +73,11 @@ def test_games_that_are_not_covered_are_counted(tmp_path):
         ({"x": "train", "y": "discount", "x_range": (0, 3), "deploy": 0}, "every game needs an episode"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(given, said, tmp_path, capsys):
+def test_bad_arguments_are_refused_before_any_work(given, reason, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(Arguments(**given, out=tmp_path / "out"))
     assert exit_.value.code == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert reason in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,6 @@ from agents.learning.neural import NeuralSettings
 from agents.learning.settings import PPOSettings
 from mesa_env import (
     GAMES,
-    Decoupling,
     Game,
 )
 from scripts import evaluate, reproduce, train, train_neural
@@ -327,111 +326,11 @@ def test_trainings_that_cannot_be_are_refused_before_any_work(tmp_path, capsys, 
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-# -- evaluate.py ------------------------------------------------------------------------------------------
+# -- Small games ------------------------------------------------------------------------------------------
 
 SMALL = {rules: GameArguments(rules=rules, train=2, deploy=2) for rules in GAMES} | {
     "InfiniteHorizon": GameArguments(rules="InfiniteHorizon", train=2, discount=0.5, max_episodes=8)
 }
-
-
-@pytest.mark.parametrize("rules", GAMES)
-def test_every_game_s_agents_can_be_compared(rules, tmp_path):
-    arguments = evaluate.Arguments(agents=("myopic", "guard"), game=SMALL[rules], games=3, out=tmp_path)
-    evaluate.main(arguments)
-    games = pd.read_csv(tmp_path / "games.csv")
-    game = SMALL[rules].build((-1.0, 1.0))
-    goals = games.query("agent == 'guard'")["initial_goal"]
-    again = mesa_env.compare(game, {"guard": agents.make("guard", game)}, goals)
-    on_file = games.query("agent == 'guard'")["mesa_cost"]
-    np.testing.assert_allclose(on_file, again["mesa_cost"], rtol=1e-12)
-    assert json.loads((tmp_path / "game.json").read_text())["rules"] == rules
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_seed_decides_chance_within_games(tmp_path):
-    game, costs = GameArguments(rules="HiddenDeployment", train=4), {}
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        arguments = evaluate.Arguments(
-            agents=("myopic",), game=game, initial_goal=(0.8,), games=8, seed=seed, out=tmp_path / name
-        )
-        evaluate.main(arguments)
-        table = pd.read_csv(tmp_path / name / "games.csv")
-        assert (table["initial_goal"] == 0.8).all()
-        costs[name] = table["mesa_cost"].to_numpy()
-    np.testing.assert_array_equal(costs["a"], costs["b"])
-    assert len(np.unique(costs["a"])) > 1
-    assert (costs["a"] != costs["c"]).any()
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Files of tiny models: one trained in the base game, one in a variant, and a neural policy."""
-    folder, paths = tmp_path_factory.mktemp("models"), {}
-    for rules in ("DeceptiveAlignment", "Misconception"):
-        game = SMALL[rules].build((-1.0, 1.0))
-        settings = PPOSettings(turns=8 * game.episodes, games=8, hidden=4, epochs=1, minibatches=1)
-        train.train(train.Arguments(game=SMALL[rules], settings=settings, out=folder / rules))
-        paths[rules] = folder / rules / "model.zip"
-    policy = neural.train_neural(Decoupling([1.0, 0.0]), NeuralSettings(iterations=0, hidden=(4,)), 0)
-    neural.save(policy, folder / "policy.pt")
-    return {**paths, "Decoupling": folder / "policy.pt"}
-
-
-@pytest.mark.parametrize(
-    ("trained_in", "rules"),
-    [
-        ("DeceptiveAlignment", "Misconception"),  # it sees less than the game shows
-        ("Misconception", "DeceptiveAlignment"),
-        ("DeceptiveAlignment", "Decoupling"),  # it does less than the game asks
-        ("Decoupling", "DeceptiveAlignment"),
-        ("Decoupling", "Misconception"),
-    ],
-)
-def test_a_model_that_does_not_fit_the_game_is_refused_before_any_work(
-    models, tmp_path, capsys, trained_in, rules
-):
-    path = models[trained_in]
-    for entry in (str(path), f"label={models.get(rules, 'guard')},{path}"):
-        arguments = evaluate.Arguments(agents=("guard", entry), game=SMALL[rules], out=tmp_path / "out")
-        message = refused(capsys, evaluate.main, arguments)
-        kind = GAMES[rules].__name__
-        assert f"{path} must play {kind}; it does not: " in message
-        assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("rules", ["DeceptiveAlignment", "Misconception", "Decoupling"])
-def test_a_model_that_fits_is_evaluated_as_it_is(models, tmp_path, rules):
-    path = models[rules]
-    arguments = evaluate.Arguments(agents=(f"mine={path}",), game=SMALL[rules], games=2, out=tmp_path)
-    evaluate.main(arguments)
-    games, game = pd.read_csv(tmp_path / "games.csv"), SMALL[rules].build((-1.0, 1.0))
-    model = neural.load(path) if rules == "Decoupling" else agents.load(path)
-    again = mesa_env.compare(game, {"mine": model}, games["initial_goal"])
-    np.testing.assert_allclose(games["mesa_cost"], again["mesa_cost"], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("rules", "name", "words"),
-    [
-        ("Misconception", "grid", "grid knows only the base game; agents of Misconception are named"),
-        ("HiddenDeployment", "filtering", "a filter needs a game with observed='signal'; got 'belief'"),
-        ("Decoupling", "naive", "agents are named"),
-    ],
-)
-def test_an_agent_that_does_not_know_the_game_is_refused_before_any_work(
-    tmp_path, capsys, rules, name, words
-):
-    arguments = evaluate.Arguments(agents=(name,), game=SMALL[rules], out=tmp_path / "out")
-    assert words in refused(capsys, evaluate.main, arguments)
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_agent_has_drawn_nothing_before_its_games(tmp_path):
-    """To see whether it fits costs it none of its draws."""
-    arguments = evaluate.Arguments(agents=("random",), initial_goal=(0.8,), games=1, seed=5, out=tmp_path)
-    evaluate.main(arguments)
-    first = mesa_env.rollout(Game(), agents.make("random", Game(), seed=5), [0.8]).coefficients[0, 0]
-    assert pd.read_csv(tmp_path / "games.csv")["c_first"].item() == pytest.approx(first, rel=1e-6)
 
 
 # -- train_neural.py --------------------------------------------------------------------------------------

@@ -1,0 +1,229 @@
+"""The tables of a sweep's report, as data frames of numbers and text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from agents.benchmark.summaries import THRESHOLDS, Sweep, last_line, summarize_all_games
+from agents.benchmark.tables import number
+from agents.learning import algorithms
+from mesa_env import Game
+from mesa_env.evaluation import statistics
+
+
+def describe_sweep(sweep: Sweep) -> pd.DataFrame:
+    """What was run, and where: one row per fact."""
+    rows = sweep.rows
+    versions = [
+        " ".join(f"{name} {version}" for name, version in json.loads(text).items())
+        for text in _distinct(rows["versions_json"])
+    ]
+    facts = {
+        "runs": len(rows),
+        "runs on tuning seeds": int((rows["seed"] >= algorithms.TUNING_SEED).sum()),
+        "learners": ", ".join(sweep.contestants),
+        "training, core-hours": f"{rows['seconds'].sum() / 3600:.2g}",
+        "processor": ", ".join(_distinct(rows["processor"])),
+        "revision": ", ".join(f"`{revision[:10]}`" for revision in _distinct(rows["git_revision"])),
+        "versions": "; or ".join(versions),
+    }
+    return pd.DataFrame(facts.items(), columns=["sweep", ""])
+
+
+def describe_games(sweep: Sweep, references: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """One row per game: its parameters, how many seeds, what the oracle does, and NashConv for scale."""
+    table = []
+    for label, game in sweep.games.items():
+        rows = sweep.rows[sweep.rows["game"] == label]
+        others = {
+            field.name: getattr(game, field.name)
+            for field in dataclasses.fields(game)
+            if field.name != "learning_rates"
+        }
+        row = {
+            "game": label,
+            "rules": type(game).__name__,
+            "learning rates": _describe_schedule(game),
+            "parameters": _join(others),
+            "seeds": rows["seed"].nunique(),
+            "oracle's retention": _first_finite(rows["oracle_retention"]),
+            "oracle's NashConv": _first_finite(rows["oracle_nash_conv"]),
+        }
+        table.append(row | {f"NashConv, {name}": value for name, value in references.get(label, {}).items()})
+    return pd.DataFrame(table)
+
+
+def answer(sweep: Sweep, summary: pd.DataFrame) -> pd.DataFrame:
+    """One row per game: who comes closest to the equilibrium, who comes close, and who does so first."""
+    table = []
+    for label in sweep.games:
+        own = summary[(summary["game"] == label) & np.isfinite(summary["nash_conv_median"])]
+        own = own.sort_values("nash_conv_median", kind="stable")
+        row: dict[str, object] = {
+            "game": label,
+            "best learner": own["contestant"].iloc[0] if len(own) else "–",
+            "its median": float(own["nash_conv_median"].min()),
+        }
+        for threshold in THRESHOLDS:
+            near = own[own["nash_conv_median"] <= threshold]["contestant"]
+            row[f"median ≤ {threshold:g}"] = ", ".join(near) or "none"
+        for threshold in THRESHOLDS:
+            row[f"first to {threshold:g}"] = _describe_first(own, threshold)
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def _describe_first(own: pd.DataFrame, threshold: float) -> str:
+    """The learner whose median run is the first, in seconds, to reach a threshold."""
+    seconds = own[f"seconds_to_{threshold:g}"]
+    if not np.isfinite(seconds).any():
+        return "none"
+    first = own.iloc[int(seconds.argmin())]
+    turns = _abbreviate(int(first[f"turns_to_{threshold:g}"]))
+    return f"{first['contestant']}: {number(seconds.min())} s, {turns} turns"
+
+
+def compare_overall(sweep: Sweep) -> pd.DataFrame:
+    """One row per learner, over all games."""
+    table = summarize_all_games(sweep)
+    intervals = _format_intervals(table, "relative_exploitability", percent=True)
+    columns = {"contestant": "learner", "games": "games", "runs": "runs", "failed": "failed"}
+    return table[list(columns)].rename(columns=columns).assign(**{"relative exploitability": intervals})
+
+
+def compare_learners(own: pd.DataFrame) -> pd.DataFrame:
+    """One row per learner of a game."""
+    best, close = own["nash_conv_median"].min(), f"{THRESHOLDS[0]:g}"
+    medians = [(f"**{number(m)}**" if m == best < np.inf else number(m)) for m in own["nash_conv_median"]]
+    return pd.DataFrame(
+        {
+            "learner": own["contestant"],
+            "runs": own["runs"].astype(str) + own["failed"].map(lambda count: f" ({count})" if count else ""),
+            "turns": own["turns"].map(_abbreviate),
+            "NashConv": _format_intervals(own, "nash_conv"),
+            "median": medians,
+            "best (seed)": _format_with_seed(own, "best"),
+            "worst (seed)": _format_with_seed(own, "worst"),
+            "second half": own["second_half"],
+            "retention": _format_intervals(own, "retention"),
+            "relative exploitability": _format_intervals(own, "relative_exploitability", percent=True),
+            "seconds": own["seconds"],
+            f"seconds to {close}": own[f"seconds_to_{close}"].replace(np.inf, np.nan),
+        }
+    )
+
+
+def describe_losses(losses: pd.DataFrame) -> pd.DataFrame:
+    """One row per game and learner: `summarize_losses` for people."""
+    bounds = zip(losses["first"], losses["last"], strict=True)
+    agents = [f"{first}" if first == last else f"{first} to {last}" for first, last in bounds]
+    return pd.DataFrame(
+        {
+            "game": losses["game"],
+            "learner": losses["contestant"],
+            "half of it is lost by agents": agents,
+            "lost in training": losses["in_training"].map(_percent),
+            "error in training": losses["training_error"],
+            "lost by showing too much": losses["open_share"].map(_percent),
+        }
+    )
+
+
+def list_failures(sweep: Sweep) -> pd.DataFrame:
+    """One row per failed run."""
+    rows = sweep.failed
+    return pd.DataFrame({"run": rows["run_id"], "error": rows["traceback"].map(last_line)})
+
+
+def count_redone(sweep: Sweep) -> pd.DataFrame:
+    """One row per algorithm, and under which versions its runs were redone: how many were the same."""
+    table = []
+    for (algorithm, same_versions), rows in sweep.redone.groupby(["algorithm", "same_versions"], sort=True):
+        same, evaluation = rows["same_weights"], rows["same_evaluation"]
+        table.append(
+            {
+                "algorithm": algorithm,
+                "versions": "the same" if same_versions else "others",
+                "redone": len(rows),
+                "same weights, bit for bit": int(same.sum()),
+                "same evaluation, other weights": int((evaluation & ~same).sum()),
+                "other evaluation": int((~evaluation).sum()),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def describe_parameters(sweep: Sweep) -> pd.DataFrame:
+    """One row per algorithm: the parameters of its runs, and how they were tuned."""
+    table = []
+    for algorithm, texts in sweep.rows.groupby("algorithm", sort=False)["parameters_json"]:
+        several = [json.loads(text) for text in _distinct(texts)]
+        others = "; others in other runs" if len(several) > 1 else ""
+        row = {"algorithm": str(algorithm), "parameters": _join(several[0]) + others}
+        tuned = algorithms.tuned(str(algorithm))
+        study = tuned.study
+        if study and all(given | tuned.parameters == given for given in several):
+            row |= {
+                "tuned on": _join(study["game"]),
+                "trials": f"{study['trials']} of {_abbreviate(study['turns'])} turns",
+                "seeds": ", ".join(map(str, study["seeds"])),
+                "abandoned": str(study["given_up"]),
+                "by hand": study.get("by_hand", "–"),
+            }
+        table.append(row)
+    return pd.DataFrame(table).fillna("–")
+
+
+def _describe_schedule(game: Game) -> str:
+    changes = np.flatnonzero(np.diff(game.learning_rates, prepend=np.nan) != 0)
+    counts = np.diff(changes, append=game.episodes)
+    rates = [f"{game.learning_rates[n]:g} (×{count})" for n, count in zip(changes, counts, strict=True)]
+    return ", ".join(rates[:6] + ["…"] * (len(rates) > 6))
+
+
+def _abbreviate(turns: int) -> str:
+    """A number of turns in few letters: 1.5M, 200k, 64."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if turns >= size:
+            return f"{turns / size:.4g}{letter}"
+    return str(turns)
+
+
+def _format_intervals(table: pd.DataFrame, name: str, percent: bool = False) -> list[str]:
+    factor, unit = (100.0, " %") if percent else (1.0, "")
+    cells = []
+    for row in table.to_dict("records"):
+        value, low, high = (factor * row[name + part] for part in ("", "_low", "_high"))
+        interval = "" if np.isnan(low) else f" [{number(low)}, {number(high)}]"
+        cells.append(f"{number(value)}{unit}{interval}")
+    return cells
+
+
+def _format_with_seed(table: pd.DataFrame, name: str) -> list[str]:
+    pairs = zip(table[name], table[f"{name}_seed"], strict=True)
+    return ["–" if np.isnan(value) else f"{number(value)} ({seed:.0f})" for value, seed in pairs]
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{share:.0%}"
+
+
+def _join(values: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
+
+
+def _first_finite(values: pd.Series) -> float:
+    numbers = statistics.finite(values)
+    return float(numbers[0]) if len(numbers) else np.nan
+
+
+def _distinct(values: Iterable[object]) -> list[str]:
+    return list(dict.fromkeys(map(str, pd.Series(values).dropna())))

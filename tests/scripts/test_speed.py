@@ -1,0 +1,13 @@
+"""The measurement of speed as a command: what it refuses."""
+
+import pytest
+
+from scripts import speed
+from tests.conftest import refused
+
+
+@pytest.mark.parametrize("name", ["repeats", "games", "environments"])
+def test_counts_below_one_are_refused(name, tmp_path, capsys):
+    arguments = speed.Arguments(**{name: 0}, out=tmp_path / "out")
+    assert "must be whole numbers ≥ 1" in refused(capsys, speed.main, arguments)
+    assert not (tmp_path / "out").exists()
