@@ -69,3 +69,14 @@ def coefficients(game: Game) -> np.ndarray:
     """Random float32 actions for every game's episodes, shape (N, 1)."""
     bound = game.coefficient_bound
     return np.random.default_rng(7).uniform(-bound, bound, (game.episodes, 1)).astype(np.float32)
+
+
+def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., object], *arguments: object) -> str:
+    """Standard error of a command that must end with exit code 2 before it does any work."""
+    with pytest.raises(SystemExit) as exit_:
+        command(*arguments)
+    assert exit_.value.code == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    return message
