@@ -174,11 +174,12 @@ def sequence(repeats: int) -> list[Measurement]:
 def learning(repeats: int, rollouts: int = 10) -> list[Measurement]:
     """PPO self-play: turns per second, and the share of its time that is ours."""
     game, settings = Game(initial_goal=(-1.0, 1.0)), PPOSettings()
-    turns = rollouts * settings.games * game.episodes
+    rollout = settings.games * game.episodes
+    turns = rollouts * rollout
     totals, shares = [], []
     for seed in range(repeats):
         model = self_play.new_learner(game, settings, seed)
-        callbacks = [*self_play.callbacks(game, settings), LearningCurve(game, every=10)]
+        callbacks = [*self_play.callbacks(game, settings), LearningCurve(game, every=10 * rollout)]
         ours = Stopwatch()
         assert model.env is not None
         ours.time(model.env, "step")

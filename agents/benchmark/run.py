@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 import mesa_env
 from agents.benchmark.run_folder import environment
-from agents.learning import algorithms
-from agents.learning.callbacks import typical_goals
+from agents.learning import algorithms, checkpoints
+from agents.learning.callbacks import LearningCurve
+from agents.learning.games import typical_goals
 from mesa_env import GAMES, Game
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
@@ -121,46 +123,6 @@ class Evaluation(NamedTuple):
     excess: list[float]
 
 
-class LearningCurveRecorder:
-    """Measures a learner at evenly spaced turns, by a clock that stands still meanwhile."""
-
-    def __init__(self, game: Game, turns: int) -> None:
-        """Watch a training of `turns` in `game`."""
-        self.points: list[dict[str, float]] = []
-        self._game, self._turns, self._latest = game, turns, 0
-        self._every = turns / (POINTS_SIMULATED if audits_by_simulation(game) else POINTS)
-        self._seconds, self._since = 0.0, time.perf_counter()
-
-    def __call__(self, turns: int, agent: Agent) -> None:
-        """Measure the agent after so many turns, if it is time; its last turn is left to `end`."""
-        turns = int(turns)
-        due = turns // self._every > self._latest // self._every
-        if due and turns < self._turns:
-            self._stop()
-            self._add(turns, evaluate(self._game, agent, typical_goals(self._game)))
-            self._since = time.perf_counter()
-        self._latest = max(self._latest, turns)
-
-    def stop(self) -> float:
-        """Stop the clock for good; returns the seconds of training."""
-        self._stop()
-        return self._seconds
-
-    def end(self, evaluation: Evaluation) -> None:
-        """Close the curve with the evaluation after training."""
-        self._add(max(self._turns, self._latest), evaluation)
-
-    def column(self, name: str) -> list[float]:
-        """One quantity along the curve."""
-        return [point[name] for point in self.points]
-
-    def _stop(self) -> None:
-        self._seconds += time.perf_counter() - self._since
-
-    def _add(self, turns: int, evaluation: Evaluation) -> None:
-        self.points.append({"turns": turns, "seconds": self._seconds} | evaluation.metrics)
-
-
 def execute(run: Run) -> Result:
     """Train and evaluate in this process, whose global random generators and threads it sets.
 
@@ -171,10 +133,11 @@ def execute(run: Run) -> Result:
     try:
         learned, agent = _learned(run)
         row |= learned
-        save = getattr(agent, "save", None)
-        if save is not None:
+        if isinstance(agent, BaseAlgorithm):
+            files["model.zip"] = checkpoints.model_file(agent)
+        elif hasattr(agent, "save"):
             buffer = io.BytesIO()
-            save(buffer)
+            agent.save(buffer)
             files["model.zip"] = buffer.getvalue()
     except (Exception, SystemExit):
         return _failed(row, files, traceback.format_exc(), time.perf_counter() - began)
@@ -223,16 +186,17 @@ def _learned(run: Run) -> tuple[dict[str, Any], Agent]:
     game, train = run.build_game(), algorithms.algorithm(run.algorithm)
     exact = _oracle(json.dumps(run.game))  # first, so that no training's clock is charged with compilation
     set_random_seed(run.seed)
-    watch = LearningCurveRecorder(game, run.turns)
-    agent = train(game, run.turns, run.seed, watch, **run.parameters)
-    seconds = watch.stop()
+    points = POINTS_SIMULATED if audits_by_simulation(game) else POINTS
+    curve = LearningCurve(game, run.turns / points, before=run.turns)
+    agent = train(game, run.turns, run.seed, curve, **run.parameters)
+    seconds = curve.stop()
     if not isinstance(agent, Agent):
         raise TypeError(
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
     weights = fingerprint(agent)
     evaluation = evaluate(game, agent, evaluation_goals(game))
-    watch.end(evaluation)
+    curve.end(run.turns, evaluation.metrics)
     return {
         "status": "finished",
         "seconds": seconds,
@@ -240,11 +204,11 @@ def _learned(run: Run) -> tuple[dict[str, Any], Agent]:
         "oracle_retention": exact["retention"],
         "oracle_nash_conv": exact["nash_conv"],
         "weights": weights,
-        "curve_turns": watch.column("turns"),
-        "curve_seconds": watch.column("seconds"),
-        "curve_nash_conv": watch.column("nash_conv"),
-        "curve_relative_exploitability": watch.column("relative_exploitability"),
-        "curve_retention": watch.column("retention"),
+        "curve_turns": curve.column("turns"),
+        "curve_seconds": curve.seconds,
+        "curve_nash_conv": curve.column("nash_conv"),
+        "curve_relative_exploitability": curve.column("relative_exploitability"),
+        "curve_retention": curve.column("retention"),
         "episode_exploitability": evaluation.exploitability,
         "episode_excess": evaluation.excess,
     }, agent
