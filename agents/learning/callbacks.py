@@ -22,6 +22,13 @@ ProgressCallback = Callable[[int, Agent], None]
 """Called with the turns so far and the agent in its present state."""
 
 
+class RolloutCallback(BaseCallback):
+    """A callback that does nothing within rollouts."""
+
+    def _on_step(self) -> bool:
+        return True
+
+
 class LinearSchedule:
     """A step size that falls linearly to 0; a class, so that it is saved by name and not by code."""
 
@@ -37,7 +44,7 @@ class LinearSchedule:
         return self.first * progress_remaining
 
 
-class AnnealedNoise(BaseCallback):
+class AnnealedNoise(RolloutCallback):
     """Sets the policy's standard deviation before every rollout, from `first` down to `last`."""
 
     def __init__(self, first: float, last: float) -> None:
@@ -56,11 +63,8 @@ class AnnealedNoise(BaseCallback):
         self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
         self.logger.record("train/noise", noise)
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class LearningCurve(BaseCallback):
+class LearningCurve(RolloutCallback):
     """Measures a learner at evenly spaced turns: each metric's mean over games from a few initial goals.
 
     It measures whenever it is called, if a measurement is due; as a callback of Stable-Baselines3, that is at
@@ -131,11 +135,8 @@ class LearningCurve(BaseCallback):
                 if math.isfinite(point[name]):
                     self.logger.record(f"game/{name}", point[name])
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class CallbackAdapter(BaseCallback):
+class CallbackAdapter(RolloutCallback):
     """Calls a `ProgressCallback` with the learner between its updates."""
 
     def __init__(self, watch: ProgressCallback) -> None:
@@ -147,11 +148,8 @@ class CallbackAdapter(BaseCallback):
         if self.model.num_timesteps:
             self._watch(self.model.num_timesteps, self.model)
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class Checkpoint(BaseCallback):
+class Checkpoint(RolloutCallback):
     """Saves a checkpoint every few rollouts, between one rollout's update and the next one's first turn."""
 
     def __init__(self, path: Path, every: int, curve: LearningCurve | None = None) -> None:
@@ -166,11 +164,8 @@ class Checkpoint(BaseCallback):
             save_checkpoint(self.model, self.path, self.curve.points if self.curve else [])
         self._rollouts += 1
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class ProgressBar(BaseCallback):
+class ProgressBar(RolloutCallback):
     """A progress bar of turns, with the latest NashConv of a learning curve."""
 
     def __init__(self, turns: int, curve: LearningCurve) -> None:
@@ -182,9 +177,6 @@ class ProgressBar(BaseCallback):
         self.bar = tqdm(
             total=self.turns, initial=self.model.num_timesteps, unit="turn", unit_scale=True, mininterval=0.5
         )
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         if self.curve.points:

@@ -1,22 +1,24 @@
 """Learning the equilibrium off-policy: every decision is a best response to successors who are the learner.
 
 The problem is `mesa_env/BestResponse-v0`, one decision against given successors, and the successors are the
-learner as it is, without its noise: whoever best-responds in every seat to itself plays the equilibrium.
-Stable-Baselines3's SAC and TD3 and sb3-contrib's TQC and CrossQ learn it alike. What makes it learnable is
-the shape of the problem, which they share:
+learner in its present state, without noise: an agent that best-responds to itself in every episode plays
+the equilibrium.
+Stable-Baselines3's SAC and TD3 and sb3-contrib's TQC and CrossQ all learn it. What makes it learnable is the
+shape of the problem, which they share:
 
 1. The reward is what the agent gained over complying, in units of θ_n² (`PairedAdvantage`): every decision is
-   made twice, in the same seat and with the same chance, by the learner and by c = 0. The cost itself would
-   drown the decision: agent 0's J_0 is 19 θ_0², of which its own choice moves 0.05, and in early deployment
-   one part in 80 of the cost of emitting 0 is its own.
-2. Gains beyond `log_beyond` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not take
-   up the critic's capacity. Where a game is decided by chance, that would change what is best in expectation,
-   so there gains are only floored, as settled returns are.
+   made twice, in the same episode and with the same random numbers, by the learner and by c = 0. The cost
+   itself would drown the decision: agent 0's J_0 is 19 θ_0², of which its own choice moves 0.05, and in early
+   deployment one part in 80 of the cost of emitting 0 is its own.
+2. Gains beyond `log_beyond` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not use
+   up the critic's capacity. In a stochastic game, that would change what is best in expectation, so there
+   gains are only floored, as settled returns are.
 3. Actions are scaled by a hyperbolic sine (`SinhActions`), so that there is room near 0, where agents in
    training decide.
-4. Exploration is annealed, and so is the step size, which also begins small: no learner is to follow a critic
-   that has seen nothing. Successors play without noise, so noise is no part of the game that is learned.
-5. The replay buffer is short: what it holds must have been paid by successors like the present ones.
+4. Exploration is annealed, and so is the step size, which also starts small: no learner should follow a
+   critic that has seen nothing. Successors play without noise, so noise is not part of the game that is
+   learned.
+5. The replay buffer is short: its decisions must have been paid with successors like the present ones.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ from sb3_contrib import TQC, CrossQ
 from sb3_contrib.crossq.policies import CrossQPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3 import SAC, TD3
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -42,7 +43,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
-from agents.learning.callbacks import CallbackAdapter, LinearSchedule, ProgressCallback
+from agents.learning.callbacks import CallbackAdapter, LinearSchedule, ProgressCallback, RolloutCallback
 from agents.learning.networks import feature_extractor
 from agents.learning.self_play import WORST_RETURN
 from agents.learning.settings import OffPolicySettings
@@ -55,9 +56,9 @@ _ACTIVATIONS = {"relu": torch.nn.ReLU, "silu": torch.nn.SiLU, "tanh": torch.nn.T
 
 
 class PairedAdvantage(VecEnvWrapper):
-    """Decisions paid by what they gained over c = 0, in units of θ_n².
+    """Pays decisions by what they gained over c = 0, in units of θ_n².
 
-    The rows of the environment inside come in pairs that pose the same decision: one takes the learner's
+    The rows of the wrapped environment come in pairs that pose the same decision: one takes the learner's
     action, the other 0.
     """
 
@@ -96,7 +97,7 @@ class SinhActions(BasePolicy):
     """A policy whose outputs a in [−1, 1] stand for bound · sinh(f a) / sinh(f), f = `action_resolution`."""
 
     def __init__(self, *args: Any, action_resolution: float, **kwargs: Any) -> None:
-        """Take the policy's own arguments."""
+        """Accept the policy's own arguments."""
         super().__init__(*args, **kwargs)
         self.action_resolution = action_resolution
 
@@ -138,10 +139,10 @@ ALGORITHMS: dict[str, tuple[type[OffPolicyAlgorithm], type[SinhActions]]] = {
 
 
 class GaussianNoise(VectorizedActionNoise):
-    """Noise of a standard deviation that can be set, for all rows at once."""
+    """Noise whose standard deviation can be set, for all rows at once."""
 
     def __init__(self, shape: tuple[int, ...], sigma: float, seed: int) -> None:
-        """Add noise of shape (B, A), from a generator of its own."""
+        """Draw noise of shape (B, A) from its own generator."""
         super().__init__(NormalActionNoise(np.zeros(shape[1:]), np.full(shape[1:], sigma)), shape[0])
         self.shape, self.sigma = shape, sigma
         self._generator = np.random.default_rng(seed)
@@ -151,10 +152,10 @@ class GaussianNoise(VectorizedActionNoise):
         return self._generator.normal(0, self.sigma, self.shape).astype(np.float32)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
-        """Nothing is carried over from step to step."""
+        """Do nothing: steps are independent."""
 
 
-class SelfAsSuccessors(BaseCallback):
+class SelfAsSuccessors(RolloutCallback):
     """Makes the learner in its present state, without noise, the agent that succeeds it; anneals exploration.
 
     Exploration is the noise of TD3, or the temperature of the others; it falls geometrically with the turns.
@@ -183,9 +184,6 @@ class SelfAsSuccessors(BaseCallback):
             self.model.action_noise.sigma = value
         elif isinstance(self.model, SAC | TQC | CrossQ):
             self.model.ent_coef_tensor = torch.tensor(value)
-
-    def _on_step(self) -> bool:
-        return True
 
 
 def train_off_policy(

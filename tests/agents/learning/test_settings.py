@@ -1,6 +1,8 @@
 """Settings are validated when they are made, and against the game they are used in."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -91,3 +93,8 @@ def test_games_that_cannot_be_divided_into_groups_are_refused(games, group_size,
     for refuse in (settings.group_size_in, settings.whole_turns, lambda game: Training(game, settings)):
         with pytest.raises(ValueError, match=message):
             refuse(game)
+
+
+def test_settings_and_the_registry_of_algorithms_need_no_pytorch():
+    code = "import sys; import agents.learning.algorithms; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
