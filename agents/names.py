@@ -4,22 +4,21 @@
 | --------------- | --------------------------------------------------------------------------------------- |
 | `equilibrium`   | the oracle of the game (`mesa_env.oracle`)                                              |
 | `grid`          | the post's grid oracle (`mesa_env.grid_search`)                                         |
-| `myopic`        | c = 1: minds its own episode only                                                       |
-| `compliant`     | c = 0: always emits the base optimum, or what it believes to be that                    |
+| `myopic`        | c = 1: considers its own episode only                                                   |
+| `compliant`     | c = 0: always emits the base optimum, or what it believes that to be                    |
 | `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
 | `precommitment` | y = θ_0 always: what agent 0 would dictate to its successors                            |
 | `random`        | uniform actions                                                                         |
 | `best_of_K`     | the best of K uniform proposals by the agent's own J, given its successors' plan        |
 
-The variants have all but those that know only the base game: `grid`, `precommitment` and `best_of_K`. Some
+The variants have all except those that know only the base game: `grid`, `precommitment` and `best_of_K`. Some
 have agents of their own: `LearnableDiscount` has `naive`, the planner that does not foresee that γ moves, and
 `HiddenDeployment`, where agents see signals, `filtering`, the oracle that remembers them. There `guard` knows
-no more than the schedule, and so is `compliant`.
+only the schedule, and so plays as `compliant` does.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +28,7 @@ import numpy as np
 from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
+from mesa_env.rules.validation import did_you_mean, validated_whole
 from mesa_env.solutions.grid import grid_search
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
@@ -51,10 +51,10 @@ _BEST_OF = re.compile(r"best_of_(\d+)")
 _BASE_ONLY = ("grid", "precommitment", "best_of_2", "best_of_8")
 
 NAMES = (*_RULES, "best_of_2", "best_of_8")
-"""Names that `make` knows; any other whole number may stand in `best_of_K`."""
+"""The names that `make` accepts in the base game; K in `best_of_K` may be any other whole number, too."""
 
 VARIANT_NAMES = tuple(name for name in NAMES if name not in _BASE_ONLY)
-"""The names that variants have, too."""
+"""The names that `make` accepts in every game."""
 
 
 def make(name: str, game: Game, seed: int | None = 0) -> Agent:
@@ -63,27 +63,24 @@ def make(name: str, game: Game, seed: int | None = 0) -> Agent:
     Args:
         name: One of `NAMES`, or `best_of_K` for any K ≥ 1.
         game: The game it will play.
-        seed: Of the agents that draw; None for a fresh one every time.
+        seed: Seed of agents that draw random numbers; None for a fresh one every time.
 
     Raises:
-        ValueError: If no agent of that game has that name; the message says which do.
+        ValueError: If no agent of that game has that name; the message lists those that it has.
     """
-    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
-        raise ValueError(f"seed must be a whole number ≥ 0 or None; got {seed!r}")
+    if seed is not None:
+        validated_whole("seed", seed, 0)
     generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(str(name))
     own = _OWN.get(type(game), {})
+    known = NAMES if type(game) is Game else (*VARIANT_NAMES, *own)
     if name in own:
         return own[name](game)
     if type(game) is not Game and (name in _BASE_ONLY or best_of):
         raise ValueError(
-            f"{name} knows only the base game; agents of {type(game).__name__} are named "
-            f"{', '.join((*VARIANT_NAMES, *own))}"
+            f"{name} knows only the base game; agents of {type(game).__name__} are named {', '.join(known)}"
         )
     if name in _RULES:
         return _RULES[name](game, generator)
     if best_of:
         return BestOfK(game, int(best_of[1]), generator)
-    known = NAMES if type(game) is Game else (*VARIANT_NAMES, *own)
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise ValueError(f"agents are named {', '.join(known)}; got {name!r}{hint}")
+    raise ValueError(f"agents are named {', '.join(known)}; got {name!r}{did_you_mean(name, known)}")

@@ -12,12 +12,13 @@ from mesa_env.rules.game import Array, Game
 from mesa_env.solutions.grid import best_of_proposals
 
 MOST_PROPOSALS = 100_000
+"""Most proposals that an agent may choose from."""
 
 
 class Precommitment(GameAgent):
     """Emits θ_0 in every episode, as agent 0 would dictate if it could bind its successors.
 
-    It remembers θ_0 of every game; where it joins a game that has begun, it takes the game's own θ_0.
+    It remembers θ_0 of every game; if it joins a game that has begun, it uses the game's parameter.
     """
 
     def _act(
@@ -27,7 +28,7 @@ class Precommitment(GameAgent):
         unseen = (episode > 0) & (begins | (memory is None))
         if unseen.any() and isinstance(self.game.initial_goal, tuple):
             raise ValueError(
-                "precommitment does not know θ_0 of a game that it has not seen begin: "
+                "precommitment does not know θ_0 of a game whose start it has not seen: "
                 "pass the state that predict returned"
             )
         first = goal if memory is None else np.where(begins, goal, memory)
@@ -37,7 +38,7 @@ class Precommitment(GameAgent):
 
 
 class Random(GameAgent):
-    """Uniform coefficients."""
+    """Plays uniform coefficients."""
 
     def __init__(self, game: Game, generator: np.random.Generator) -> None:
         """Draw from `generator`."""
@@ -55,11 +56,11 @@ class BestOfK(GameAgent):
     """Weak optimizers: every agent takes the best of K uniform proposals, given its successors' plan.
 
     The plan of a whole game, from its last agent to its first, is drawn when the game begins, and kept as the
-    agent's memory. K = 1 is `Random`; as K grows the plan approaches the equilibrium.
+    agent's memory. K = 1 is `Random`; as K grows, the plan approaches the equilibrium.
     """
 
     def __init__(self, game: Game, proposals: int, generator: np.random.Generator) -> None:
-        """Weigh `proposals` of them, drawn from `generator`."""
+        """Choose from `proposals` of them, drawn from `generator`."""
         super().__init__(game)
         if not 1 <= proposals <= MOST_PROPOSALS:
             raise ValueError(f"best_of_K needs K in 1…{MOST_PROPOSALS}; got {proposals}")
@@ -76,7 +77,7 @@ class BestOfK(GameAgent):
         return plans[np.arange(len(rows)), episode], plans
 
     def _plans(self, games: int) -> Array:
-        """Plans of `games` games, each from proposals of its own; shape (games, N)."""
+        """Plans of `games` games, each from its own proposals; shape (games, N)."""
         bound = self.game.coefficient_bound
         return best_of_proposals(
             self.game, lambda: self.generator.uniform(-bound, bound, (games, self.proposals))

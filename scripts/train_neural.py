@@ -3,7 +3,7 @@
 The game has local policies: the base optimizer sees the network's own slope, which nothing ties to what the
 network emits. The run folder holds the configuration, versions, the curve of training costs, the policy
 (policy.pt, an agent for scripts/evaluate.py with --game.rules Decoupling) and its evaluation. A run takes
-less than a minute; one that was interrupted begins anew.
+less than a minute; one that was interrupted starts over.
 """
 
 from __future__ import annotations
@@ -11,18 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-from tqdm import tqdm
-
-import mesa_env
-from agents.benchmark import tables
-from agents.benchmark.run_folder import RunFolder
-from agents.learning import neural
-from agents.learning.neural import NeuralSettings
+from agents.learning.settings import NeuralSettings
 from mesa_env import Decoupling
-from scripts import figures
 from scripts.arguments import GameArguments, refusing_bad_input, run_command, validated_seed
 
 
@@ -43,13 +33,24 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Train, evaluate against the linear equilibrium's reach, and write everything down."""
+    """Train, evaluate beside the linear equilibrium, and write everything down."""
+    import numpy as np
+    import pandas as pd
+    import torch
+    from tqdm import tqdm
+
+    import mesa_env
+    from agents.benchmark import tables
+    from agents.benchmark.run_folder import RunFolder
+    from agents.learning import neural
+    from scripts import figures
+
     with refusing_bad_input():
         game = arguments.game.build(arguments.initial_goal)
         if not isinstance(game, Decoupling):
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
         validated_seed(arguments.seed)
-        judged = arguments.game.build((arguments.evaluation_goal,))
+        judged, goal = arguments.game.build((arguments.evaluation_goal,)), arguments.evaluation_goal
         if (arguments.out / "model.zip").exists() or (arguments.out / "checkpoint.zip").exists():
             raise ValueError(f"{arguments.out} holds another kind of run: name another --out")
         folder = RunFolder(arguments.out)
@@ -67,16 +68,13 @@ def main(arguments: Arguments) -> None:
     folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
     neural.save(policy, arguments.out / "policy.pt")
     contestants = {"equilibrium": mesa_env.oracle(judged), "network": policy}
-    games = mesa_env.compare(judged, contestants, [arguments.evaluation_goal])
-    # The audit holds coefficients and slopes as they were played; a network's successors would send others.
+    games = pd.DataFrame(mesa_env.compare(judged, contestants, [goal]))
+    # The audit fixes coefficients and slopes as they were played; a network's successors would send others.
     games.loc[games["agent"] == "network", ["nash_conv", "relative_exploitability"]] = np.nan
     folder.table("evaluation.csv", games)
-    played = {
-        name: mesa_env.rollout(judged, agent, arguments.evaluation_goal)
-        for name, agent in contestants.items()
-    }
+    played = {name: mesa_env.rollout(judged, agent, goal) for name, agent in contestants.items()}
     folder.figure("figure.png", figures.side_by_side(judged, played))
-    tables.show_summary(mesa_env.summarize(games), f"neural policy, from θ_0 = {arguments.evaluation_goal:g}")
+    tables.show_summary(mesa_env.summarize(games), f"neural policy, from θ_0 = {goal:g}")
     print(f"run folder: {arguments.out}")
 
 

@@ -21,13 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 import mesa_env
 from agents.benchmark.rows import CURVE, empty_row
 from agents.benchmark.run_folder import as_json, environment
-from agents.learning import algorithms
-from agents.learning.callbacks import typical_goals
+from agents.learning import algorithms, checkpoints
+from agents.learning.callbacks import LearningCurve
+from agents.learning.games import typical_goals
 from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
@@ -116,43 +118,6 @@ class Evaluation(NamedTuple):
     excess: list[float]
 
 
-class LearningCurveRecorder:
-    """Measures a learner at evenly spaced turns; its clock excludes the time that measurements take."""
-
-    def __init__(self, game: Game, turns: int) -> None:
-        """Record a training of `turns` in `game`."""
-        self.points: list[dict[str, float]] = []
-        self._game, self._turns, self._latest = game, turns, 0
-        self._every = turns / (POINTS_SIMULATED if audits_by_simulation(game) else POINTS)
-        self._seconds, self._since = 0.0, time.perf_counter()
-
-    def __call__(self, turns: int, agent: Agent) -> None:
-        """Measure the agent after `turns` if a point is due; the last point is left to `end`."""
-        turns = int(turns)
-        due = turns // self._every > self._latest // self._every
-        if due and turns < self._turns:
-            self.stop()
-            self._add(turns, evaluate(self._game, agent, typical_goals(self._game)))
-            self._since = time.perf_counter()
-        self._latest = max(self._latest, turns)
-
-    def stop(self) -> float:
-        """Stop the clock; returns the seconds of training so far."""
-        self._seconds += time.perf_counter() - self._since
-        return self._seconds
-
-    def end(self, evaluation: Evaluation) -> None:
-        """Add the evaluation after training as the last point."""
-        self._add(max(self._turns, self._latest), evaluation)
-
-    def column(self, name: str) -> list[float]:
-        """One quantity along the curve."""
-        return [point[name] for point in self.points]
-
-    def _add(self, turns: int, evaluation: Evaluation) -> None:
-        self.points.append({"turns": turns, "seconds": self._seconds} | evaluation.metrics)
-
-
 def execute(run: Run) -> Result:
     """Train and evaluate in this process, whose global random generators and thread count it sets.
 
@@ -162,10 +127,11 @@ def execute(run: Run) -> Result:
     row, files = _describe(run)
     try:
         measured, agent = _train_and_measure(run)
-        save = getattr(agent, "save", None)
-        if save is not None:
+        if isinstance(agent, BaseAlgorithm):
+            files["model.zip"] = checkpoints.model_file(agent)
+        elif hasattr(agent, "save"):
             buffer = io.BytesIO()
-            save(buffer)
+            agent.save(buffer)
             files["model.zip"] = buffer.getvalue()
     except (Exception, SystemExit):
         return _failure(row, files, traceback.format_exc(), time.perf_counter() - began)
@@ -214,16 +180,17 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
     game, train = build_game(run.game), algorithms.algorithm(run.algorithm)
     oracle = _oracle_metrics(game)  # first, so that compilation is not counted as time of training
     set_random_seed(run.seed)
-    recorder = LearningCurveRecorder(game, run.turns)
-    agent = train(game, run.turns, run.seed, recorder, **run.parameters)
-    seconds = recorder.stop()
+    points = POINTS_SIMULATED if audits_by_simulation(game) else POINTS
+    curve = LearningCurve(game, run.turns / points, before=run.turns)
+    agent = train(game, run.turns, run.seed, curve, **run.parameters)
+    seconds = curve.stop()
     if not isinstance(agent, Agent):
         raise TypeError(
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
     weights = fingerprint(agent)
     evaluation = evaluate(game, agent, evaluation_goals(game))
-    recorder.end(evaluation)
+    curve.end(run.turns, evaluation.metrics)
     return {
         "status": "finished",
         "seconds": seconds,
@@ -231,7 +198,8 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
         "oracle_retention": oracle["retention"],
         "oracle_nash_conv": oracle["nash_conv"],
         "weights": weights,
-        **{f"curve_{name}": recorder.column(name) for name in CURVE},
+        **{f"curve_{name}": curve.column(name) for name in CURVE if name != "seconds"},
+        "curve_seconds": curve.seconds,
         "episode_exploitability": evaluation.exploitability,
         "episode_excess": evaluation.excess,
     }, agent

@@ -115,7 +115,10 @@ def measure_learning(repeats: int, rollouts: int = 10) -> Measurement:
     totals, shares = [], []
     for seed in range(repeats):
         model = self_play.new_learner(game, settings, seed)
-        callbacks = [*self_play.callbacks(game, settings), LearningCurve(game, every=10)]
+        callbacks = [
+            *self_play.callbacks(game, settings),
+            LearningCurve(game, every=10 * settings.games * game.episodes),
+        ]
         ours = Stopwatch()
         assert model.env is not None
         ours.time(model.env, "step")

@@ -1,41 +1,29 @@
-"""Learning algorithms as functions: each trains on a game for so many turns and returns an agent.
+"""Learning algorithms by name: each trains on a game for so many turns and returns an agent.
 
-An algorithm of your own is a function like these, given anywhere a name is as "module:function". Its
-keyword-only parameters are what can be set from outside. The parameters that ours were tuned to
-(scripts/tune.py) are data, in tuned.json.
+An algorithm of your own is a function (`Algorithm`), given as "module:function" wherever a name is accepted.
+Its keyword-only parameters are what can be set from outside; those of the algorithms here are the fields of
+their settings. The parameters that these were tuned to (scripts/tune.py) are data, in tuned.json.
+
+PyTorch is imported when the first training begins.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agents.learning.off_policy import crossq, sac, td3, tqc
-from agents.learning.on_policy import a2c, ppo
+from agents.learning.settings import A2CSettings, OffPolicySettings, OnPolicySettings, PPOSettings
 from mesa_env.agent import Agent
+from mesa_env.rules.game import Game
+from mesa_env.rules.validation import did_you_mean
 
-__all__ = [
-    "ALGORITHMS",
-    "TUNING_SEED",
-    "Algorithm",
-    "Tuned",
-    "a2c",
-    "algorithm",
-    "checked_parameters",
-    "crossq",
-    "parameters_of",
-    "ppo",
-    "sac",
-    "td3",
-    "tqc",
-    "tuned",
-]
-
+if TYPE_CHECKING:
+    from agents.learning.callbacks import ProgressCallback
 
 Algorithm = Callable[..., Agent]
 """`algorithm(game, turns, seed, watch, **parameters)` trains on a game and returns an agent.
@@ -43,23 +31,64 @@ Algorithm = Callable[..., Agent]
 game: A (low, high) initial goal asks for an agent that plays from any θ_0 between.
 turns: How many decisions it may be paid for.
 seed: Of everything random: the same seed must give the same agent.
-watch: To be called with the turns so far and the agent as it is, as often as convenient. It measures the
-    learning curve when it is time to, by a clock that stands still meanwhile.
+watch: To be called with the turns so far and the agent in its present state, as often as convenient. It
+    measures the learning curve when a measurement is due, by a clock that excludes the time of measuring.
 parameters: Its own, keyword-only.
 """
 
-ALGORITHMS: dict[str, Algorithm] = {
-    "ppo": ppo,
-    "a2c": a2c,
-    "sac": sac,
-    "td3": td3,
-    "tqc": tqc,
-    "crossq": crossq,
-}
 
+@dataclass(frozen=True)
+class BuiltInAlgorithm:
+    """An `Algorithm` whose parameters are the fields of its settings, except `turns`.
+
+    Attributes:
+        name: Its name.
+        settings: Class of its settings.
+        defaults: Parameters whose defaults are not those of the settings.
+    """
+
+    name: str
+    settings: type[OnPolicySettings | OffPolicySettings]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(
+        self, game: Game, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
+    ) -> Agent:
+        """Train in `game`."""
+        settings = self.settings(turns=turns, **{**self.defaults, **parameters})
+        if isinstance(settings, OffPolicySettings):
+            from agents.learning.off_policy import train_off_policy
+
+            return train_off_policy(self.name, game, settings, seed, watch)
+        from agents.learning.callbacks import CallbackAdapter
+        from agents.learning.training import Training
+
+        return Training(game, settings, seed).run([CallbackAdapter(watch)])
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its parameters and their defaults."""
+        own = {entry.name: entry.default for entry in fields(self.settings) if entry.default is not MISSING}
+        own.pop("turns", None)
+        return own | dict(self.defaults)
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        # A sweep's short trainings need more updates than those that PPO's own defaults are for.
+        BuiltInAlgorithm("ppo", PPOSettings, {"games": 16}),
+        BuiltInAlgorithm("a2c", A2CSettings),
+        BuiltInAlgorithm("sac", OffPolicySettings),
+        BuiltInAlgorithm("td3", OffPolicySettings, {"first_exploration": 1.0, "last_exploration": 0.1}),
+        BuiltInAlgorithm("tqc", OffPolicySettings),
+        BuiltInAlgorithm("crossq", OffPolicySettings),
+    )
+}
+"""The algorithms that have names."""
 
 TUNING_SEED = 100
-"""Parameters are tuned on the seeds from here on; reports use those below."""
+"""First of the seeds that parameters are tuned on; reports use smaller ones."""
 
 
 class Tuned(NamedTuple):
@@ -67,8 +96,8 @@ class Tuned(NamedTuple):
 
     Attributes:
         turns: Decisions that its parameters are meant for; None if it was not tuned.
-        parameters: Those that tuning has set.
-        study: How it was tuned: game, seeds, trials, budget, and what they came to.
+        parameters: The parameters that tuning has set.
+        study: How it was tuned: game, seeds, trials, budget, and the results.
     """
 
     turns: int | None
@@ -77,46 +106,48 @@ class Tuned(NamedTuple):
 
 
 def algorithm(name: str) -> Algorithm:
-    """The algorithm of a name, or "module:function" for one of your own, whose module is imported.
+    """Find an algorithm by its name, or by "module:function" for one of your own; its module is imported.
 
     Raises:
-        ValueError: If there is none, or it does not take an algorithm's arguments.
+        ValueError: If there is none, or it does not take the arguments of an algorithm.
     """
     if name in ALGORITHMS:
         return ALGORITHMS[name]
     if ":" not in name:
         raise ValueError(
             f"algorithms are {', '.join(ALGORITHMS)}, or module:function for one of your own; "
-            f"got {name!r}{_near(name, ALGORITHMS)}"
+            f"got {name!r}{did_you_mean(name, ALGORITHMS)}"
         )
     module, _, attribute = name.partition(":")
     try:
         found: object = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a module may raise when it is imported
         raise ValueError(f"{name!r} must name a function of a module: {error}") from error
-    if not callable(found) or not _takes_an_algorithms_arguments(found):
+    if not callable(found) or not _accepts_arguments(found):
         raise ValueError(f"{name!r} must be a function of (game, turns, seed, watch, *, ...)")
     return found
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """An algorithm's own parameters, which are keyword-only, and their defaults."""
+    """An algorithm's own parameters, which are keyword-only in a function, and their defaults."""
+    if isinstance(function, BuiltInAlgorithm):
+        return function.parameters
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters of an algorithm: those given, else as tuned, else its defaults.
+    """All parameters of an algorithm: as given, else as tuned, else its defaults.
 
     Raises:
-        ValueError: If it has no such algorithm or parameter, or one without default is not given.
+        ValueError: If there is no such algorithm or parameter, or one without a default is not given.
     """
     own = parameters_of(algorithm(name))
     for parameter in given:
         if parameter not in own:
             raise ValueError(
-                f"{parameter!r} is no parameter of {name}, whose are {', '.join(own) or 'none'}"
-                f"{_near(parameter, own)}"
+                f"{name} has no parameter {parameter!r}; it has {', '.join(own) or 'none'}"
+                f"{did_you_mean(parameter, own)}"
             )
     parameters = own | tuned(name).parameters | dict(given)
     for parameter, value in parameters.items():
@@ -126,19 +157,14 @@ def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tuned(name: str) -> Tuned:
-    """What tuning has found for an algorithm; nothing, for one of your own."""
+    """What tuning has found for an algorithm; empty for one of your own."""
     found = json.loads(resources.files("agents.learning").joinpath("tuned.json").read_text())
     return Tuned(**found[name]) if name in found else Tuned(None, {}, {})
 
 
-def _takes_an_algorithms_arguments(function: Callable[..., Any]) -> bool:
+def _accepts_arguments(function: Callable[..., Any]) -> bool:
     try:
         inspect.signature(function).bind_partial(None, 0, 0, None)
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _near(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

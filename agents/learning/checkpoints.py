@@ -1,18 +1,19 @@
 """Models and checkpoints on disk.
 
-A model file is a zip archive of Stable-Baselines3's, which holds pickles: loading one runs code that it
-names. Load only files that you trust.
+A model file is Stable-Baselines3's zip archive with one entry more, the name of the algorithm's class; a
+checkpoint has another with all else that training needs to resume. Both hold pickles: loading one runs code
+that it names. Load only files that you trust.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-import lzma
 import pickle
 import random
 import zipfile
-import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,70 +22,86 @@ import torch
 from sb3_contrib import TQC, CrossQ, RecurrentPPO
 from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.atomic_files import write_atomically
-from agents.learning.settings import Learner, RecurrentLearner, SelfPlayModel
 
-DAMAGE = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a damaged model file may raise."""
+KNOWN: tuple[type[BaseAlgorithm], ...] = (PPO, RecurrentPPO, A2C, SAC, TD3, TQC, CrossQ)
+"""Algorithms whose models can be loaded."""
+
+_ALGORITHM, _TRAINING = "algorithm.txt", "training.pkl"
 
 
-def save(model: SelfPlayModel, path: Path) -> None:
-    """Save a model as an agent that `load` brings back."""
-    buffer = io.BytesIO()
-    model.save(buffer)
-    write_atomically(path, buffer.getvalue())
+def model_file(model: BaseAlgorithm, **entries: bytes) -> bytes:
+    """Content of the file of a model, with more entries in its archive if they are given, by name."""
+    file = io.BytesIO()
+    model.save(file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(_ALGORITHM, type(model).__name__)
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def save(model: BaseAlgorithm, path: Path) -> None:
+    """Save a model as an agent that `load` restores."""
+    write_atomically(path, model_file(model))
 
 
 def load(path: str | Path) -> BaseAlgorithm:
     """Load a model saved by `scripts/train.py`, by a sweep, or by Stable-Baselines3; it is an agent.
 
-    The file holds pickles: load only what you trust.
+    The file holds pickles: load only files you trust.
 
     Raises:
-        ValueError: If there is no such file, or it is no whole model of an algorithm known here.
+        ValueError: If there is no such file, or it is not a whole model of an algorithm known here.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"a model file must exist; there is none at {path}")
-    try:
+    with refuse_damage(path, "model of Stable-Baselines3"):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             missing = {"data", "policy.pth"} - set(archive.namelist())
             if damaged or missing:
                 raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
-            algorithm = _algorithm(json.loads(archive.read("data")))
+            algorithm = _algorithm(archive)
         return algorithm.load(path, device="cpu")
-    except DAMAGE as error:
+
+
+@contextlib.contextmanager
+def refuse_damage(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever reading a damaged file raises into a ValueError that names the file.
+
+    Args:
+        path: The file.
+        kind: What it must be.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever damaged pickles and archives may raise
         reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path} must be a whole model of Stable-Baselines3; it cannot be read: {reason}"
-        ) from error
+        raise ValueError(f"{path} must be a whole {kind}; it cannot be read: {reason}") from error
 
 
-def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
-    """The algorithm that saved these attributes, told by the first of these that it has."""
+def _algorithm(archive: zipfile.ZipFile) -> type[BaseAlgorithm]:
+    """The class of the algorithm that an archive names, or that its attributes suggest if it names none."""
+    if _ALGORITHM not in archive.namelist():
+        return _foreign_algorithm(json.loads(archive.read("data")))
+    name = archive.read(_ALGORITHM).decode()
+    for algorithm in KNOWN:
+        if algorithm.__name__ == name:
+            return algorithm
+    raise ValueError(f"it holds a model of {name}, not of {_names()}")
+
+
+def _foreign_algorithm(saved: Mapping[str, Any]) -> type[BaseAlgorithm]:
+    """The algorithm that saved these attributes, recognized by the first of these marks."""
     policy = saved.get("policy_class") or {}
     if str(policy.get("__module__", "")).startswith("sb3_contrib.common.recurrent"):
-        return RecurrentLearner if "learning_curve" in saved else RecurrentPPO
+        return RecurrentPPO
     marks: dict[str, type[BaseAlgorithm]] = {
-        "learning_curve": Learner,
         "clip_range": PPO,
         "target_policy_noise": TD3,
         "top_quantiles_to_drop_per_net": TQC,
@@ -95,62 +112,53 @@ def _algorithm(saved: dict[str, Any]) -> type[BaseAlgorithm]:
     for mark, algorithm in marks.items():
         if mark in saved:
             return algorithm
-    raise ValueError("it holds no model of PPO, recurrent PPO, A2C, SAC, TD3, TQC or CrossQ")
+    raise ValueError(f"it holds no model of {_names()}")
 
 
-def save_checkpoint(model: SelfPlayModel, path: Path) -> None:
-    """Save all that training needs to go on as if it had not been interrupted, in one file."""
+def _names() -> str:
+    return ", ".join(algorithm.__name__ for algorithm in KNOWN)
+
+
+def save_checkpoint(model: OnPolicyAlgorithm, path: Path, points: list[dict[str, float]]) -> None:
+    """Save all that training needs to resume as if it had not been interrupted, in one file.
+
+    Args:
+        model: The model, between two rollouts.
+        path: The file.
+        points: The points of its learning curve so far.
+    """
     assert model.env is not None
-    model.interrupted = {
+    training = {
         "environment": model.env,
         "games": model.env.unwrapped,  # which VecNormalize leaves out of its pickle
+        "points": points,
         "torch": torch.get_rng_state(),
         "numpy": np.random.get_state(),  # noqa: NPY002 - Stable-Baselines3 draws its minibatches from it
         "python": random.getstate(),
     }
-    try:
-        save(model, path)
-    finally:
-        model.interrupted = None
+    write_atomically(path, model_file(model, **{_TRAINING: pickle.dumps(training)}))
 
 
-def load_checkpoint(path: Path) -> SelfPlayModel:
-    """A model ready to go on learning from its checkpoint, bit for bit; sets the global generators it uses.
+def load_checkpoint(path: Path) -> tuple[OnPolicyAlgorithm, list[dict[str, float]]]:
+    """A model ready to resume its training bit for bit, and the points of its learning curve so far.
 
-    The file holds pickles: load only what you trust.
+    This sets the global random generators that training uses. The file holds pickles: load only files you
+    trust.
 
     Raises:
-        ValueError: If there is no such file, or it is no whole checkpoint.
+        ValueError: If there is no such file, or it is not a whole checkpoint.
     """
     model = load(path)
-    if not isinstance(model, SelfPlayModel) or model.interrupted is None:
-        raise ValueError(f"{path} must be a checkpoint; it is a finished model")
-    interrupted = model.interrupted
-    model.interrupted = None
-    environment = interrupted["environment"]
+    with zipfile.ZipFile(path) as archive:
+        if not isinstance(model, OnPolicyAlgorithm) or _TRAINING not in archive.namelist():
+            raise ValueError(f"{path} must be a checkpoint; it is a finished model")
+        with refuse_damage(path, "checkpoint"):
+            training = pickle.loads(archive.read(_TRAINING))
+    environment = training["environment"]
     if isinstance(environment, VecNormalize):
-        environment.set_venv(interrupted["games"])
+        environment.set_venv(training["games"])
     model.set_env(environment, force_reset=False)
-    torch.set_rng_state(interrupted["torch"])
-    np.random.set_state(interrupted["numpy"])  # noqa: NPY002 - see save_checkpoint
-    random.setstate(interrupted["python"])
-    return model
-
-
-class Checkpoint(BaseCallback):
-    """Saves a checkpoint every few rollouts, between one rollout's training and the next one's first turn."""
-
-    def __init__(self, path: Path, every: int) -> None:
-        """Save to `path` before every `every`-th rollout but the first."""
-        super().__init__()
-        self.path, self.every = path, every
-        self._rollouts = 0
-
-    def _on_rollout_start(self) -> None:
-        if self._rollouts and self._rollouts % self.every == 0:
-            assert isinstance(self.model, SelfPlayModel)
-            save_checkpoint(self.model, self.path)
-        self._rollouts += 1
-
-    def _on_step(self) -> bool:
-        return True
+    torch.set_rng_state(training["torch"])
+    np.random.set_state(training["numpy"])  # noqa: NPY002 - see save_checkpoint
+    random.setstate(training["python"])
+    return model, training["points"]

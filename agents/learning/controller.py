@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
-from agents.learning.settings import AnnealedNoise, PPOSettings, SelfPlayModel, build_learner, make_games
+from agents.learning.callbacks import AnnealedNoise
+from agents.learning.self_play import build_model, make_games
+from agents.learning.settings import OnPolicySettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules.game import Game
 
@@ -21,10 +24,10 @@ from mesa_env.rules.game import Game
 def new_controller(
     game: Game,
     judge: Literal["initial", "current"],
-    settings: PPOSettings,
+    settings: OnPolicySettings,
     seed: int,
     logs: Path | None = None,
-) -> SelfPlayModel:
+) -> OnPolicyAlgorithm:
     """A learner at the start of its training as a controller, paid the sum of the environment's rewards.
 
     Args:
@@ -35,9 +38,9 @@ def new_controller(
         logs: Folder for TensorBoard's files, if any.
     """
     games = VecNormalize(BatchedVecEnv(make_games(game, settings, judge=judge)), norm_obs=False)
-    return build_learner(games, game, settings, seed, logs, gamma=1.0, gae_lambda=1.0)
+    return build_model(games, game, settings, seed, logs, gamma=1.0, gae_lambda=1.0)
 
 
-def callbacks(settings: PPOSettings) -> list[BaseCallback]:
-    """The same annealed exploration as self-play's; pass it to `learn`."""
+def callbacks(settings: OnPolicySettings) -> list[BaseCallback]:
+    """The same annealed exploration as in self-play; pass it to `learn`."""
     return [AnnealedNoise(settings.first_noise, settings.last_noise)]

@@ -1,31 +1,31 @@
 """Learning the equilibrium off-policy: every decision is a best response to successors who are the learner.
 
 The problem is `mesa_env/BestResponse-v0`, one decision against given successors, and the successors are the
-learner as it is, without its noise: whoever best-responds in every seat to itself plays the equilibrium.
-Stable-Baselines3's SAC and TD3 and sb3-contrib's TQC and CrossQ learn it alike. What makes it learnable is
-the shape of the problem, which they share:
+learner in its present state, without noise: an agent that best-responds to itself in every episode plays
+the equilibrium.
+Stable-Baselines3's SAC and TD3 and sb3-contrib's TQC and CrossQ all learn it. What makes it learnable is the
+shape of the problem, which they share:
 
 1. The reward is what the agent gained over complying, in units of θ_n² (`PairedAdvantage`): every decision is
-   made twice, in the same seat and with the same chance, by the learner and by c = 0. The cost itself would
-   drown the decision: agent 0's J_0 is 19 θ_0², of which its own choice moves 0.05, and in early deployment
-   one part in 80 of the cost of emitting 0 is its own.
-2. Gains beyond `log_beyond` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not take
-   up the critic's capacity. Where a game is decided by chance, that would change what is best in expectation,
-   so there gains are only floored, as settled returns are.
+   made twice, in the same episode and with the same random numbers, by the learner and by c = 0. The cost
+   itself would drown the decision: agent 0's J_0 is 19 θ_0², of which its own choice moves 0.05, and in early
+   deployment one part in 80 of the cost of emitting 0 is its own.
+2. Gains beyond `log_beyond` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not use
+   up the critic's capacity. In a stochastic game, that would change what is best in expectation, so there
+   gains are only floored, as settled returns are.
 3. Actions are scaled by a hyperbolic sine (`SinhActions`), so that there is room near 0, where agents in
    training decide.
-4. Exploration is annealed, and so is the step size, which also begins small: no learner is to follow a critic
-   that has seen nothing. Successors play without noise, so noise is no part of the game that is learned.
-5. The replay buffer is short: what it holds must have been paid by successors like the present ones.
+4. Exploration is annealed, and so is the step size, which also starts small: no learner should follow a
+   critic that has seen nothing. Successors play without noise, so noise is not part of the game that is
+   learned.
+5. The replay buffer is short: its decisions must have been paid with successors like the present ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from functools import partial
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -35,7 +35,6 @@ from sb3_contrib import TQC, CrossQ
 from sb3_contrib.crossq.policies import CrossQPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3 import SAC, TD3
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -44,10 +43,11 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
+from agents.learning.callbacks import CallbackAdapter, LinearSchedule, ProgressCallback, RolloutCallback
+from agents.learning.networks import feature_extractor
 from agents.learning.self_play import WORST_RETURN
-from agents.learning.settings import FEATURES, ClockFeatures, LinearSchedule
+from agents.learning.settings import OffPolicySettings
 from agents.learning.vec_env import BatchedVecEnv
-from agents.learning.watching import CallbackAdapter, ProgressCallback
 from mesa_env.agent import Observation
 from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import with_fixed_length
@@ -56,9 +56,9 @@ _ACTIVATIONS = {"relu": torch.nn.ReLU, "silu": torch.nn.SiLU, "tanh": torch.nn.T
 
 
 class PairedAdvantage(VecEnvWrapper):
-    """Decisions paid by what they gained over c = 0, in units of θ_n².
+    """Pays decisions by what they gained over c = 0, in units of θ_n².
 
-    The rows of the environment inside come in pairs that pose the same decision: one takes the learner's
+    The rows of the wrapped environment come in pairs that pose the same decision: one takes the learner's
     action, the other 0.
     """
 
@@ -97,7 +97,7 @@ class SinhActions(BasePolicy):
     """A policy whose outputs a in [−1, 1] stand for bound · sinh(f a) / sinh(f), f = `action_resolution`."""
 
     def __init__(self, *args: Any, action_resolution: float, **kwargs: Any) -> None:
-        """Take the policy's own arguments."""
+        """Accept the policy's own arguments."""
         super().__init__(*args, **kwargs)
         self.action_resolution = action_resolution
 
@@ -113,27 +113,36 @@ class SinhActions(BasePolicy):
         return super().unscale_action(np.clip(even, -1, 1).astype(np.float32))
 
 
-class FineSACPolicy(SinhActions, SACPolicy):
-    """SAC's."""
+class SinhSACPolicy(SinhActions, SACPolicy):
+    """SAC's policy with scaled actions."""
 
 
-class FineTD3Policy(SinhActions, TD3Policy):
-    """TD3's."""
+class SinhTD3Policy(SinhActions, TD3Policy):
+    """TD3's policy with scaled actions."""
 
 
-class FineTQCPolicy(SinhActions, TQCPolicy):
-    """TQC's."""
+class SinhTQCPolicy(SinhActions, TQCPolicy):
+    """TQC's policy with scaled actions."""
 
 
-class FineCrossQPolicy(SinhActions, CrossQPolicy):
-    """CrossQ's."""
+class SinhCrossQPolicy(SinhActions, CrossQPolicy):
+    """CrossQ's policy with scaled actions."""
+
+
+ALGORITHMS: dict[str, tuple[type[OffPolicyAlgorithm], type[SinhActions]]] = {
+    "sac": (SAC, SinhSACPolicy),
+    "td3": (TD3, SinhTD3Policy),
+    "tqc": (TQC, SinhTQCPolicy),
+    "crossq": (CrossQ, SinhCrossQPolicy),
+}
+"""Every algorithm by name, with its policy."""
 
 
 class GaussianNoise(VectorizedActionNoise):
-    """Noise of a standard deviation that can be set, for all rows at once."""
+    """Noise whose standard deviation can be set, for all rows at once."""
 
     def __init__(self, shape: tuple[int, ...], sigma: float, seed: int) -> None:
-        """Add noise of shape (B, A), from a generator of its own."""
+        """Draw noise of shape (B, A) from its own generator."""
         super().__init__(NormalActionNoise(np.zeros(shape[1:]), np.full(shape[1:], sigma)), shape[0])
         self.shape, self.sigma = shape, sigma
         self._generator = np.random.default_rng(seed)
@@ -143,16 +152,29 @@ class GaussianNoise(VectorizedActionNoise):
         return self._generator.normal(0, self.sigma, self.shape).astype(np.float32)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
-        """Nothing is carried over from step to step."""
+        """Do nothing: steps are independent."""
 
 
-class AnnealedExploration(BaseCallback):
-    """Lowers the noise of TD3, or the temperature of the others, geometrically in the turns taken."""
+class SelfAsSuccessors(RolloutCallback):
+    """Makes the learner in its present state, without noise, the agent that succeeds it; anneals exploration.
+
+    Exploration is the noise of TD3, or the temperature of the others; it falls geometrically with the turns.
+    """
 
     def __init__(self, first: float, last: float) -> None:
-        """Anneal from `first` to `last`."""
+        """Anneal exploration from `first` to `last`."""
         super().__init__()
         self.first, self.last = first, last
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], None]:
+        """Actions of the learner that this callback was given to."""
+        return self.model.predict(observation, deterministic=deterministic)[0], None
 
     def _on_rollout_start(self) -> None:
         passed = self.model.num_timesteps / self.model._total_timesteps
@@ -163,143 +185,56 @@ class AnnealedExploration(BaseCallback):
         elif isinstance(self.model, SAC | TQC | CrossQ):
             self.model.ent_coef_tensor = torch.tensor(value)
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class FrozenSelf:
-    """Stands for a learner, once there is one."""
-
-    learner: OffPolicyAlgorithm
-
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], None]:
-        """What the learner does now."""
-        return self.learner.predict(observation, deterministic=deterministic)[0], None
-
-
-class AlgorithmSpec(NamedTuple):
-    """An off-policy algorithm with what only it is given.
-
-    Attributes:
-        algorithm: Its class.
-        policy: That of its policy.
-        policy_kwargs: For its policy alone.
-    """
-
-    algorithm: type[OffPolicyAlgorithm]
-    policy: type[SinhActions]
-    policy_kwargs: Mapping[str, Any] = MappingProxyType({})
-
-
-def off_policy(
-    kind: AlgorithmSpec,
-    game: Game,
-    turns: int,
-    seed: int,
-    watch: ProgressCallback,
-    *,
-    decisions: int = 512,
-    updates: int = 64,
-    batch_size: int = 256,
-    buffer_size: int = 10_240,
-    learning_rate: float = 1e-3,
-    warmup: float = 0.1,
-    first_exploration: float = 0.3,
-    last_exploration: float = 0.01,
-    hidden: int = 64,
-    activation: str = "relu",
-    action_resolution: float = 4.0,
-    log_beyond: float = 0.1,
+def train_off_policy(
+    name: str, game: Game, settings: OffPolicySettings, seed: int, watch: ProgressCallback
 ) -> OffPolicyAlgorithm:
     """Learn to best-respond to oneself, by an off-policy algorithm.
 
     Args:
-        kind: The algorithm.
-        game: The game.
-        turns: Decisions in all; whole batches that fit in.
+        name: The algorithm, one of `ALGORITHMS`.
+        game: The game; a (low, high) initial goal is drawn anew for every decision.
+        settings: Settings of the training.
         seed: Seed of the networks, the noise and the games.
-        watch: Is shown the learner between its updates.
-        decisions: Decisions a batch.
-        updates: Gradient steps after each batch.
-        batch_size: Decisions that each gradient step draws from the replay buffer.
-        buffer_size: Decisions that the replay buffer holds.
-        learning_rate: Adam's step size at first, from where it falls linearly to 0.
-        warmup: Share of training before that in which it rises from nearly 0.
-        first_exploration: The first temperature; of TD3, the first standard deviation of noise, which is
-            added to the policy's outputs in [−1, 1].
-        last_exploration: The last one; geometric in between.
-        hidden: Units in each of the two hidden layers of every network.
-        activation: Of these units: "relu", "silu" or "tanh".
-        action_resolution: By how much finer actions near 0 are resolved (`SinhActions`).
-        log_beyond: From where on gains count by their logarithm, in games without chance.
-
-    Raises:
-        ValueError: If a parameter lies outside its range.
+        watch: Called with the learner between its updates.
     """
-    whole = {"turns": turns, "decisions": decisions, "updates": updates, "batch_size": batch_size}
-    for name, number in (whole | {"buffer_size": buffer_size, "hidden": hidden}).items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} must be a whole number ≥ 1; got {number!r}")
-    exploration = {"first_exploration": first_exploration, "last_exploration": last_exploration}
-    shape = {
-        "learning_rate": learning_rate,
-        "warmup": warmup,
-        "action_resolution": action_resolution,
-        "log_beyond": log_beyond,
+    algorithm, policy = ALGORITHMS[name]
+    game = with_fixed_length(game)
+    successors = SelfAsSuccessors(settings.first_exploration, settings.last_exploration)
+    pairs = gym.make_vec(
+        "mesa_env/BestResponse-v0", num_envs=2 * settings.decisions, game=game, successors=successors
+    )
+    log_beyond = math.inf if game.stochastic else settings.log_beyond
+    exploration: dict[str, Any] = {"ent_coef": settings.first_exploration}
+    if algorithm is TD3:
+        shape = (settings.decisions, len(game.action_bound))
+        exploration = {"action_noise": GaussianNoise(shape, settings.first_exploration, seed)}
+    policy_kwargs = {
+        "features_extractor_class": feature_extractor(game),
+        "net_arch": [settings.hidden, settings.hidden],
+        "activation_fn": _ACTIVATIONS[settings.activation],
+        "action_resolution": settings.action_resolution,
+        "optimizer_kwargs": {"fused": True},
     }
-    for name, value in (exploration | shape).items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite number above 0; got {value}")
-    for name, number in {"turns": turns, "buffer_size": buffer_size}.items():
-        if number < decisions:
-            raise ValueError(f"{name} must allow one batch of {decisions} decisions; got {number}")
-    if activation not in _ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)}; got {activation!r}")
-
-    game, successors = with_fixed_length(game), FrozenSelf()
-    pairs = gym.make_vec("mesa_env/BestResponse-v0", num_envs=2 * decisions, game=game, successors=successors)
-    posed = PairedAdvantage(BatchedVecEnv(pairs, group_size=2), math.inf if game.stochastic else log_beyond)
-    explores: dict[str, Any] = {"ent_coef": first_exploration}
-    if kind.algorithm is TD3:
-        noise = GaussianNoise((decisions, len(game.action_bound)), first_exploration, seed)
-        explores = {"action_noise": noise}
-    learner = kind.algorithm(
-        kind.policy,
-        posed,
-        LinearSchedule(learning_rate, warmup),
-        buffer_size=buffer_size,
+    if algorithm is TQC:
+        policy_kwargs["n_quantiles"] = 5
+    learner = algorithm(
+        policy,
+        PairedAdvantage(BatchedVecEnv(pairs, group_size=2), log_beyond),
+        LinearSchedule(settings.learning_rate, settings.warmup),
+        buffer_size=settings.buffer_size,
         learning_starts=0,
-        batch_size=batch_size,
+        batch_size=settings.batch_size,
         gamma=0.0,  # every decision ends its episode
         train_freq=1,
-        gradient_steps=updates,
-        policy_kwargs={
-            "features_extractor_class": FEATURES.get(type(game), ClockFeatures),
-            "net_arch": [hidden, hidden],
-            "activation_fn": _ACTIVATIONS[activation],
-            "action_resolution": action_resolution,
-            "optimizer_kwargs": {"fused": True},
-            **kind.policy_kwargs,
-        },
+        gradient_steps=settings.updates,
+        policy_kwargs=policy_kwargs,
         seed=seed,
         device="cpu",
-        **explores,
+        **exploration,
     )
-    successors.learner = learner
     return learner.learn(
-        turns // decisions * decisions,
-        callback=[AnnealedExploration(first_exploration, last_exploration), CallbackAdapter(watch)],
-        log_interval=turns + 1,  # never,
+        settings.turns // settings.decisions * settings.decisions,
+        callback=[successors, CallbackAdapter(watch)],
+        log_interval=settings.turns + 1,  # never
     )
-
-
-sac = partial(off_policy, AlgorithmSpec(SAC, FineSACPolicy))
-td3 = partial(off_policy, AlgorithmSpec(TD3, FineTD3Policy), first_exploration=1.0, last_exploration=0.1)
-tqc = partial(off_policy, AlgorithmSpec(TQC, FineTQCPolicy, {"n_quantiles": 5}))
-crossq = partial(off_policy, AlgorithmSpec(CrossQ, FineCrossQPolicy))

@@ -1,20 +1,20 @@
-"""Learning the equilibrium by self-play: Stable-Baselines3's PPO with settled returns.
+"""Learning the equilibrium by self-play: Stable-Baselines3's PPO or A2C with settled returns.
 
 One shared policy plays every agent of B games in lockstep. A turn is a one-step decision of its agent, whose
 return −J_n is known only when the game is over; so a rollout is one whole game in every row, and when it ends
 
 1. every turn is paid −J_n, judged by that agent's own goal, in units of θ_n² Σ_{k≥n} γ^(k−n), the cost of
-   emitting 0 for ever: returns of different goals, discounts and episodes become comparable. Returns are
+   emitting 0 forever: returns of different goals, discounts and episodes become comparable. Returns are
    floored at `WORST_RETURN`, which only wild games reach, early in training;
 2. its advantage is that return's distance from the mean over the B games in the same episode, in standard
-   deviations. By homogeneity all B games are at much the same decision, whatever their goals, so their mean
+   deviations. By homogeneity all B games face much the same decision, whatever their goals, so their mean
    serves as the baseline and no critic is trained; and the last agents, whose choice moves their return
    little, learn as fast as the first ones.
 
-Where games are not at the same decision, since chance or something else than the goal's scale sets them
-apart, they come in groups of twins, which meet the same chance and differ only in what they explored: each
-group's mean is then the baseline. Games whose length is chance's are played out and settled in expectation,
-and agents so late that their future is cut off learn nothing.
+Where games do not face the same decision, since chance or something other than the goal's scale distinguishes
+them, they come in groups that share their random numbers and differ only in what they explored: each group's
+mean is then the baseline. Games of random length are played at full length and settled in expectation, and
+agents so late that their future is cut off learn nothing.
 
 The discount of the learning algorithm is 0: the game's own is in J_n. Exploration noise is annealed, since
 the successors' noise is part of what an agent responds to: with noise, the game has another equilibrium.
@@ -22,37 +22,37 @@ the successors' noise is part of what an agent responds to: with noise, the game
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
-from agents.learning.settings import AnnealedNoise, PPOSettings, SelfPlayModel, build_learner, make_games
+from agents.learning.callbacks import AnnealedNoise, LinearSchedule
+from agents.learning.games import cost_is_complete
+from agents.learning.networks import feature_extractor
+from agents.learning.settings import OnPolicySettings, PPOSettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules import Game, InfiniteHorizon
 from mesa_env.rules.game import Array
-from mesa_env.rules.infinite_horizon import with_fixed_length
-
-PROBLEM: dict[str, Any] = {
-    "gamma": 0.0,
-    "vf_coef": 0.0,  # the games' mean is the baseline: there is no critic to train
-    "normalize_advantage": False,  # they are standardized already, episode by episode
-}
-"""How an on-policy algorithm of Stable-Baselines3 is to take settled returns."""
 
 WORST_RETURN = -4.0
-"""Floor of a settled return: a goal that exploded tenfold says no more than one that doubled."""
+"""Floor of a settled return: a goal that exploded tenfold is no more informative than one that doubled."""
 
 
 class SettledReturns(BaseCallback):
     """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards."""
 
     def __init__(self, game: Game, group_size: int = 1) -> None:
-        """Settle games of `game`, so many of which at a time meet the same chance."""
+        """Settle games of `game`, of which `group_size` consecutive ones share their random numbers."""
         super().__init__()
         self.game, self.group_size = game, group_size
         self._played: list[dict[str, NDArray[Any]]] = []
@@ -76,9 +76,8 @@ class SettledReturns(BaseCallback):
         groups = returns.reshape(len(returns), -1, size)
         surprise = (groups - groups.mean(axis=2, keepdims=True)).reshape(returns.shape)
         spread = np.sqrt((surprise * surprise).mean(axis=1, keepdims=True))
-        buffer.advantages[:] = np.where(
-            cost_is_complete(self.game)[:, None], surprise / np.maximum(spread, 1e-8), 0
-        )
+        complete = cost_is_complete(self.game)[:, None]
+        buffer.advantages[:] = np.where(complete, surprise / np.maximum(spread, 1e-8), 0)
         self.logger.record("self_play/mean_return", float(returns.mean()))
 
 
@@ -94,7 +93,7 @@ def settled_returns(
         details: The outcomes' details, each of shape (N, B).
 
     Returns:
-        Returns, shape (N, B): 0 for an agent whose goal was met for ever, −1 for emitting 0 for ever, 0 where
+        Returns, shape (N, B): 0 for an agent whose goal was met forever, −1 for emitting 0 forever, 0 where
         the goal itself is 0.
     """
     scale = goals**2 * game.mesa_costs(np.ones_like(goals), np.zeros_like(goals), details)
@@ -104,54 +103,77 @@ def settled_returns(
     return np.maximum(-costs, WORST_RETURN).astype(np.float32)
 
 
-def cost_is_complete(game: Any) -> NDArray[np.bool_]:
-    """Whether at most a tenth of each agent's weights is cut off with the game, shape (N,)."""
-    if not isinstance(game, InfiniteHorizon):
-        return np.ones(game.episodes, dtype=bool)
-    return np.asarray(game.discount ** np.arange(game.episodes, 0, -1) <= 0.1)
-
-
-def new_learner(game: Game, settings: PPOSettings, seed: int, logs: Path | None = None) -> SelfPlayModel:
+def new_learner(
+    game: Game, settings: OnPolicySettings, seed: int, logs: Path | None = None
+) -> OnPolicyAlgorithm:
     """A learner at the start of its self-play, on B games in lockstep; `callbacks` must go with it.
 
     Args:
-        game: The game; a (low, high) initial goal makes every game begin with another.
-        settings: Settings of the training.
+        game: The game, of fixed length; a (low, high) initial goal is drawn anew for every game.
+        settings: Settings of the training, which also choose the algorithm.
         seed: Seed of the networks, the noise and the games.
         logs: Folder for TensorBoard's files, if any.
 
     Raises:
-        ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
+        ValueError: If an endless game is cut short before its agents' costs can be settled.
     """
-    games = environment(game, settings)
-    return build_learner(games, with_fixed_length(game), settings, seed, logs, **PROBLEM)
-
-
-def environment(game: Game, settings: PPOSettings) -> BatchedVecEnv:
-    """The games in lockstep that a learner plays against itself.
-
-    Raises:
-        ValueError: If a game that goes on for ever is cut short before its agents' costs can be settled.
-    """
-    game = with_fixed_length(game)
     if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
         raise ValueError(
             f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
             f"at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
             f"got {game.max_episodes}"
         )
-    return BatchedVecEnv(make_games(game, settings), settings.group_size_in(game))
+    games = BatchedVecEnv(make_games(game, settings), settings.group_size_in(game))
+    # The mean over games is the baseline, so there is no critic to train, and advantages are standardized
+    # already, episode by episode.
+    problem = {"gamma": 0.0, "vf_coef": 0.0, "normalize_advantage": False}
+    return build_model(games, game, settings, seed, logs, **problem)
 
 
-def callbacks(game: Game, settings: PPOSettings) -> list[BaseCallback]:
-    """What turns SB3's on-policy learning into self-play; pass them to `learn`."""
+def callbacks(game: Game, settings: OnPolicySettings) -> list[BaseCallback]:
+    """What turns on-policy learning into self-play in a game of fixed length; pass them to `learn`."""
     return [
         AnnealedNoise(settings.first_noise, settings.last_noise),
-        SettledReturns(with_fixed_length(game), settings.group_size_in(game)),
+        SettledReturns(game, settings.group_size_in(game)),
     ]
 
 
-def learn(game: Game, settings: PPOSettings, seed: int = 0) -> SelfPlayModel:
-    """Train a self-play learner from beginning to end; `scripts/train.py` adds logs and checkpoints."""
-    model = new_learner(game, settings, seed)
-    return model.learn(settings.whole_turns(game), callback=callbacks(game, settings))
+def make_games(game: Game, settings: OnPolicySettings, **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
+    """B games that begin and end together, and begin anew in the step that ends them."""
+    return gym.make_vec(
+        "mesa_env/DeceptiveAlignment-v0",
+        num_envs=settings.games,
+        game=game,
+        autoreset_mode="SameStep",
+        **kwargs,
+    )
+
+
+def build_model(
+    environment: VecEnv, game: Game, settings: OnPolicySettings, seed: int, logs: Path | None, **kwargs: Any
+) -> OnPolicyAlgorithm:
+    """A model whose rollouts are whole games: PPO, recurrent PPO or A2C, as the settings choose."""
+    policy_kwargs: dict[str, Any] = {
+        "features_extractor_class": feature_extractor(game),
+        "net_arch": [settings.hidden, settings.hidden],
+        "log_std_init": math.log(settings.first_noise),
+    }
+    kwargs |= {
+        "n_steps": game.episodes,
+        "learning_rate": LinearSchedule(settings.learning_rate),
+        "seed": seed,
+        "device": "cpu",
+        "tensorboard_log": None if logs is None else str(logs),
+        "policy_kwargs": policy_kwargs,
+    }
+    if not isinstance(settings, PPOSettings):
+        return A2C("MlpPolicy", environment, use_rms_prop=False, **kwargs)
+    kwargs |= {
+        "batch_size": max(2, -(-settings.games * game.episodes // settings.minibatches)),
+        "n_epochs": settings.epochs,
+        "clip_range": settings.clip_range,
+    }
+    if not settings.memory:
+        return PPO("MlpPolicy", environment, **kwargs)
+    policy_kwargs |= {"lstm_hidden_size": settings.hidden, "shared_lstm": True, "enable_critic_lstm": False}
+    return RecurrentPPO("MlpLstmPolicy", environment, **kwargs)

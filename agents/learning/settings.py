@@ -1,87 +1,61 @@
-"""What all our learners share: the algorithm, its networks, its annealing, and the games in lockstep."""
+"""Settings of every kind of training: frozen, validated when they are made, and without PyTorch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Literal, get_args
 
-import gymnasium as gym
-import torch
-from sb3_contrib import RecurrentPPO
-from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.vec_env import VecEnv
-
-from mesa_env.rules import (
-    Decoupling,
-    Game,
-    HiddenDeployment,
-    InfiniteHorizon,
-    LearnableDiscount,
-    Misconception,
-)
+from agents.learning.games import decisions_alike
+from mesa_env.rules.game import Game
+from mesa_env.rules.validation import validated_number, validated_whole
 
 GROUP_SIZE = 8
-"""How many games meet the same chance, where games differ in more than the goal's scale."""
+"""How many games share their random numbers, where games differ in more than the goal's scale."""
+
+Activation = Literal["relu", "silu", "tanh"]
 
 
 @dataclass(frozen=True)
-class PPOSettings:
-    """Settings of a training run with PPO.
+class OnPolicySettings:
+    """Settings that all on-policy learners share.
 
     Attributes:
-        turns: Turns to play in all; whole rollouts of `games` × N turns that fit in.
+        turns: Turns to play in all; as many whole rollouts of `games` × N turns as fit.
         games: Games played in lockstep, B.
-        epochs: Passes over each rollout.
-        minibatches: Gradient steps a pass.
         learning_rate: Adam's first step size, annealed linearly to 0.
-        clip_range: PPO's clipping of the probability ratio.
         first_noise: Standard deviation of the first rollout's coefficients around the policy's mean.
         last_noise: That of the last rollout; geometric in between.
         hidden: Units in each of the policy's two hidden layers.
-        group_size: Games that meet the same chance and are each other's baseline; with 1, every game meets
-            its own, and all games are. None: 1 where all games are at much the same decision by homogeneity,
-            else `GROUP_SIZE`.
-        memory: Whether the policy is recurrent, with as many units of memory as a layer has.
+        group_size: Games that share their random numbers and are each other's baseline; with 1, each game has
+            its own random numbers, and all games together are the baseline. None: 1 where all games face the
+            same decision by homogeneity, else `GROUP_SIZE`.
     """
 
     turns: int = 1_500_000
     games: int = 64
-    epochs: int = 5
-    minibatches: int = 4
     learning_rate: float = 1e-3
-    clip_range: float = 0.2
     first_noise: float = 0.3
     last_noise: float = 0.01
     hidden: int = 64
     group_size: int | None = None
-    memory: bool = False
 
     def __post_init__(self) -> None:
         """Validate every setting."""
-        for name in ("turns", "games", "epochs", "minibatches", "hidden"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be a whole number ≥ 1; got {value}")
+        _validate_whole(self, ("turns", "games", "hidden"))
         if self.games < 2:
             raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
-        for name in ("learning_rate", "clip_range", "first_noise", "last_noise"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ValueError(f"{name} must be a finite number above 0; got {getattr(self, name)}")
+        _validate_positive(self, ("learning_rate", "first_noise", "last_noise"))
 
     def group_size_in(self, game: Game) -> int:
-        """How many games meet the same chance.
+        """How many games of a batch share their random numbers.
 
         Raises:
-            ValueError: If the games cannot be shared out so.
+            ValueError: If the games cannot be divided into such groups.
         """
-        usual = 1 if isinstance(game, Game | InfiniteHorizon | Decoupling) else GROUP_SIZE
-        size = usual if self.group_size is None else self.group_size
+        default = 1 if decisions_alike(game) else GROUP_SIZE
+        size = default if self.group_size is None else self.group_size
         if size < 1 or self.games % size:
             raise ValueError(
                 f"games must be a multiple of group_size; got {self.games} games in groups of {size}"
@@ -92,7 +66,7 @@ class PPOSettings:
         """Turns of the whole rollouts that fit into `turns`.
 
         Raises:
-            ValueError: If not even one does, or the games cannot be divided into groups.
+            ValueError: If not even one fits, or the games cannot be divided into groups.
         """
         self.group_size_in(game)
         rollout = self.games * game.episodes
@@ -104,209 +78,134 @@ class PPOSettings:
         return self.turns // rollout * rollout
 
 
-class Learner(PPO):
-    """Stable-Baselines3's PPO with what our runs keep beside the networks.
+@dataclass(frozen=True)
+class A2CSettings(OnPolicySettings):
+    """Settings of A2C with Adam, which takes one gradient step per rollout, so that short rollouts are best.
+
+    The attributes are those of `OnPolicySettings`.
+    """
+
+    games: int = 16
+    learning_rate: float = 3e-3
+
+
+@dataclass(frozen=True)
+class PPOSettings(OnPolicySettings):
+    """Settings of PPO.
 
     Attributes:
-        learning_curve: Measurements made while training (`agents.learning.callbacks`).
-        interrupted: In a checkpoint, what training needs to resume
-            (`agents.learning.checkpoints`); None otherwise.
+        epochs: Passes over each rollout.
+        minibatches: Gradient steps per pass.
+        clip_range: PPO's clipping of the probability ratio.
+        memory: Whether the policy is recurrent, with as many units of memory as a layer has.
+
+    The other attributes are those of `OnPolicySettings`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take PPO's own arguments."""
-        self.learning_curve: list[dict[str, float]] = []
-        self.interrupted: dict[str, Any] | None = None
-        super().__init__(*args, **kwargs)
+    epochs: int = 5
+    minibatches: int = 4
+    clip_range: float = 0.2
+    memory: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate every setting."""
+        super().__post_init__()
+        _validate_whole(self, ("epochs", "minibatches"))
+        _validate_positive(self, ("clip_range",))
 
 
-class RecurrentLearner(RecurrentPPO):
-    """`Learner` with a memory: sb3-contrib's recurrent PPO.
+@dataclass(frozen=True)
+class OffPolicySettings:
+    """Settings that all off-policy learners share.
 
     Attributes:
-        learning_curve: As in `Learner`.
-        interrupted: As in `Learner`.
+        turns: Decisions in all; as many whole batches as fit.
+        decisions: Decisions per batch.
+        updates: Gradient steps after each batch.
+        batch_size: Decisions that each gradient step draws from the replay buffer.
+        buffer_size: Decisions that the replay buffer holds.
+        learning_rate: Adam's largest step size, from which it falls linearly to 0.
+        warmup: Share of training before that, in which the step size rises from nearly 0.
+        first_exploration: The first temperature; for TD3, the first standard deviation of the noise added to
+            the policy's outputs in [−1, 1].
+        last_exploration: The last one; geometric in between.
+        hidden: Units in each of the two hidden layers of every network.
+        activation: Activation function of these units.
+        action_resolution: How much finer actions near 0 are resolved (`off_policy.SinhActions`).
+        log_beyond: Size from which gains count by their logarithm, in games without chance.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take recurrent PPO's own arguments."""
-        self.learning_curve: list[dict[str, float]] = []
-        self.interrupted: dict[str, Any] | None = None
-        super().__init__(*args, **kwargs)
+    turns: int
+    decisions: int = 512
+    updates: int = 64
+    batch_size: int = 256
+    buffer_size: int = 10_240
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+    first_exploration: float = 0.3
+    last_exploration: float = 0.01
+    hidden: int = 64
+    activation: Activation = "relu"
+    action_resolution: float = 4.0
+    log_beyond: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Validate every setting."""
+        _validate_whole(self, ("turns", "decisions", "updates", "batch_size", "buffer_size", "hidden"))
+        _validate_positive(self, ("first_exploration", "last_exploration", "learning_rate", "warmup"))
+        _validate_positive(self, ("action_resolution", "log_beyond"))
+        for name in ("turns", "buffer_size"):
+            if getattr(self, name) < self.decisions:
+                raise ValueError(
+                    f"{name} must allow one batch of {self.decisions} decisions; got {getattr(self, name)}"
+                )
+        allowed = get_args(Activation)
+        if self.activation not in allowed:
+            raise ValueError(f"activation must be one of {', '.join(allowed)}; got {self.activation!r}")
 
 
-SelfPlayModel = Learner | RecurrentLearner
+@dataclass(frozen=True)
+class NeuralSettings:
+    """Settings of a neural policy that is trained through the unrolled game.
 
-
-class ClockFeatures(BaseFeaturesExtractor):
-    """The observation, its two clocks also on a logarithmic scale, which tells the last episodes apart.
-
-    What a variant shows beside goal and clock is handed on as it is, if no subclass knows better.
+    Attributes:
+        iterations: Steps of the optimizer, each on games played from start to end.
+        games: Games played before each step; one where they all begin with the same θ_0.
+        learning_rate: Adam's first learning rate; it falls to 0 as a cosine.
+        weight_decay: AdamW's; 0 is Adam.
+        hidden: Width of each hidden layer.
+        initial_scale: Factor on PyTorch's initial weights and biases.
     """
 
-    others: ClassVar[int | None] = None
-    """Number of features that `other_features` makes; None: as many as there are other observations."""
+    iterations: int = 4000
+    games: int = 12
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    hidden: tuple[int, ...] = (64, 64)
+    initial_scale: float = 1.0
 
-    def __init__(self, observation_space: gym.spaces.Box) -> None:
-        """Make 7 features of goal and clock, and more of what else there is."""
-        others = observation_space.shape[0] - 4 if self.others is None else self.others
-        super().__init__(observation_space, 7 + others)
-
-    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
-        """Features of what a variant shows, each roughly in [−1, 1]."""
-        return observation[:, 4:]
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Features of a batch, each roughly in [−1, 1]."""
-        goal, rate, left, training_left = observation[:, :4].unbind(-1)
-        still_training = (training_left > 0).float()
-        others = self.other_features(observation)
-        return torch.stack(
-            [
-                goal,
-                2 * rate - 1,
-                2 * left - 1,
-                2 * training_left - 1,
-                torch.log(left.clamp_min(1e-4)) / 2 + 1,
-                still_training * torch.log(training_left.clamp_min(1e-4)) / 2 + 1,
-                still_training,
-                *others.unbind(-1),
-            ],
-            dim=-1,
-        )
+    def __post_init__(self) -> None:
+        """Validate every setting."""
+        validated_whole("iterations", self.iterations, 0)
+        validated_whole("games", self.games, 1)
+        validated_number("learning_rate", self.learning_rate, high=1.0, above=0.0)
+        validated_number("weight_decay", self.weight_decay, 0.0)
+        validated_number("initial_scale", self.initial_scale, 0.0)
+        validated_widths(self.hidden)
 
 
-class AngleFeatures(ClockFeatures):
-    """Of a game with a belief b: b, and the angle of (θ, b) as its symmetries have it."""
-
-    others: ClassVar[int | None] = 3
-
-    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
-        """The belief, and cosine and sine of twice the angle."""
-        goal, belief = observation[:, 0], observation[:, 4]
-        twice = 2 * torch.atan2(belief, goal)
-        return torch.stack([belief, torch.cos(twice), torch.sin(twice)], dim=-1)
+def validated_widths(hidden: Sequence[int]) -> tuple[int, ...]:
+    """Check the widths of a network's hidden layers."""
+    return tuple(validated_whole("a hidden layer's width", width, 1) for width in hidden)
 
 
-class PatienceFeatures(ClockFeatures):
-    """Of a game with a learnable discount: γ, and how near it is to 1 on a logarithmic scale."""
-
-    others: ClassVar[int | None] = 2
-
-    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
-        """The discount on two scales."""
-        discount = observation[:, 4]
-        return torch.stack([2 * discount - 1, torch.log(1.01 - discount) / 2 + 1], dim=-1)
+def _validate_whole(settings: object, names: Sequence[str]) -> None:
+    for name in names:
+        validated_whole(name, getattr(settings, name), 1)
 
 
-class HiddenFeatures(ClockFeatures):
-    """Of a game with hidden deployment: the belief on two scales, or the signal; not the goal.
-
-    The goal would tell an agent with memory whether the base update has moved it, which the rules have agents
-    not learn from; and by homogeneity no agent needs it.
-    """
-
-    others: ClassVar[int | None] = 2
-
-    def other_features(self, observation: torch.Tensor) -> torch.Tensor:
-        """What is shown, in small units, and squashed."""
-        shown = observation[:, 4] / 4
-        return torch.stack([shown / 2, torch.tanh(shown)], dim=-1)
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Features of a batch, that of the goal being 0."""
-        return super().forward(torch.cat([torch.zeros_like(observation[:, :1]), observation[:, 1:]], dim=1))
-
-
-FEATURES: dict[type[Game], type[ClockFeatures]] = {
-    Misconception: AngleFeatures,
-    LearnableDiscount: PatienceFeatures,
-    HiddenDeployment: HiddenFeatures,
-}
-"""The features of variants that need their own."""
-
-
-class AnnealedNoise(BaseCallback):
-    """Sets the policy's standard deviation before every rollout, from `first` down to `last`."""
-
-    def __init__(self, first: float, last: float) -> None:
-        """Anneal geometrically with the share of turns played."""
-        super().__init__()
-        self.first, self.last = first, last
-
-    def _on_training_start(self) -> None:
-        self.model.policy.get_parameter("log_std").requires_grad_(False)
-
-    def _on_rollout_start(self) -> None:
-        assert isinstance(self.model, OnPolicyAlgorithm)
-        rollout = self.model.n_steps * self.model.n_envs
-        played = self.model.num_timesteps / max(self.model._total_timesteps - rollout, 1)
-        noise = self.first * (self.last / self.first) ** played
-        self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
-        self.logger.record("train/noise", noise)
-
-    def _on_step(self) -> bool:
-        return True
-
-
-class LinearSchedule:
-    """A step size that falls linearly to 0; a class, so that it is saved by name and not by code."""
-
-    def __init__(self, first: float, warmup: float = 0.0) -> None:
-        """Begin at `first`, or near 0 and rise to it in a share of training."""
-        self.first, self.warmup = first, warmup
-
-    def __call__(self, progress_remaining: float) -> float:
-        """The step size with a share of training remaining."""
-        passed = 1 - progress_remaining
-        if passed < self.warmup:
-            return self.first * (passed / self.warmup + 1e-3)
-        return self.first * progress_remaining
-
-
-def make_games(game: Game, settings: PPOSettings, **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
-    """B games that begin and end together, and begin anew in the step that ends them."""
-    return gym.make_vec(
-        "mesa_env/DeceptiveAlignment-v0",
-        num_envs=settings.games,
-        game=game,
-        autoreset_mode="SameStep",
-        **kwargs,
-    )
-
-
-def build_learner(
-    environment: VecEnv, game: Game, settings: PPOSettings, seed: int, logs: Path | None, **kwargs: Any
-) -> SelfPlayModel:
-    """PPO whose rollouts are whole games, with the networks and steps that all our learners share."""
-    rollout = settings.games * game.episodes
-    shared = on_policy_arguments(game, settings)
-    if settings.memory:
-        memory = {"lstm_hidden_size": settings.hidden, "shared_lstm": True, "enable_critic_lstm": False}
-        shared["policy_kwargs"] |= memory
-    algorithm = RecurrentLearner if settings.memory else Learner
-    return algorithm(
-        "MlpLstmPolicy" if settings.memory else "MlpPolicy",
-        environment,
-        batch_size=max(2, -(-rollout // settings.minibatches)),
-        n_epochs=settings.epochs,
-        clip_range=settings.clip_range,
-        seed=seed,
-        tensorboard_log=None if logs is None else str(logs),
-        **shared,
-        **kwargs,
-    )
-
-
-def on_policy_arguments(game: Game, settings: PPOSettings) -> dict[str, Any]:
-    """What each on-policy algorithm of Stable-Baselines3 is given here: whole games, steps and networks."""
-    return {
-        "n_steps": game.episodes,
-        "learning_rate": LinearSchedule(settings.learning_rate),
-        "device": "cpu",
-        "policy_kwargs": {
-            "features_extractor_class": FEATURES.get(type(game), ClockFeatures),
-            "net_arch": [settings.hidden, settings.hidden],
-            "log_std_init": math.log(settings.first_noise),
-        },
-    }
+def _validate_positive(settings: object, names: Sequence[str]) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a finite number above 0; got {value}")

@@ -15,11 +15,11 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 class BatchedVecEnv(VecEnv):
     """Adapter from `gymnasium.vector.VectorEnv` to `VecEnv`, without a Python loop over environments.
 
-    Stable-Baselines3 resets an environment in the step that ends it, so the vector environment must too.
+    Stable-Baselines3 resets an environment in the step that ends it, so the vector environment must, too.
 
     Attributes:
-        arrays: The last step's infos as arrays of shape (num_envs,), those of games that just ended included.
-        rewards: The last step's rewards in double precision, which Stable-Baselines3 does not have.
+        arrays: The last step's infos as arrays of shape (num_envs,), including games that just ended.
+        rewards: The last step's rewards in double precision; Stable-Baselines3 gets them in single.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], group_size: int = 1) -> None:
@@ -27,7 +27,7 @@ class BatchedVecEnv(VecEnv):
 
         Args:
             env: The vector environment.
-            group_size: How many consecutive rows share a seed, so that they always meet the same chance.
+            group_size: How many consecutive rows share a seed, and so their random numbers.
         """
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
@@ -39,12 +39,12 @@ class BatchedVecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> NDArray[np.float32]:
-        """Begin new games, from the last seed given if it has not been used yet."""
+        """Start new games, from the last seed given if it has not been used yet."""
         seeds = [seed for seed in self._seeds if seed is not None]
         if any(options != self._options[0] for options in self._options):
             raise ValueError(f"options must be the same for every row; got {self._options}")
         seed = [seeds[0] + row // self.group_size for row in range(self.num_envs)] if seeds else None
-        # Gymnasium's base class declares one seed alone; its vector environments take one a row.
+        # Gymnasium's base class declares a single seed; its vector environments take one per row.
         observation, _ = self.env.reset(seed=seed, options=self._options[0] or None)  # type: ignore[arg-type]
         self._reset_seeds()
         self._reset_options()

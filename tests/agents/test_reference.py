@@ -1,4 +1,4 @@
-"""Every reference agent plays the rule that its name stands for."""
+"""Every reference agent plays the rule of its name."""
 
 import re
 
@@ -104,7 +104,7 @@ def test_precommitment_emits_its_first_goal_as_long_as_the_bound_allows(game):
     )
 
 
-def test_precommitment_remembers_every_row_s_own_first_goal():
+def test_precommitment_remembers_the_first_goal_of_every_row():
     agent = agents.make("precommitment", ANY_GOAL)
     _, memory = agent.predict(observation(ANY_GOAL, 0, [0.8, -0.4]), episode_start=np.ones(2, bool))
     action, memory = agent.predict(observation(ANY_GOAL, 1, [0.5, -0.5]), memory, np.zeros(2, bool))
@@ -123,7 +123,7 @@ def test_precommitment_remembers_every_row_s_own_first_goal():
     np.testing.assert_allclose(action[:, 0], [0.5, 1.0], rtol=1e-6)
 
 
-def test_precommitment_that_joins_a_game_takes_the_game_s_own_first_goal():
+def test_precommitment_that_joins_a_game_takes_the_first_goal_of_the_game():
     action, _ = agents.make("precommitment", GAME).predict(observation(GAME, 4, [0.5, -0.8]))
     np.testing.assert_allclose(action[:, 0], [1.6, -1.0], rtol=1e-6)
 
@@ -222,7 +222,7 @@ def test_an_unknown_name_gets_the_nearest_and_all_others(name, nearest):
 
 
 @pytest.mark.parametrize("name", ["zzz", "", None, 3])
-def test_a_name_like_none_other_still_gets_the_list(name):
+def test_a_name_unlike_all_others_still_gets_the_list(name):
     with pytest.raises(ValueError, match="agents are named equilibrium, grid") as refusal:
         agents.make(name, GAME)
     assert "did you mean" not in str(refusal.value)
@@ -238,7 +238,7 @@ def test_an_agent_of_another_game_says_so():
         mesa_env.rollout(Game([0.5, 0.5, 0.0]), agents.make("equilibrium", Game()), 0.8)
 
 
-def test_precommitment_joins_a_game_that_has_begun_with_the_game_s_own_first_goal():
+def test_precommitment_as_a_successor_takes_the_first_goal_of_the_game():
     game = Game([0.3, 0.0, 0.0], initial_goal=0.8)
     problem = BestResponse(game, agents.make("precommitment", game))
     step = problem.step(problem.begin(np.zeros((1, problem.n_uniforms))), np.array([[0.5]]))

@@ -5,6 +5,7 @@ import dataclasses
 import pandas as pd
 
 import agents
+from agents.benchmark.run_folder import RunFolder
 from agents.learning.settings import PPOSettings
 from scripts import demo, train
 from tests.conftest import refused
@@ -27,6 +28,6 @@ def test_the_learner_is_compared_with_every_reference_agent(tmp_path, capsys):
 def test_a_demo_stopped_before_its_first_checkpoint_starts_again(tmp_path):
     arguments = demo.Arguments(out=tmp_path, turns=6400)
     settings = PPOSettings(turns=arguments.turns)
-    train.RunFolder(tmp_path).record("train", train.Arguments(settings=settings, out=tmp_path))
+    RunFolder(tmp_path).record("train", train.Arguments(settings=settings, out=tmp_path))
     demo.main(arguments)
     assert (tmp_path / "model.zip").exists()

@@ -6,23 +6,15 @@ import dataclasses
 import json
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
-import tyro
 from matplotlib.figure import Figure
 
-import agents
 import mesa_env
-from agents.learning import neural
-from agents.learning.neural import NeuralSettings
-from agents.learning.settings import PPOSettings
 from mesa_env import (
-    GAMES,
     Game,
 )
-from scripts import evaluate, reproduce, train, train_neural
-from scripts.arguments import GameArguments
+from scripts import reproduce
 from scripts.experiments import EXPERIMENTS, finding
 from scripts.experiments.finding import Answer, Finding, markdown, trained, update, wrapped
 
@@ -269,159 +261,3 @@ def test_documentation_without_results_is_refused_before_any_work(stub, tmp_path
     message = refused(capsys, reproduce.main, arguments)
     assert f"--docs must name a folder with a results.md; there is none at {tmp_path}" in message
     assert not (tmp_path / "out" / "second.png").exists()
-
-
-# -- train.py ---------------------------------------------------------------------------------------------
-
-TINY = {
-    "Misconception": GameArguments(rules="Misconception", train=2, deploy=2, initial_belief=(-0.3, 0.3)),
-    "InfiniteHorizon": GameArguments(
-        rules="InfiniteHorizon", train=1, deploy=0, discount=0.5, max_episodes=8
-    ),
-}
-
-
-@pytest.mark.parametrize("rules", TINY)
-def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
-    rules, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.setattr(train, "EVERY", 1), monkeypatch.setattr(train, "SELDOM", 1)
-    out, game = tmp_path / "run", TINY[rules].build((0.8,))
-    settings = PPOSettings(turns=16 * game.episodes * 3, games=16, hidden=8, epochs=1, minibatches=1)
-    train.main(train.Arguments(game=TINY[rules], settings=settings, out=out))
-    written = json.loads((out / "game.json").read_text())
-    assert written["rules"] == rules
-    assert written["learning_rates"] == game.learning_rates.tolist()
-    assert set(written) - {"rules"} == {parameter.name for parameter in dataclasses.fields(game)}
-    model = agents.load(out / "model.zip")
-    assert model.num_timesteps == settings.turns
-    assert not (out / "checkpoint.zip").exists()
-    table = pd.read_csv(out / "evaluation.csv").set_index("agent")
-    assert list(table.index) == ["equilibrium", "learned"]
-    assert table["relative_exploitability"]["learned"] > table["relative_exploitability"]["equilibrium"]
-    again = mesa_env.compare(game, {"learned": model}, [0.8])
-    assert table["mesa_cost"]["learned"] == pytest.approx(again["mesa_cost"].item())
-    curve = pd.read_csv(out / "learning_curve.csv")
-    assert curve["turns"].tolist() == [settings.turns // 3 * n for n in (1, 2, 3)]
-    assert np.isfinite(curve["relative_exploitability"]).all()
-    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
-    assert "equilibrium" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("game", "settings", "words"),
-    [
-        (GameArguments(rules="Misconception", hazard=0.1), {}, "Misconception has no parameter 'hazard'"),
-        (GameArguments(rules="Misconception"), {"games": 12}, "games must be a multiple of group_size"),
-        (
-            GameArguments(rules="InfiniteHorizon", train=1, max_episodes=20),
-            {},
-            "max_episodes must leave 229 episodes to settle costs in at discount 0.99",
-        ),
-    ],
-)
-def test_trainings_that_cannot_be_are_refused_before_any_work(tmp_path, capsys, game, settings, words):
-    arguments = train.Arguments(game=game, settings=PPOSettings(**settings), out=tmp_path / "run")
-    assert words in refused(capsys, train.main, arguments)
-    assert not (tmp_path / "run" / "config.json").exists()
-
-
-# -- Small games ------------------------------------------------------------------------------------------
-
-SMALL = {rules: GameArguments(rules=rules, train=2, deploy=2) for rules in GAMES} | {
-    "InfiniteHorizon": GameArguments(rules="InfiniteHorizon", train=2, discount=0.5, max_episodes=8)
-}
-
-
-# -- train_neural.py --------------------------------------------------------------------------------------
-
-NEURAL = GameArguments(rules="Decoupling", train=2, deploy=2, decoupling=10.0)
-
-
-def tiny_network(out, **changes):
-    settings = NeuralSettings(iterations=3, games=2, hidden=(4,))
-    return train_neural.Arguments(**{"game": NEURAL, "settings": settings, "out": out, **changes})
-
-
-def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
-    out = tmp_path / "run"
-    train_neural.main(tiny_network(out))
-    assert {path.name for path in out.iterdir()} == {
-        "config.json",
-        "environment.json",
-        "evaluation.csv",
-        "figure.png",
-        "game.json",
-        "policy.pt",
-        "training.csv",
-    }
-    config, written = (json.loads((out / f"{name}.json").read_text()) for name in ("config", "game"))
-    assert config["command"] == "train_neural"
-    assert config["settings"]["iterations"] == 3
-    assert (written["rules"], written["decoupling"], written["initial_goal"]) == ("Decoupling", 10, [-1, 1])
-    policy, game = neural.load(out / "policy.pt"), NEURAL.build((0.8,))
-    again = neural.train_neural(NEURAL.build((-1.0, 1.0)), tiny_network(out).settings, 0)
-    costs = pd.read_csv(out / "training.csv")["mean relative cost"]
-    assert len(costs) == 3
-    assert (costs > 0).all()
-    contestants = {"equilibrium": mesa_env.oracle(game), "network": again}
-    table = pd.read_csv(out / "evaluation.csv").set_index("agent")
-    expected = mesa_env.compare(game, contestants, [0.8]).set_index("agent")
-    np.testing.assert_allclose(table["mesa_cost"], expected["mesa_cost"], rtol=1e-6)
-    unknown = ["nash_conv", "relative_exploitability"]
-    assert table.loc["network", unknown].isna().all()
-    np.testing.assert_allclose(table.loc["equilibrium", unknown], 0, atol=1e-9)
-    seen = game.observe(game.start(np.zeros((3, 0)), np.array([0.8, -0.3, 0.0])))
-    np.testing.assert_array_equal(policy.predict(seen)[0], again.predict(seen)[0])
-    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
-    assert "network" in capsys.readouterr().out
-
-
-def test_a_network_trained_by_the_command_is_evaluated_by_the_other(tmp_path):
-    train_neural.main(tiny_network(tmp_path / "run", evaluation_goal=0.5))
-    entry = str(tmp_path / "run" / "policy.pt")
-    game = tyro.cli(GameArguments, args=["--rules", "Decoupling", "--train", "2", "--deploy", "2"])
-    arguments = evaluate.Arguments(agents=(entry,), game=game, initial_goal=(0.5,), out=tmp_path / "out")
-    evaluate.main(arguments)
-    tables = [pd.read_csv(tmp_path / name) for name in ("run/evaluation.csv", "out/games.csv")]
-    costs = [table.set_index("agent")["mesa_cost"] for table in tables]
-    assert costs[0]["network"] == pytest.approx(costs[1][entry], rel=1e-12)
-
-
-def test_a_network_is_trained_anew_in_the_folder_of_an_earlier_one(tmp_path):
-    curves = []
-    for seed in (0, 1, 0):
-        train_neural.main(tiny_network(tmp_path, seed=seed))
-        curves.append((tmp_path / "training.csv").read_text())
-    assert curves[0] == curves[2] != curves[1]
-
-
-@pytest.mark.parametrize("rules", [rules for rules in GAMES if rules != "Decoupling"])
-def test_networks_play_no_other_game(tmp_path, capsys, rules):
-    arguments = tiny_network(tmp_path / "run", game=SMALL[rules])
-    message = refused(capsys, train_neural.main, arguments)
-    assert message == f"error: a neural policy plays Decoupling; got {rules}"
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("file", ["model.zip", "checkpoint.zip"])
-def test_the_folder_of_another_kind_of_run_is_left_alone(tmp_path, capsys, file):
-    (tmp_path / file).write_bytes(b"a run")
-    message = refused(capsys, train_neural.main, tiny_network(tmp_path))
-    assert message == f"error: {tmp_path} holds another kind of run: name another --out"
-    assert [path.name for path in tmp_path.iterdir()] == [file]
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"seed": -1}, "seed must be a whole number ≥ 0; got -1"),
-        ({"evaluation_goal": 50.0}, "initial_goal"),
-        ({"initial_goal": (1.0, -1.0)}, "initial_goal"),
-        ({"game": dataclasses.replace(NEURAL, decoupling=-1.0)}, "decoupling"),
-    ],
-)
-def test_networks_that_cannot_be_are_refused_before_any_work(tmp_path, capsys, changes, words):
-    message = refused(capsys, train_neural.main, tiny_network(tmp_path / "run", **changes))
-    assert words in message
-    assert not (tmp_path / "run").exists()

@@ -12,8 +12,9 @@ import torch
 import mesa_env
 from agents.benchmark import run
 from agents.benchmark.rows import COLUMNS, IRREPRODUCIBLE
-from agents.benchmark.run import LearningCurveRecorder, Run, evaluate, execute, fingerprint
-from agents.learning.callbacks import typical_goals
+from agents.benchmark.run import Run, evaluate, execute, fingerprint
+from agents.learning.callbacks import LearningCurve
+from agents.learning.games import typical_goals
 from mesa_env import GAMES, Game, train_then_deploy
 from mesa_env.agent import Profile
 from mesa_env.rules.infinite_horizon import with_fixed_length
@@ -151,32 +152,17 @@ class TestCurve:
         assert row["curve_seconds"] == [row["seconds"]]
 
     @pytest.mark.parametrize(("rules", "points"), [("DeceptiveAlignment", 20), ("Misconception", 5)])
-    def test_is_evenly_spaced_however_often_the_algorithm_calls(self, monkeypatch, rules, points):
-        monkeypatch.setattr(run, "evaluate", lambda *_: run.Evaluation({"nash_conv": 0.0}, [], []))
-        game = GAMES[rules]()
-        recorder = LearningCurveRecorder(game, 1000)
-        for turns in range(1, 1004, 2):
-            recorder(turns, None)
-        recorder.end(run.evaluate(game, None, None))
-        recorded = recorder.column("turns")
-        assert len(recorded) == points
-        assert np.abs(np.array(recorded) - np.arange(1, points + 1) * 1000 / points).max() <= 3
+    def test_has_fewer_points_where_measuring_takes_simulation(self, monkeypatch, rules, points):
+        spacings = []
 
-    def test_clock_excludes_measurements(self, monkeypatch):
-        now = [0.0]
+        def record(game, every, before):
+            spacings.append((every, before))
+            return LearningCurve(game, every, before)
 
-        def slow_evaluation(*_):
-            now[0] += 100.0
-            return run.Evaluation({"nash_conv": 0.0}, [], [])
-
-        monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
-        monkeypatch.setattr(run, "evaluate", slow_evaluation)
-        recorder = LearningCurveRecorder(TINY, 40)
-        for turns in range(2, 41, 2):
-            now[0] += 1.0
-            recorder(turns, None)
-        assert recorder.stop() == 20.0
-        assert recorder.column("seconds") == [float(k) for k in range(1, 20)]
+        monkeypatch.setattr(run, "LearningCurve", record)
+        game = GAMES[rules](train_then_deploy(2, 1), initial_goal=0.8)
+        execute(Run.of("game", game, "sweep_algorithms:silent", {}, 1000, 0))
+        assert spacings == [(1000 / points, 1000)]
 
 
 class TestFailure:

@@ -13,24 +13,19 @@ import pytest
 import torch
 from sb3_contrib import TQC, CrossQ
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
-from stable_baselines3.common.callbacks import BaseCallback
 
 import agents
 import mesa_env
 from agents.learning import checkpoints, controller, self_play
-from agents.learning.callbacks import LearningCurve
+from agents.learning.callbacks import Checkpoint, LearningCurve
+from agents.learning.games import decisions_alike
 from agents.learning.settings import PPOSettings
-from mesa_env import Game, train_then_deploy
-
-GAME = Game(learning_rates=train_then_deploy(2, 2), initial_goal=(-1, 1))
-SETTINGS = PPOSettings(
-    turns=16 * 6, games=4, epochs=2, minibatches=2, hidden=8
-)  # 6 rollouts of 4 games × 4 episodes
+from tests.agents.learning.learners import SHORT, SIGNAL, SIX_ROLLOUTS, SMALL, Interruption, tiny, train
 
 
 @pytest.fixture(scope="module")
 def model():
-    return self_play.learn(GAME, SETTINGS, seed=0)
+    return train(SMALL, SIX_ROLLOUTS)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +50,7 @@ def test_a_loaded_model_predicts_identically(model, saved):
             loaded.predict(observations(), deterministic=True)[0],
             model.predict(observations(), deterministic=True)[0],
         )
-    played = [mesa_env.rollout(GAME, agent, [0.8, -0.3]) for agent in (model, agents.load(saved))]
+    played = [mesa_env.rollout(SMALL, agent, [0.8, -0.3]) for agent in (model, agents.load(saved))]
     for field in ("goals", "coefficients", "outputs", "base_losses", "training", "actions"):
         np.testing.assert_array_equal(*(getattr(trajectory, field) for trajectory in played))
 
@@ -124,7 +119,7 @@ def bad_file(kind, good, path):
     ],
 )
 @pytest.mark.parametrize("load", [agents.load, checkpoints.load_checkpoint])
-def test_what_is_no_model_is_refused_by_its_path(kind, load, saved, tmp_path):
+def test_anything_but_a_model_is_refused_by_its_path(kind, load, saved, tmp_path):
     path = tmp_path / "model.zip"
     bad_file(kind, saved, path)
     with pytest.raises(ValueError, match=re.escape(str(path))) as refusal:
@@ -141,7 +136,7 @@ def test_a_finished_model_is_no_checkpoint(saved):
 # -- Writing ----------------------------------------------------------------------------------------------
 
 
-def test_writes_and_writes_over(tmp_path):
+def test_a_write_replaces_the_file(tmp_path):
     path = tmp_path / "file"
     for content in (b"old", b"new, and longer", b""):
         checkpoints.write_atomically(path, content)
@@ -150,7 +145,7 @@ def test_writes_and_writes_over(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(failing, tmp_path, monkeypatch):
+def test_a_write_that_fails_midway_leaves_the_old_file_and_nothing_else(failing, tmp_path, monkeypatch):
     path = tmp_path / "file"
     checkpoints.write_atomically(path, b"old")
 
@@ -171,114 +166,115 @@ def test_a_save_that_fails_leaves_the_old_model(model, saved, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    for save in (checkpoints.save, checkpoints.save_checkpoint):
+    for save, points in ((checkpoints.save, []), (checkpoints.save_checkpoint, [[]])):
         with pytest.raises(OSError, match="disk full"):
-            save(model, saved)
+            save(model, saved, *points)
         assert saved.read_bytes() == before
         assert list(saved.parent.iterdir()) == [saved]
-    assert model.interrupted is None
 
 
 # -- Checkpoints ------------------------------------------------------------------------------------------
 
 
-class Interruption(BaseCallback):
-    """Stops the training as Ctrl-C would, in the middle of a rollout."""
-
-    def __init__(self, turns):
-        super().__init__()
-        self.turns = turns
-
-    def _on_step(self):
-        if self.num_timesteps >= self.turns:
-            raise KeyboardInterrupt
-        return True
-
-
-PROBLEMS = {
-    "self-play": (
-        lambda: self_play.new_learner(GAME, SETTINGS, seed=1),
-        lambda: self_play.callbacks(GAME, SETTINGS),
-    ),
-    "controller": (
-        lambda: controller.new_controller(GAME, "initial", SETTINGS, seed=1),
-        lambda: controller.callbacks(SETTINGS),
-    ),
+CASES = {
+    "self-play": (SMALL, SIX_ROLLOUTS, self_play),
+    "controller": (SMALL, SIX_ROLLOUTS, controller),
+    "groups": (SHORT["Misconception"], tiny(SHORT["Misconception"], 6, games=8, group_size=4), self_play),
+    "memory": (SIGNAL, tiny(SIGNAL, 6, games=8, group_size=4, memory=True), self_play),
 }
 
 
-def interrupted_and_resumed(problem, path, checkpoint_every, curve_every):
-    """A model whose training broke off in its fifth rollout and went on from its last checkpoint."""
-    new, callbacks = PROBLEMS[problem]
+def start(case):
+    """A new model, and a function that makes the callbacks its problem needs."""
+    game, settings, problem = CASES[case]
+    if problem is controller:
+        model = controller.new_controller(game, "initial", settings, seed=1)
+        return model, lambda: controller.callbacks(settings)
+    return self_play.new_learner(game, settings, seed=1), lambda: self_play.callbacks(game, settings)
 
-    def measured():
-        return [
-            *callbacks(),
-            LearningCurve(GAME, curve_every),
-            checkpoints.Checkpoint(path, checkpoint_every),
-        ]
+
+def interrupt_and_resume(case, path, checkpoint_every, curve_every):
+    """A model whose training was interrupted in its fifth rollout and resumed, and its learning curve."""
+    model, callbacks = start(case)
+    game, turns, rollout = CASES[case][0], CASES[case][1].turns, CASES[case][1].turns // 6
+
+    def measured(points=()):
+        curve = LearningCurve(game, curve_every * rollout, points=points)
+        return curve, [*callbacks(), curve, Checkpoint(path, checkpoint_every, curve)]
 
     with pytest.raises(KeyboardInterrupt):
-        new().learn(96, callback=[*measured(), Interruption(16 * 4 + 8)])
+        model.learn(turns, callback=[*measured()[1], Interruption(rollout * 4 + rollout // 2)])
     # Whatever the process does in between must not matter.
     torch.manual_seed(99), random.seed(99), np.random.seed(99)  # noqa: NPY002
-    model = checkpoints.load_checkpoint(path)
-    assert 0 < model.num_timesteps < 96
-    return model.learn(96 - model.num_timesteps, callback=measured(), reset_num_timesteps=False)
+    model, points = checkpoints.load_checkpoint(path)
+    assert model.num_timesteps == 4 // checkpoint_every * checkpoint_every * rollout
+    curve, resumed = measured(points)
+    return model.learn(turns - model.num_timesteps, callback=resumed, reset_num_timesteps=False), curve
 
 
-def uninterrupted(problem, curve_every):
-    new, callbacks = PROBLEMS[problem]
-    return new().learn(96, callback=[*callbacks(), LearningCurve(GAME, curve_every)])
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("every", [1, 2, 3, 4])
-def test_an_interrupted_training_ends_bit_for_bit_where_an_uninterrupted_one_does(problem, every, tmp_path):
-    expected = uninterrupted(problem, 1)
-    model = interrupted_and_resumed(problem, tmp_path / "checkpoint.zip", every, 1)
-    assert model.num_timesteps == expected.num_timesteps == 96
+@pytest.mark.parametrize(
+    ("case", "every"),
+    [(case, every) for case in ("self-play", "controller") for every in (1, 2, 3, 4)]
+    + [(case, every) for case in ("groups", "memory") for every in (1, 2)],
+)
+def test_an_interrupted_training_ends_bit_for_bit_where_an_uninterrupted_one_does(case, every, tmp_path):
+    expected, callbacks = start(case)
+    game, turns = CASES[case][0], CASES[case][1].turns
+    pace = 1 if decisions_alike(game) else 3  # simulation is slow
+    uninterrupted = LearningCurve(game, pace * turns // 6)
+    expected.learn(turns, callback=[*callbacks(), uninterrupted])
+    model, curve = interrupt_and_resume(case, tmp_path / "checkpoint.zip", every, pace)
+    assert type(model) is type(expected)
+    assert model.num_timesteps == expected.num_timesteps == turns
     for name, value in expected.policy.state_dict().items():
         assert torch.equal(model.policy.state_dict()[name], value), name
     moments = expected.policy.optimizer.state_dict()["state"]
     for key, state in model.policy.optimizer.state_dict()["state"].items():
         for name, value in state.items():
             assert torch.equal(value, moments[key][name])
-    assert [point["turns"] for point in model.learning_curve] == [16, 32, 48, 64, 80, 96]
-    for point, other in zip(model.learning_curve, expected.learning_curve, strict=True):
+    assert curve.column("turns") == [turns // 6 * rollouts for rollouts in range(pace, 7, pace)]
+    for point, other in zip(curve.points, uninterrupted.points, strict=True):
         assert point == pytest.approx(other, rel=0, abs=0, nan_ok=True)
 
 
 def test_the_learning_curve_keeps_its_pace_through_an_interruption(tmp_path):
-    model = interrupted_and_resumed("self-play", tmp_path / "checkpoint.zip", 3, 2)
-    assert [point["turns"] for point in model.learning_curve] == [32, 64, 96]
+    _, curve = interrupt_and_resume("self-play", tmp_path / "checkpoint.zip", 3, 2)
+    assert curve.column("turns") == [32, 64, 96]
 
 
 def test_a_checkpoint_is_an_agent_too(tmp_path):
     path = tmp_path / "checkpoint.zip"
-    model = self_play.new_learner(GAME, SETTINGS, seed=0)
-    model.learn(48, callback=[*self_play.callbacks(GAME, SETTINGS), checkpoints.Checkpoint(path, 2)])
-    played = mesa_env.rollout(GAME, agents.load(path), 0.8)
+    train(SMALL, PPOSettings(turns=48, games=4, hidden=8), callbacks=[Checkpoint(path, 2)])
+    played = mesa_env.rollout(SMALL, agents.load(path), 0.8)
     assert played.goals.shape == (5,)
-    assert model.interrupted is None
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         assert archive.testzip() is None
 
 
-@pytest.mark.parametrize(("every", "expected"), [(1, [16, 32, 48, 64, 80]), (2, [32, 64]), (6, [])])
-def test_checkpoints_come_before_every_so_many_rollouts_but_the_first(every, expected, tmp_path, monkeypatch):
-    saved = []
-    monkeypatch.setattr(checkpoints, "save_checkpoint", lambda model, _: saved.append(model.num_timesteps))
-    model = self_play.new_learner(GAME, SETTINGS, seed=0)
-    model.learn(
-        96, callback=[*self_play.callbacks(GAME, SETTINGS), checkpoints.Checkpoint(tmp_path / "c.zip", every)]
-    )
-    assert saved == expected
+# -- Whose models they are --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [("PPO", PPO), ("A2C", A2C), ("DQN", None), (None, PPO)], ids=str
+)
+def test_a_model_is_of_the_algorithm_that_its_file_names(name, algorithm, saved, tmp_path):
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(saved) as whole, zipfile.ZipFile(path, "w") as archive:
+        assert whole.read("algorithm.txt") == b"PPO"
+        for part in set(whole.namelist()) - {"algorithm.txt"}:
+            archive.writestr(part, whole.read(part))
+        if name is not None:
+            archive.writestr("algorithm.txt", name)
+    if algorithm is not None:
+        assert type(agents.load(path)) is algorithm
+        return
+    with pytest.raises(ValueError, match="it holds a model of DQN, not of PPO, RecurrentPPO, A2C"):
+        agents.load(path)
 
 
 @pytest.mark.parametrize("algorithm", [PPO, A2C, SAC, TD3, DDPG, TQC, CrossQ])
 def test_models_that_stable_baselines3_saved_are_agents_too(algorithm, tmp_path):
-    environment = gymnasium.make("mesa_env/BestResponse-v0", game=GAME)
+    environment = gymnasium.make("mesa_env/BestResponse-v0", game=SMALL)
     model = algorithm("MlpPolicy", environment, device="cpu", seed=0)
     model.save(tmp_path / "model.zip")
     loaded = agents.load(tmp_path / "model.zip")

@@ -13,7 +13,7 @@ GAME = Game(learning_rates=[1.0, 0.4, 0.0], discount=0.7, initial_goal=(-1, 1))
 
 
 @pytest.mark.parametrize("judge", ["initial", "current"])
-def test_the_judge_s_goal_pays(judge):
+def test_the_goal_of_the_judge_pays(judge):
     env = controller.new_controller(GAME, judge, PPOSettings(games=4), seed=0).get_vec_normalize_env()
     observation = env.reset()
     first = observation[:, 0].astype(np.float64)

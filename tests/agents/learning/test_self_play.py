@@ -1,29 +1,20 @@
-"""Self-play: its returns against plain sums, its bookkeeping, and a training that must reach a score."""
+"""Self-play: its returns against plain sums, its groups and advantages, and a score that it must reach."""
 
+import gymnasium
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stable_baselines3.common.callbacks import BaseCallback
 
 import agents
 import mesa_env
-from agents.learning.callbacks import LearningCurve, typical_goals
-from agents.learning.self_play import WORST_RETURN, callbacks, learn, new_learner, settled_returns
-from agents.learning.settings import ClockFeatures, LinearSchedule, PPOSettings
-from mesa_env import Game, train_then_deploy
+from agents.learning.games import cost_is_complete
+from agents.learning.self_play import WORST_RETURN, make_games, new_learner, settled_returns
+from agents.learning.settings import PPOSettings
+from agents.learning.vec_env import BatchedVecEnv
+from mesa_env import Game, InfiniteHorizon, train_then_deploy
 from mesa_env.agent import Profile
-
-SMALL = Game(learning_rates=train_then_deploy(2, 2), initial_goal=(-1, 1))
-TINY = PPOSettings(
-    turns=16 * 6, games=4, epochs=2, minibatches=2, hidden=8
-)  # 6 rollouts of 4 games × 4 episodes
-
-
-def parameters(model):
-    return {name: value.clone() for name, value in model.policy.state_dict().items()}
-
+from tests.agents.learning.learners import SHORT, SIGNAL, record, tiny, train
 
 # -- Settled returns --------------------------------------------------------------------------------------
 
@@ -54,7 +45,7 @@ def test_landmarks_of_settled_returns():
     )
 
 
-def test_the_equilibrium_s_settled_returns_are_nobody_s_to_improve():
+def test_no_agent_can_improve_its_settled_return_at_the_equilibrium():
     game = Game()
     equilibrium = mesa_env.solve_equilibrium(game)
 
@@ -70,39 +61,9 @@ def test_the_equilibrium_s_settled_returns_are_nobody_s_to_improve():
             assert returns(profile)[episode] < best[episode]
 
 
-class Recorder(BaseCallback):
-    """Keeps what every rollout was trained with."""
-
-    def __init__(self):
-        super().__init__()
-        self.noises, self.buffers = [], []
-
-    def _on_rollout_start(self):
-        self.noises.append(self.model.policy.log_std.exp().item())
-
-    def _on_rollout_end(self):
-        buffer = self.model.rollout_buffer
-        self.buffers.append(
-            {
-                name: getattr(buffer, name).copy()
-                for name in ("observations", "actions", "returns", "advantages")
-            }
-        )
-
-    def _on_step(self):
-        return True
-
-
-def recorded(game, settings, seed=0):
-    recorder = Recorder()
-    model = new_learner(game, settings, seed)
-    model.learn(settings.whole_turns(game), callback=[*callbacks(game, settings), recorder])
-    return model, recorder
-
-
 def test_every_turn_is_trained_with_what_its_whole_game_was_worth():
     game = Game(learning_rates=[1.0, 0.3, 0.0], discount=0.8, initial_goal=(-1, 1))
-    _, recorder = recorded(game, PPOSettings(turns=36, games=4, minibatches=2, hidden=8))
+    recorder = record(game, PPOSettings(turns=36, games=4, minibatches=2, hidden=8))
     assert len(recorder.buffers) == 3
     for buffer in recorder.buffers:
         goals = buffer["observations"][:, :, 0].astype(np.float64)
@@ -117,111 +78,120 @@ def test_every_turn_is_trained_with_what_its_whole_game_was_worth():
         )
 
 
-# -- Noise and step size ----------------------------------------------------------------------------------
+# -- Groups ------------------------------------------------------------------------------------------------
 
 
-def test_noise_falls_geometrically_from_the_first():
-    _, recorder = recorded(SMALL, TINY)
-    noises = np.array(recorder.noises)
-    assert len(noises) == 6
-    assert noises[0] == pytest.approx(TINY.first_noise, rel=1e-6)
-    ratios = noises[1:] / noises[:-1]
-    assert (ratios < 1).all()
-    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)
+@pytest.mark.parametrize("group_size", [1, 2, 4])
+@pytest.mark.parametrize("name", ["Misconception", "LearnableDiscount", "HiddenDeployment"])
+def test_groups_share_their_random_numbers_game_after_game(name, group_size):
+    game = SHORT[name]
+    env = BatchedVecEnv(make_games(game, PPOSettings(games=8)), group_size)
+    env.seed(5)
+    # The same actions cannot distinguish games, so that only random numbers can.
+    actions = np.full((8, len(game.action_bound)), 0.5, dtype=np.float32)
+    begun = [env.reset()]
+    for _ in range(3):
+        games = [begun[-1]]
+        for _ in range(game.episodes):
+            observation, *_ = env.step(actions)
+            games.append(observation)
+        begun.append(games[-1])
+        for shown in games:
+            groups = shown.reshape(8 // group_size, group_size, -1)
+            np.testing.assert_array_equal(groups, np.repeat(groups[:, :1], group_size, axis=1))
+            assert len(np.unique(groups[:, 0], axis=0)) == 8 // group_size
+    assert len(np.unique([goals[0, 0] for goals in begun])) == len(begun)
 
 
-def test_the_last_rollout_has_the_last_noise():
-    _, recorder = recorded(SMALL, TINY)
-    assert recorder.noises[-1] == pytest.approx(TINY.last_noise, rel=1e-5)
+def test_groups_see_the_same_signals_whatever_their_actions():
+    """Except for the goal, which its own actions move, a game shows what the others of its group show."""
+    env = BatchedVecEnv(make_games(SIGNAL, PPOSettings(games=8)), 4)
+    env.seed(5)
+    env.reset()
+    generator, moved = np.random.default_rng(0), False
+    for _ in range(3 * SIGNAL.episodes):
+        observation, *_ = env.step(generator.uniform(-2, 2, (8, 1)).astype(np.float32))
+        groups = observation.reshape(2, 4, -1)
+        np.testing.assert_array_equal(groups[..., 1:], np.repeat(groups[:, :1, 1:], 4, axis=1))
+        assert (groups[0, 0, 4:] != groups[1, 0, 4:]).all()
+        moved |= len(np.unique(groups[0, :, 0])) > 1
+    assert moved
 
 
-def test_step_size_falls_linearly_to_zero():
-    schedule = LinearSchedule(0.02)
-    assert [schedule(share) for share in (1, 0.5, 0.25, 0)] == [0.02, 0.01, 0.005, 0]
+def test_groups_of_one_are_seeded_as_in_stable_baselines3():
+    """Row i takes seed s + i."""
+    game = SHORT["Misconception"]
+    env = BatchedVecEnv(make_games(game, PPOSettings(games=8)))
+    env.seed(3)
+    single = gymnasium.make("mesa_env/Misconception-v0", game=game)
+    shown = env.reset()
+    for row in range(8):
+        np.testing.assert_array_equal(shown[row], single.reset(seed=3 + row)[0])
 
 
-def test_features_are_finite_and_moderate_in_every_episode_of_every_game():
-    for game in (Game(), SMALL, Game(learning_rates=[0.0]), Game(learning_rates=np.ones(10_000))):
-        state = game.start(np.zeros((game.episodes, game.n_uniforms)), np.full(game.episodes, 0.8))
-        observations = torch.as_tensor(game.observe(state._replace(episode=np.arange(game.episodes))))
-        low, high = game.observation_bounds
-        space = agents.learning.vec_env.gym.spaces.Box(low.astype(np.float32), high.astype(np.float32))
-        features = ClockFeatures(space)(observations)
-        assert features.shape == (game.episodes, 7)
-        assert torch.isfinite(features).all()
-        assert features.abs().max() < 4
-        assert len(torch.unique(features, dim=0)) == game.episodes  # no two episodes look alike
+# -- Advantages --------------------------------------------------------------------------------------------
 
 
-# -- Settings ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("group_size", [2, 4, 8])
+@pytest.mark.parametrize("name", ["Misconception", "HiddenDeployment"])
+def test_advantages_compare_games_with_the_mean_of_their_group(name, group_size):
+    game = SHORT[name]
+    buffers = record(game, tiny(game, group_size=group_size)).buffers
+    assert len(buffers) == 2
+    for advantages, returns in ((buffer["advantages"], buffer["returns"]) for buffer in buffers):
+        groups = advantages.reshape(game.episodes, 16 // group_size, group_size)
+        np.testing.assert_allclose(groups.mean(axis=2), 0, atol=1e-5)
+        np.testing.assert_allclose((advantages**2).mean(axis=1), 1, rtol=1e-4)
+        worth = returns.reshape(groups.shape)
+        surprise = worth - worth.mean(axis=2, keepdims=True)
+        spread = np.sqrt((surprise**2).mean(axis=(1, 2), keepdims=True))
+        np.testing.assert_allclose(groups, surprise / spread, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "message"),
-    [
-        *[(name, 0, f"{name} must be a whole number ≥ 1; got 0") for name in ("turns", "epochs", "hidden")],
-        ("games", -3, "games must be a whole number ≥ 1; got -3"),
-        ("games", 1, "games must be at least 2.*got 1"),
-        ("turns", 1000.5, r"turns must be a whole number ≥ 1; got 1000\.5"),
-        ("minibatches", 2.5, r"minibatches must be a whole number ≥ 1; got 2\.5"),
-        ("learning_rate", 0.0, r"learning_rate must be a finite number above 0; got 0\.0"),
-        ("learning_rate", float("nan"), "learning_rate must be a finite number above 0; got nan"),
-        ("clip_range", float("inf"), "clip_range must be a finite number above 0; got inf"),
-        ("first_noise", -0.1, r"first_noise must be a finite number above 0; got -0\.1"),
-        ("last_noise", 0.0, r"last_noise must be a finite number above 0; got 0\.0"),
-    ],
-)
-def test_settings_refuse(setting, value, message):
-    with pytest.raises(ValueError, match=message):
-        PPOSettings(**{setting: value})
+def test_without_groups_all_games_together_are_the_baseline():
+    game = SHORT["Misconception"]
+    for buffer in record(game, tiny(game, group_size=1)).buffers:
+        advantages = buffer["advantages"]
+        np.testing.assert_allclose(advantages.mean(axis=1), 0, atol=1e-5)
+        assert np.abs(advantages.reshape(game.episodes, 2, 8).mean(axis=2)).max() > 1e-3
 
 
-def test_whole_turns_are_whole_rollouts_and_at_least_one():
-    settings = PPOSettings(turns=100, games=4)
-    assert settings.whole_turns(SMALL) == 96
-    assert PPOSettings(turns=96, games=4).whole_turns(SMALL) == 96
-    assert PPOSettings(turns=16, games=4).whole_turns(SMALL) == 16
-    with pytest.raises(ValueError, match="4 games × 4 episodes = 16; got 15"):
-        PPOSettings(turns=15, games=4).whole_turns(SMALL)
+def test_agents_whose_future_is_cut_off_learn_nothing():
+    game = SHORT["InfiniteHorizon"]
+    complete = cost_is_complete(game)
+    assert 0 < complete.sum() < game.episodes
+    for buffer in record(game, tiny(game)).buffers:
+        np.testing.assert_array_equal(buffer["advantages"][~complete], 0)
+        assert (np.abs(buffer["advantages"][complete]).max(axis=1) > 0.5).all()
 
 
-# -- Training ---------------------------------------------------------------------------------------------
+def test_settled_returns_of_variants_are_judged_by_their_own_discounts():
+    game = SHORT["LearnableDiscount"]
+    played = mesa_env.rollout(game, agents.make("myopic", game), [0.8, -0.3])
+    details = {name: values.T for name, values in played.details.items()}
+    goals, outputs = played.goals[:, :-1].T, played.outputs.T
+    returns = settled_returns(game, goals, outputs, details)
+    for n in range(game.episodes):
+        for row in range(2):
+            gamma, goal = details["discount"][n, row], goals[n, row]
+            later = range(n, game.episodes)
+            cost = sum(gamma ** (k - n) * (outputs[k, row] - goal) ** 2 for k in later)
+            silence = sum(gamma ** (k - n) * goal**2 for k in later)
+            assert returns[n, row] == pytest.approx(-cost / silence, rel=1e-5, abs=1e-6)
 
 
-def test_the_same_seed_trains_the_same_model_and_another_seed_another():
-    first, again, other = (parameters(learn(SMALL, TINY, seed)) for seed in (3, 3, 4))
-    assert first.keys() == again.keys()
-    for name, value in first.items():
-        assert torch.equal(value, again[name]), name
-    assert any(not torch.equal(value, other[name]) for name, value in first.items())
+def test_endless_games_that_are_cut_too_soon_are_refused():
+    game = InfiniteHorizon([1.0, 0.5], discount=0.9, max_episodes=22)
+    with pytest.raises(
+        ValueError,
+        match=r"max_episodes must leave 22 episodes to settle costs in at discount 0\.9, after the first 2; "
+        "got 22",
+    ):
+        new_learner(game, tiny(game), 0)
+    assert new_learner(InfiniteHorizon([1.0, 0.5], discount=0.9, max_episodes=23), tiny(game), 0)
 
 
-def test_training_plays_the_turns_it_was_given():
-    model = learn(SMALL, PPOSettings(turns=100, games=4, epochs=1, minibatches=2, hidden=8))
-    assert model.num_timesteps == 96
-
-
-def test_the_learning_curve_holds_what_compare_measures():
-    model = new_learner(SMALL, TINY, seed=0)
-    model.learn(96, callback=[*callbacks(SMALL, TINY), LearningCurve(SMALL, every=2)])
-    assert [point["turns"] for point in model.learning_curve] == [32, 64, 96]
-    for point in model.learning_curve:
-        assert set(point) == {"turns", *mesa_env.METRICS}
-        assert point["nash_conv"] > 0
-
-    untrained = new_learner(SMALL, TINY, seed=0)
-    expected = mesa_env.compare(SMALL, {"learner": untrained}, typical_goals(SMALL))
-    # The first rollout's end comes before its training, so the curve may begin with the untrained learner.
-    untrained.learn(16, callback=[*callbacks(SMALL, TINY), LearningCurve(SMALL, every=1)])
-    for metric in mesa_env.METRICS:
-        assert untrained.learning_curve[0][metric] == pytest.approx(expected[metric].mean(), nan_ok=True)
-
-
-@pytest.mark.parametrize(
-    ("initial_goal", "goals"), [(0.8, [0.8]), ((-1, 1), [-0.75, -0.25, 0.25, 0.75]), ((0.5, 0.5), [0.5] * 4)]
-)
-def test_typical_goals_are_spread_over_where_the_game_draws_them(initial_goal, goals):
-    np.testing.assert_allclose(typical_goals(Game(initial_goal=initial_goal)), goals)
+# -- Training ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -231,7 +201,7 @@ def test_self_play_finds_the_equilibrium_where_no_fixed_rule_does():
     contestants = {name: agents.make(name, game) for name in (*agents.NAMES, "best_of_64")}
     del contestants["equilibrium"], contestants["grid"]
     goals = [-0.9, -0.5, -0.2, 0.2, 0.5, 0.9]
-    games = mesa_env.compare(game, contestants | {"learned": learn(game, settings, seed=0)}, goals)
+    games = mesa_env.compare(game, contestants | {"learned": train(game, settings)}, goals)
     nash_conv = games.groupby("agent")["nash_conv"].mean()
     # Three seeds reached 0.0017, 0.0002 and 0.0001; full deception is at 1.03, the best of 64 proposals at
     # 0.035.

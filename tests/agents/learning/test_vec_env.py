@@ -91,7 +91,7 @@ def test_options_reach_the_environments_as_with_stable_baselines_own_adapter():
 
 
 @every_game
-def test_arrays_hold_every_step_s_infos_of_all_rows(game):
+def test_arrays_hold_the_infos_of_all_rows_at_every_step(game):
     name = PROBLEMS[0][0]
     ours, theirs = batched(name, game), one_by_one(name, game)
     ours.seed(3), theirs.seed(3)
@@ -124,7 +124,7 @@ def test_refuses_environments_that_do_not_reset_in_the_same_step(mode):
         BatchedVecEnv(gym.make_vec(PROBLEMS[0][0], num_envs=2, autoreset_mode=mode))
 
 
-def test_attributes_and_methods_are_the_vector_environment_s():
+def test_attributes_and_methods_are_those_of_the_vector_environment():
     env = batched(PROBLEMS[0][0], GAMES["fixed goal"])
     assert env.get_attr("num_envs") == [ROWS] * ROWS
     assert env.get_attr("num_envs", indices=[0, 2]) == [ROWS] * 2

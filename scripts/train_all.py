@@ -1,0 +1,113 @@
+"""Train the learners of a TOML file: those that are missing, resuming those that were interrupted.
+
+NAMES are groups of scripts/learners.toml (results, variants, networks), or single learners of a group, such
+as variants.memory. Learners that are finished are left as they are.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tomllib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mesa_env.rules.validation import did_you_mean, validated_whole
+from scripts import train, train_neural
+from scripts.arguments import refusing_bad_input, run_command, validated_seed
+
+Job = train.Arguments | train_neural.Arguments
+_COMMANDS = {"train": train, "train_neural": train_neural}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of scripts/train_all.py."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Groups, or learners as GROUP.LEARNER."""
+    seeds: tuple[int, ...] | None = None
+    """Seeds in place of those in the file."""
+    workers: int = 1
+    """Processes that train at the same time."""
+    file: Path = Path("scripts/learners.toml")
+    """The TOML file."""
+
+
+def main(arguments: Arguments) -> None:
+    """Train all learners that are not finished."""
+    with refusing_bad_input():
+        validated_whole("workers", arguments.workers, 1)
+        jobs = [job for job in read_jobs(arguments) if not is_finished(job)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, context, max_tasks_per_child=1) as pool:
+        for future in [pool.submit(train_one, job) for job in jobs]:
+            future.result()
+
+
+def read_jobs(arguments: Arguments) -> list[Job]:
+    """The trainings that the arguments ask for, one per learner and seed.
+
+    Raises:
+        ValueError: If the file cannot be read, or a name or parameter in it or in the arguments is unknown.
+    """
+    try:
+        groups = tomllib.loads(arguments.file.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{arguments.file} must be a TOML file of learners: {error}") from error
+    learners: dict[str, dict[str, Any]] = {}
+    for group, content in groups.items():
+        shared = {key: value for key, value in content.items() if key != "learners"}
+        learners |= {f"{group}.{name}": shared | learner for name, learner in content["learners"].items()}
+    jobs: list[Job] = []
+    for name in arguments.names:
+        chosen = [learner for learner in learners if name in (learner, learner.partition(".")[0])]
+        if not chosen:
+            known = [*groups, *learners]
+            raise ValueError(f"there is no learner {name!r} in {arguments.file}{did_you_mean(name, known)}")
+        for learner in chosen:
+            jobs += _build_jobs(learner.partition(".")[2], learners[learner], arguments.seeds)
+    return jobs
+
+
+def _build_jobs(name: str, learner: Mapping[str, Any], seeds: tuple[int, ...] | None) -> Iterator[Job]:
+    """A learner's trainings: the default arguments of its command, with the values that it gives."""
+    given = {key: value for key, value in learner.items() if key not in ("command", "folder", "seeds")}
+    try:
+        default = _COMMANDS[learner.get("command", "train")].Arguments()
+        job: Job = replace(default, **{key: _fill_in(default, key, value) for key, value in given.items()})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"learner {name}: {error!r}") from error
+    for seed in seeds or learner["seeds"]:
+        folder = Path(learner["folder"].format(learner=name, seed=seed))
+        yield replace(job, seed=validated_seed(seed), out=folder)
+
+
+def _fill_in(default: Any, key: str, value: Any) -> Any:
+    """A value as arguments hold it: a table gives fields of the default, and a list is a tuple."""
+    if isinstance(value, dict):
+        inner = getattr(default, key)
+        return replace(inner, **{name: _fill_in(inner, name, entry) for name, entry in value.items()})
+    return tuple(value) if isinstance(value, list) else value
+
+
+def is_finished(job: Job) -> bool:
+    """Whether a training has left its result."""
+    return (job.out / ("model.zip" if isinstance(job, train.Arguments) else "policy.pt")).exists()
+
+
+def train_one(job: Job) -> None:
+    """Run a training, or resume it if it was interrupted."""
+    print(f"training {job.out}", flush=True)
+    if isinstance(job, train.Arguments):
+        train.main(replace(job, resume=(job.out / "config.json").exists()))
+    else:
+        train_neural.main(job)
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments)

@@ -1,0 +1,139 @@
+"""Training the learners of a TOML file: what they are, and that only what is missing is trained."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from agents.benchmark.run_folder import RunFolder
+from agents.learning.settings import NeuralSettings, PPOSettings
+from mesa_env import (
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+    train_then_deploy,
+)
+from scripts import train, train_all, train_neural
+from scripts.train_all import Arguments, read_jobs
+from tests.conftest import refused
+
+TINY = """
+[tiny]
+folder = "{root}/{{learner}}-{{seed}}"
+seeds = [0, 1]
+
+[tiny.learners.short]
+game = {{ train = 2, deploy = 2 }}
+settings = {{ turns = 64, games = 8, hidden = 4, epochs = 1, minibatches = 1 }}
+
+[tiny.learners.network]
+game = {{ train = 2, deploy = 2 }}
+command = "train_neural"
+settings = {{ iterations = 2, games = 2, hidden = [4] }}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "learners.toml").write_text(TINY.format(root=tmp_path / "runs"))
+    return Arguments(names=("tiny",), file=tmp_path / "learners.toml")
+
+
+def folders(*names):
+    return [str(job.out) for job in read_jobs(Arguments(names=names))]
+
+
+def test_results_are_five_seeds_of_each_experiment_and_a_controller_per_judge():
+    expected = [f"runs/{name}_{seed}" for name in ("one", "two") for seed in range(5)]
+    assert folders("results") == [*expected, "runs/initial", "runs/current"]
+    jobs = {str(job.out): job for job in read_jobs(Arguments(names=("results",)))}
+    assert jobs["runs/one_3"] == train.Arguments(seed=3, out=Path("runs/one_3"))
+    assert jobs["runs/two_0"].game.build((0.8,)) == Game(train_then_deploy(100, 0))
+    assert jobs["runs/current"] == train.Arguments(
+        problem="current", initial_goal=(0.8,), out=Path("runs/current")
+    )
+
+
+VARIANTS = {
+    "discount": (Game(discount=0.95), {}),
+    "regularization": (Game(regularization=0.01), {}),
+    "train_forever": (InfiniteHorizon([1.0], discount=0.9, max_episodes=100), {}),
+    "deploy_forever": (InfiniteHorizon(max_episodes=400), {"games": 16}),
+    "misconception": (Misconception(initial_belief=(-1.0, 1.0)), {}),
+    "naive": (LearnableDiscount(discount_learning_rate=0.0, discount=(0.0, 1.0)), {}),
+    "foreseeing": (LearnableDiscount(discount=(0.5, 1.0)), {}),
+    "decoupling": (Decoupling(), {"turns": 3_000_000}),
+    "belief": (HiddenDeployment(), {"games": 128}),
+    "signal": (HiddenDeployment(observed="signal"), {"games": 128}),
+    "memory": (HiddenDeployment(observed="signal"), {"games": 128, "turns": 3_000_000, "memory": True}),
+}
+
+
+def test_variants_are_three_seeds_of_every_learner():
+    jobs = read_jobs(Arguments(names=("variants",)))
+    assert [str(job.out) for job in jobs] == [
+        f"runs/variants/{name}-{seed}" for name in VARIANTS for seed in range(3)
+    ]
+    for job in jobs:
+        game, settings = VARIANTS[job.out.name.partition("-")[0]]
+        assert job.game.build((-1.0, 1.0)) == dataclasses.replace(game, initial_goal=(-1.0, 1.0))
+        assert job.settings == PPOSettings(**{"turns": 1_000_000} | settings)
+        settings = job.settings
+        assert job == train.Arguments(game=job.game, settings=settings, seed=job.seed, out=job.out)
+
+
+def test_networks_are_five_seeds_with_one_goal_and_with_many_with_and_without_decay():
+    jobs = read_jobs(Arguments(names=("networks",)))
+    assert len(jobs) == 20
+    for job in jobs:
+        kind, _, seed = job.out.name.partition("-")
+        expected = train_neural.Arguments(
+            initial_goal=(0.8,) if kind.startswith("one") else (-1.0, 1.0),
+            settings=NeuralSettings(weight_decay=1.0 if kind.endswith("decay") else 0.0),
+            seed=int(seed),
+            out=Path("runs/variants") / job.out.name,
+        )
+        assert job == expected
+
+
+def test_single_learners_and_seeds_can_be_chosen():
+    assert folders("variants.memory", "results.initial") == [
+        *(f"runs/variants/memory-{seed}" for seed in range(3)),
+        "runs/initial",
+    ]
+    chosen = read_jobs(Arguments(names=("results.two",), seeds=(7, 9)))
+    assert [(job.seed, str(job.out)) for job in chosen] == [(7, "runs/two_7"), (9, "runs/two_9")]
+
+
+def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny):
+    jobs = read_jobs(tiny)
+    train.main(jobs[0])
+    before = (jobs[0].out / "model.zip").stat().st_mtime_ns
+    RunFolder(jobs[1].out).record("train", jobs[1])
+    assert [train_all.is_finished(job) for job in jobs] == [True, False, False, False]
+    train_all.main(dataclasses.replace(tiny, workers=2))
+    assert all(train_all.is_finished(job) for job in jobs)
+    assert (jobs[0].out / "model.zip").stat().st_mtime_ns == before
+    train_all.main(tiny)  # nothing is left to do
+
+
+@pytest.mark.parametrize(
+    ("changes", "old", "new", "words"),
+    [
+        ({"names": ("tini",)}, "", "", "there is no learner 'tini'"),
+        ({"names": ("tini",)}, "", "", "did you mean 'tiny'"),
+        ({"workers": 0}, "", "", "workers must be a whole number ≥ 1; got 0"),
+        ({"seeds": (-1,)}, "", "", "seed must be a whole number ≥ 0; got -1"),
+        ({}, "hidden = 4", "hidden = 0", "hidden must be a whole number ≥ 1; got 0"),
+        ({}, "hidden = 4", "width = 4", "learner short: "),
+        ({}, "train_neural", "retrain", "learner network: KeyError"),
+        ({}, "[tiny]", "[tiny", "must be a TOML file of learners"),
+    ],
+)
+def test_bad_learners_are_refused_before_any_work(tiny, capsys, changes, old, new, words):
+    tiny.file.write_text(tiny.file.read_text().replace(old, new))
+    assert words in refused(capsys, train_all.main, dataclasses.replace(tiny, **changes))
+    assert not (tiny.file.parent / "runs").exists()
