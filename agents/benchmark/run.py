@@ -205,7 +205,7 @@ def _learned(run: Run) -> tuple[dict[str, Any], Agent]:
         "oracle_nash_conv": exact["nash_conv"],
         "weights": weights,
         "curve_turns": curve.column("turns"),
-        "curve_seconds": curve.seconds,
+        "curve_seconds": curve.column("seconds"),
         "curve_nash_conv": curve.column("nash_conv"),
         "curve_relative_exploitability": curve.column("relative_exploitability"),
         "curve_retention": curve.column("retention"),
