@@ -198,8 +198,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
         "oracle_retention": oracle["retention"],
         "oracle_nash_conv": oracle["nash_conv"],
         "weights": weights,
-        **{f"curve_{name}": curve.column(name) for name in CURVE if name != "seconds"},
-        "curve_seconds": curve.seconds,
+        **{f"curve_{name}": curve.column(name) for name in CURVE},
         "episode_exploitability": evaluation.exploitability,
         "episode_excess": evaluation.excess,
     }, agent

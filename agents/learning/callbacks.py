@@ -117,8 +117,8 @@ class LearningCurve(RolloutCallback):
         self._add(max(turns, self._latest), metrics)
 
     def column(self, name: str) -> list[float]:
-        """One quantity along the curve."""
-        return [point[name] for point in self.points]
+        """One quantity along the curve: `turns`, `seconds`, or a metric."""
+        return self.seconds if name == "seconds" else [point[name] for point in self.points]
 
     def _add(self, turns: int, metrics: Mapping[str, float]) -> None:
         self.points.append({"turns": turns, **metrics})

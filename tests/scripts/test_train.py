@@ -68,7 +68,7 @@ class TestTrain:
         game = GAME.build((0.8,))
         measured = mesa_env.compare(game, {"learned": agents.load(finished / "model.zip")}, [0.8])
         on_file = pd.read_csv(finished / "evaluation.csv").query("agent == 'learned'")
-        assert on_file["nash_conv"].item() == pytest.approx(measured["nash_conv"].item())
+        assert on_file["nash_conv"].item() == pytest.approx(float(measured["nash_conv"][0]))
 
     def test_learning_curve_is_logged_against_turns(self, finished):
         curve = pd.read_csv(finished / "learning_curve.csv")
@@ -197,7 +197,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
     assert list(table.index) == ["equilibrium", "learned"]
     assert table["relative_exploitability"]["learned"] > table["relative_exploitability"]["equilibrium"]
     again = mesa_env.compare(game, {"learned": model}, [0.8])
-    assert table["mesa_cost"]["learned"] == pytest.approx(again["mesa_cost"].item())
+    assert table["mesa_cost"]["learned"] == pytest.approx(float(again["mesa_cost"][0]))
     curve = pd.read_csv(out / "learning_curve.csv")
     assert curve["turns"].tolist() == [settings.turns // 3 * n for n in (1, 2, 3)]
     assert np.isfinite(curve["relative_exploitability"]).all()

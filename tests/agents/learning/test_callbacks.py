@@ -99,4 +99,4 @@ class TestLearningCurve:
             now[0] += 1.0
             curve(turns, None)
         assert curve.stop() == 20.0
-        assert curve.seconds == [float(k) for k in range(1, 20)]
+        assert curve.column("seconds") == [float(k) for k in range(1, 20)]

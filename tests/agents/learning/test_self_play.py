@@ -2,6 +2,7 @@
 
 import gymnasium
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,7 +202,8 @@ def test_self_play_finds_the_equilibrium_where_no_fixed_rule_does():
     contestants = {name: agents.make(name, game) for name in (*agents.NAMES, "best_of_64")}
     del contestants["equilibrium"], contestants["grid"]
     goals = [-0.9, -0.5, -0.2, 0.2, 0.5, 0.9]
-    games = mesa_env.compare(game, contestants | {"learned": train(game, settings)}, goals)
+    contestants["learned"] = train(game, settings)
+    games = pd.DataFrame(mesa_env.compare(game, contestants, goals))
     nash_conv = games.groupby("agent")["nash_conv"].mean()
     # Three seeds reached 0.0017, 0.0002 and 0.0001; full deception is at 1.03, the best of 64 proposals at
     # 0.035.

@@ -1,6 +1,7 @@
 """Training from beginning to end: what its seed decides, what it makes of every game, and how it resumes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sb3_contrib import RecurrentPPO
@@ -48,12 +49,8 @@ def test_a_tiny_training_makes_an_agent_of_every_game(name):
     assert played.coefficients.shape[0] == 2
     known = with_fixed_length(game)
     contestants = {"learned": model, "oracle": mesa_env.oracle(known)}
-    measured = mesa_env.compare(known, contestants, [0.8, -0.3])
-    gains = {
-        name: np.mean([gain for agent, gain in zip(*columns, strict=True) if agent == name])
-        for columns in [(measured["agent"], measured["relative_exploitability"])]
-        for name in contestants
-    }
+    measured = pd.DataFrame(mesa_env.compare(known, contestants, [0.8, -0.3]))
+    gains = measured.groupby("agent")["relative_exploitability"].mean()
     assert gains["learned"] > gains["oracle"] >= 0
 
 
