@@ -10,7 +10,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import agents
 import mesa_env
 from mesa_env.agent import Agent
 from scripts.arguments import check_arguments, refusing_bad_input, run_command
@@ -34,6 +33,7 @@ def main(arguments: Arguments) -> None:
     """Train, evaluate, print the table, and write the run folder."""
     import pandas as pd
 
+    import agents
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from scripts import figures
@@ -61,6 +61,7 @@ def main(arguments: Arguments) -> None:
 
 
 def _train_or_load(arguments: Arguments) -> Agent:
+    from agents.learning import checkpoints
     from agents.learning.settings import PPOSettings
     from scripts import train
 
@@ -71,7 +72,7 @@ def _train_or_load(arguments: Arguments) -> Agent:
         if model.exists():
             check_arguments(training)
             print(f"Found a trained learner in {model}; remove {arguments.out} to train again.")
-            return agents.load(model)
+            return checkpoints.load(model)
     print("Training by self-play with PPO: one shared policy plays every episode's agent.")
     resume = (arguments.out / "config.json").exists()
     return train.train(dataclasses.replace(training, resume=resume))

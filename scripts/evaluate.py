@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from gymnasium.spaces import Box
 
-import agents
 import mesa_env
 from mesa_env import Game
 from mesa_env.agent import Agent
@@ -76,6 +75,8 @@ def main(arguments: Arguments) -> None:
 
 
 def _load_contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]:
+    import agents
+
     names = agents.NAMES if type(game) is Game else agents.VARIANT_NAMES
     entries = names if arguments.agents is None else arguments.agents
     if not entries:

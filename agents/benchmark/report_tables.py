@@ -142,20 +142,20 @@ def list_failures(sweep: Sweep) -> pd.DataFrame:
 
 def count_redone(sweep: Sweep) -> pd.DataFrame:
     """One row per algorithm, and under which versions its runs were redone: how many were the same."""
-    table = []
-    for (algorithm, same_versions), rows in sweep.redone.groupby(["algorithm", "same_versions"], sort=True):
-        same, evaluation = rows["same_weights"], rows["same_evaluation"]
-        table.append(
-            {
-                "algorithm": algorithm,
-                "versions": "the same" if same_versions else "others",
-                "redone": len(rows),
-                "same weights, bit for bit": int(same.sum()),
-                "same evaluation, other weights": int((evaluation & ~same).sum()),
-                "other evaluation": int((~evaluation).sum()),
-            }
-        )
-    return pd.DataFrame(table)
+    redone = sweep.redone
+    outcomes = pd.DataFrame(
+        {
+            "algorithm": redone["algorithm"],
+            "versions": np.where(redone["same_versions"], "the same", "others"),
+            "redone": 1,
+            "same weights, bit for bit": redone["same_weights"].astype(int),
+            "same evaluation, other weights": (redone["same_evaluation"] & ~redone["same_weights"]).astype(
+                int
+            ),
+            "other evaluation": (~redone["same_evaluation"]).astype(int),
+        }
+    )
+    return outcomes.groupby(["algorithm", "versions"], as_index=False).sum()
 
 
 def describe_parameters(sweep: Sweep) -> pd.DataFrame:

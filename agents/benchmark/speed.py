@@ -24,15 +24,7 @@ from mesa_env.solutions.grid import simulated_grid_search
 
 
 class Measurement(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-        what: What was measured.
-        ours: Our figure, with its unit.
-        reference: The figure that it is compared with.
-        ratio: The ratio of the two, which should be large, or small where `aim` says so.
-        aim: What the ratio should be.
-    """
+    """One row of the table: two figures with their units, their ratio, and what the ratio should be."""
 
     what: str
     ours: str

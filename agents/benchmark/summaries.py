@@ -107,10 +107,9 @@ def _build_games(rows: pd.DataFrame) -> dict[str, Game]:
 
 
 def _build_game(text: str) -> Game:
-    kinds = {kind.__name__: kind for kind in GAMES.values()}
     try:
         parameters = json.loads(text)
-        kind = kinds[parameters.pop("rules")]
+        kind = GAMES[parameters.pop("rules")]
         pairs = {
             name: tuple(value)
             for name, value in parameters.items()

@@ -10,7 +10,7 @@ import pytest
 import mesa_env
 from agents.benchmark import summaries
 from agents.benchmark.summaries import Sweep
-from mesa_env import Game, InfiniteHorizon, Misconception, train_then_deploy
+from mesa_env import GAMES, Game, InfiniteHorizon, Misconception, train_then_deploy
 
 LEARNERS = {"ppo": 0.004, "a2c": 0.3, "sac": 0.02, "td3": 0.06, "tqc": 0.03, "crossq": 5.0}
 """Algorithms of the made-up sweep, with the NashConv that they come to."""
@@ -19,7 +19,8 @@ LEARNERS = {"ppo": 0.004, "a2c": 0.3, "sac": 0.02, "td3": 0.06, "tqc": 0.03, "cr
 def describe(game):
     """A game as rows describe it."""
     parameters = dataclasses.asdict(game) | {"learning_rates": game.learning_rates.tolist()}
-    return json.dumps({"rules": type(game).__name__, **parameters})
+    name = next(name for name, kind in GAMES.items() if kind is type(game))
+    return json.dumps({"rules": name, **parameters})
 
 
 def made_up_row(label, game, algorithm, seed, turns, reaches, failed=False):
@@ -129,7 +130,7 @@ def test_two_games_cannot_share_a_label():
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{}", '{"rules": "Chess"}', '{"rules": "Game", "size": 8}', "not JSON"]
+    "text", ["[]", "{}", '{"rules": "Chess"}', '{"rules": "DeceptiveAlignment", "size": 8}', "not JSON"]
 )
 def test_rows_without_a_game_are_refused(text):
     with pytest.raises(ValueError, match="game_json must hold the rules and parameters"):
