@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from agents.benchmark.summaries import Sweep, learning_curves
 from agents.learning.algorithms import ALGORITHMS
 from mesa_env.evaluation import statistics
-from mesa_env.rules.game import Array
+from mesa_env.rules.rules import Array
 
 SMALLEST_SHOWN = 1e-9
 """Lower display limit of logarithmic axes: smaller values are drawn here."""

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from agents.benchmark.figures import WIDTH
 from agents.benchmark.losses import average_losses, training_episodes
 from agents.benchmark.summaries import Sweep
-from mesa_env.rules.game import Array
+from mesa_env.rules.rules import Array
 
 _COLORS = LinearSegmentedColormap.from_list(
     "loss", ["#08306b", "#2f79b5", "#a6cbe3", "#ffffff", "#f9c499", "#e0702a", "#7f2704"]

@@ -10,8 +10,8 @@ import pandas as pd
 from agents.benchmark.summaries import Sweep
 from mesa_env import Game
 from mesa_env.evaluation import statistics
-from mesa_env.rules.game import Array
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.rules import Array
 
 
 class Losses(NamedTuple):

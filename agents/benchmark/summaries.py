@@ -15,10 +15,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from agents.learning.algorithms import ALGORITHMS
-from mesa_env import GAMES, Game
+from mesa_env import Game
 from mesa_env.evaluation import statistics
 from mesa_env.evaluation.statistics import Estimate, estimate, finite
-from mesa_env.rules.game import Array
+from mesa_env.rules.parameters import build_game
+from mesa_env.rules.rules import Array
 
 THRESHOLDS = (0.1, 0.01)
 """NashConv at or below which a learner is close to the equilibrium, and has found it."""
@@ -102,24 +103,11 @@ def _build_games(rows: pd.DataFrame) -> dict[str, Game]:
     for label, texts in rows.groupby("game")["game_json"]:
         if texts.nunique() > 1:
             raise ValueError(f"a label must stand for one game; {label!r} stands for {texts.nunique()}")
-        games[str(label)] = _build_game(texts.iloc[0])
+        try:
+            games[str(label)] = build_game(json.loads(texts.iloc[0]))
+        except ValueError as error:
+            raise ValueError(f"game_json of {label} must describe a game: {error}") from error
     return games
-
-
-def _build_game(text: str) -> Game:
-    try:
-        parameters = json.loads(text)
-        kind = GAMES[parameters.pop("rules")]
-        pairs = {
-            name: tuple(value)
-            for name, value in parameters.items()
-            if isinstance(value, list) and name != "learning_rates"
-        }
-        return kind(**parameters | pairs)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"game_json must hold the rules and parameters of a game; got {text[:80]!r}"
-        ) from error
 
 
 def learning_curves(rows: pd.DataFrame, time: str, value: str) -> list[tuple[Array, Array]]:

@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
-from mesa_env.rules.game import Array
+from mesa_env.rules.rules import Array
 from mesa_env.solutions.parameter_maps import EquilibriumMap
 from scripts.experiments.parameter_maps import PARAMETERS, Axis, Plane, is_covered
 

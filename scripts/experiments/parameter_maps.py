@@ -6,7 +6,6 @@ regularization λ.
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mesa_env import Game
-from mesa_env.rules.game import Array
-from mesa_env.rules.validation import validated_number
+from mesa_env.rules.rules import Array
+from mesa_env.rules.validation import did_you_mean, validated_number
 from mesa_env.solutions.parameter_maps import EquilibriumMap, equilibrium_map
 
 Scale = Literal["linear", "log"]
@@ -167,8 +166,7 @@ def check_names(kind: str, names: Sequence[str], known: Mapping[str, object]) ->
         raise ValueError(f"{kind} must be some of {', '.join(known)}; got none")
     for place, name in enumerate(names):
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=2)
-            hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+            hint = did_you_mean(name, known)
             raise ValueError(f"{kind} are named {', '.join(known)}; got {name!r}{hint}")
         if name in names[:place]:
             raise ValueError(f"{kind} must each be named once; {name!r} comes twice")
