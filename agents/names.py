@@ -28,13 +28,14 @@ import numpy as np
 from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from mesa_env.solutions.grid import grid_search
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
 from mesa_env.solutions.oracles import oracle
 
-_RULES: dict[str, Callable[[Game, np.random.Generator], Agent]] = {
+_RULES: dict[str, Callable[[ScalarGame, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),
     "grid": lambda game, _: Profile(game, grid_search(game)),
     "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
@@ -43,7 +44,7 @@ _RULES: dict[str, Callable[[Game, np.random.Generator], Agent]] = {
     "precommitment": lambda game, _: Precommitment(game),
     "random": Random,
 }
-_OWN: dict[type[Game], dict[str, Callable[[Any], Agent]]] = {
+_OWN: dict[type[ScalarGame], dict[str, Callable[[Any], Agent]]] = {
     LearnableDiscount: {"naive": NaivePlanner},
     HiddenDeployment: {"filtering": FilteringOracle},
 }
@@ -57,7 +58,7 @@ VARIANT_NAMES = tuple(name for name in NAMES if name not in _BASE_ONLY)
 """The names that `make` accepts in every game."""
 
 
-def make(name: str, game: Game, seed: int | None = 0) -> Agent:
+def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
     """Build an agent by name.
 
     Args:

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
-from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.rules.parameters import build_game
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_whole
 
 ArgumentsT = TypeVar("ArgumentsT")
@@ -71,7 +71,7 @@ class GameArguments:
         """The arguments that were given, by name."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
-    def build(self, initial_goal: tuple[float, ...]) -> Game:
+    def build(self, initial_goal: tuple[float, ...]) -> ScalarGame:
         """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from.
 
         Raises:
@@ -92,7 +92,7 @@ def validated_seed(seed: int) -> int:
     return validated_whole("seed", seed, 0)
 
 
-def agent(name: str, game: Game, seed: int = 0) -> Agent:
+def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
     """An agent by name, or from the file of a saved model (which holds pickles: load only files you trust).
 
     A file that ends in .pt holds a neural policy (`agents.learning.neural`), which runs no code.

@@ -17,6 +17,7 @@ from gymnasium.spaces import Box
 import mesa_env
 from mesa_env import Game
 from mesa_env.agent import Agent
+from mesa_env.rules.scalar import ScalarGame
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command, validated_seed
 
 
@@ -74,7 +75,7 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out}")
 
 
-def _load_contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Agent]]:
+def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Sequence[Agent]]:
     import agents
 
     names = agents.NAMES if type(game) is Game else agents.VARIANT_NAMES
@@ -90,7 +91,7 @@ def _load_contestants(arguments: Arguments, game: Game) -> dict[str, Sequence[Ag
     return contestants
 
 
-def load_player(name: str, game: Game, seed: int) -> Agent:
+def load_player(name: str, game: ScalarGame, seed: int) -> Agent:
     """An agent by name or file, if it can play `game`.
 
     Raises:
@@ -108,7 +109,7 @@ def load_player(name: str, game: Game, seed: int) -> Agent:
     return agent(name, game, seed)  # which has drawn nothing yet
 
 
-def _check_observations(player: Agent, game: Game) -> None:
+def _check_observations(player: Agent, game: ScalarGame) -> None:
     """Refuse a model that was trained on observations of another game, beyond goal and clock."""
     space = getattr(player, "observation_space", None)
     bounds = [bound[4:].astype(np.float32) for bound in game.observation_bounds]

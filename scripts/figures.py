@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mesa_env import Game
 from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.rules.scalar import ScalarGame
 
 _COLUMNS = 3
 _HEIGHT = 2.2
 """Display limit: a game that leaves ± this is shown as far as it stays within."""
 
 
-def side_by_side(game: Game, played: Mapping[str, Trajectory]) -> Figure:
+def side_by_side(game: ScalarGame, played: Mapping[str, Trajectory]) -> Figure:
     """One panel per agent: goal, coefficient, learning rate and output, until soon after training."""
     window = min(int(game.training.nonzero()[0].max(initial=0)) + 11, game.episodes)
     columns = min(_COLUMNS, len(played))
@@ -44,7 +44,7 @@ def panels(count: int, xlabel: str) -> Figure:
     return figure
 
 
-def _draw_trajectory(axes: Axes, game: Game, played: Trajectory, window: int) -> None:
+def _draw_trajectory(axes: Axes, game: ScalarGame, played: Trajectory, window: int) -> None:
     rates = game.learning_rates[: len(played.training)] * played.training
     axes.plot(played.goals[:window], label="mesa-objective θ")
     axes.plot(played.coefficients[:window], label="coefficient c")

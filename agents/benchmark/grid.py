@@ -38,9 +38,10 @@ from typing import Any
 
 from agents.benchmark.run import Run
 from agents.learning import algorithms
-from mesa_env import GAMES, Game
+from mesa_env import GAMES
 from mesa_env.rules import BASE
 from mesa_env.rules.parameters import build_game
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, validated_whole
 
 LIMIT = 200
@@ -174,7 +175,7 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
-def _game(label: str, given: Any) -> Game:
+def _game(label: str, given: Any) -> ScalarGame:
     if not _LABEL.fullmatch(label):
         raise ValueError(
             f"a game's label must be letters, digits and _, and after the first also . + -; got {label!r}"

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from agents.benchmark.summaries import Sweep
-from mesa_env import Game
 from mesa_env.evaluation import statistics
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 
 
 class Losses(NamedTuple):
@@ -28,7 +28,7 @@ class Losses(NamedTuple):
     open_share: float
 
 
-def training_episodes(game: Game) -> Array | None:
+def training_episodes(game: ScalarGame) -> Array | None:
     """1 for each training episode and 0 for each of deployment, shape (N,); None if that is random."""
     fixed = with_fixed_length(game)
     return None if fixed.stochastic else fixed.training.astype(np.float64)

@@ -12,8 +12,8 @@ import pandas as pd
 from agents.benchmark.summaries import THRESHOLDS, Sweep, last_line, summarize_all_games
 from agents.benchmark.tables import number
 from agents.learning import algorithms
-from mesa_env import Game
 from mesa_env.evaluation import statistics
+from mesa_env.rules.scalar import ScalarGame
 
 
 def describe_sweep(sweep: Sweep) -> pd.DataFrame:
@@ -179,7 +179,7 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(table).fillna("–")
 
 
-def _describe_schedule(game: Game) -> str:
+def _describe_schedule(game: ScalarGame) -> str:
     changes = np.flatnonzero(np.diff(game.learning_rates, prepend=np.nan) != 0)
     counts = np.diff(changes, append=game.episodes)
     rates = [f"{game.learning_rates[n]:g} (×{count})" for n, count in zip(changes, counts, strict=True)]

@@ -30,12 +30,12 @@ from agents.benchmark.run_folder import as_json, environment
 from agents.learning import algorithms, checkpoints
 from agents.learning.callbacks import LearningCurve
 from agents.learning.games import typical_goals
-from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
-from mesa_env.rules.game import Array
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import build_game, describe_game
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 
 POINTS = 20
 """Points of a learning curve, in games whose audit is in closed form."""
@@ -69,7 +69,13 @@ class Run:
 
     @classmethod
     def of(
-        cls, label: str, game: Game, algorithm: str, parameters: Mapping[str, Any], turns: int, seed: int
+        cls,
+        label: str,
+        game: ScalarGame,
+        algorithm: str,
+        parameters: Mapping[str, Any],
+        turns: int,
+        seed: int,
     ) -> Run:
         """Build a run in `game`.
 
@@ -143,12 +149,12 @@ def failure(run: Run, reason: str) -> Result:
     return _failure(*_describe(run), reason, 0.0)
 
 
-def evaluation_goals(game: Game) -> Array:
+def evaluation_goals(game: ScalarGame) -> Array:
     """θ_0 of the games that evaluate a learner."""
     return typical_goals(game, GAMES_SIMULATED if audits_by_simulation(game) else GAMES_PLAYED)
 
 
-def evaluate(game: Game, agent: Agent, initial_goals: Array) -> Evaluation:
+def evaluate(game: ScalarGame, agent: Agent, initial_goals: Array) -> Evaluation:
     """Play one game from every initial goal and measure it; all agents share the random numbers."""
     game = with_fixed_length(game)
     played = mesa_env.rollout(game, agent, initial_goals, generator=np.random.default_rng(0))
@@ -205,7 +211,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
 
 
 @functools.lru_cache(maxsize=8)
-def _oracle_metrics(game: Game) -> dict[str, float]:
+def _oracle_metrics(game: ScalarGame) -> dict[str, float]:
     """Metrics of a game's equilibrium in the games of the evaluation."""
     return evaluate(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game)).metrics
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.atomic_files import write_atomically
-from mesa_env import Game
 from mesa_env.rules.parameters import describe_game
+from mesa_env.rules.scalar import ScalarGame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
 
-    def record(self, command: str, config: Any, game: Game | None = None) -> None:
+    def record(self, command: str, config: Any, game: ScalarGame | None = None) -> None:
         """Record what was run, where, and in which game: config.json, environment.json, game.json."""
         self.json("config.json", {"command": command, **dataclasses.asdict(config)})
         self.json("environment.json", environment())

@@ -20,6 +20,7 @@ from agents.learning import self_play
 from agents.learning.callbacks import LearningCurve
 from agents.learning.settings import PPOSettings
 from mesa_env import Game, solve_equilibria, solve_equilibrium, train_then_deploy
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.grid import simulated_grid_search
 
 
@@ -61,7 +62,9 @@ def measure_oracle(repeats: int, games: int) -> list[Measurement]:
     ]
 
 
-def measure_batch(repeats: int, environments: int, game: Game, aim: str, steps: int = 2000) -> Measurement:
+def measure_batch(
+    repeats: int, environments: int, game: ScalarGame, aim: str, steps: int = 2000
+) -> Measurement:
     """`make_vec` against Gymnasium's CartPole, which is vectorized by hand."""
     ours = gym.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=environments, game=game)
     theirs = gym.make_vec("CartPole-v1", num_envs=environments, vectorization_mode="vector_entry_point")

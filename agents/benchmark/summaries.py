@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from agents.learning.algorithms import ALGORITHMS
-from mesa_env import Game
 from mesa_env.evaluation import statistics
 from mesa_env.evaluation.statistics import Estimate, estimate, finite
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 
 THRESHOLDS = (0.1, 0.01)
 """NashConv at or below which a learner is close to the equilibrium, and has found it."""
@@ -39,7 +39,7 @@ class Sweep:
 
     rows: pd.DataFrame
     redone: pd.DataFrame
-    games: Mapping[str, Game]
+    games: Mapping[str, ScalarGame]
     contestants: Mapping[str, str]
 
     @classmethod
@@ -98,7 +98,7 @@ def last_line(traceback: str) -> str:
     return lines[-1].strip() if lines else "no traceback"
 
 
-def _build_games(rows: pd.DataFrame) -> dict[str, Game]:
+def _build_games(rows: pd.DataFrame) -> dict[str, ScalarGame]:
     games = {}
     for label, texts in rows.groupby("game")["game_json"]:
         if texts.nunique() > 1:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, Trial
 from agents.benchmark.run import Run, execute
 from agents.learning import algorithms
 from agents.learning.algorithms import ALGORITHMS, TUNING_SEED
-from mesa_env import Game
+from mesa_env.rules.scalar import ScalarGame
 
 _WORST = 1e6  # the NashConv that a failed run counts as, and the largest that any run counts as
 _STARTUP = 3  # trials before pruning starts, and before trials are chosen by what came before
@@ -84,7 +84,7 @@ SPACES: dict[str, Space] = {
 def tune(
     journal: Path,
     algorithm: str,
-    game: Game,
+    game: ScalarGame,
     turns: int,
     trials: int,
     seeds: int,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.learning.settings import A2CSettings, OffPolicySettings, OnPolicySettings, PPOSettings
 from mesa_env.agent import Agent
-from mesa_env.rules.game import Game
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class BuiltInAlgorithm:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(
-        self, game: Game, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
+        self, game: ScalarGame, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
     ) -> Agent:
         """Train in `game`."""
         settings = self.settings(turns=turns, **{**self.defaults, **parameters})

@@ -16,7 +16,7 @@ from agents.learning.checkpoints import save_checkpoint
 from agents.learning.games import typical_goals
 from mesa_env.agent import Agent
 from mesa_env.evaluation.metrics import METRICS, compare
-from mesa_env.rules.game import Game
+from mesa_env.rules.scalar import ScalarGame
 
 ProgressCallback = Callable[[int, Agent], None]
 """Called with the turns so far and the agent in its present state."""
@@ -77,7 +77,7 @@ class LearningCurve(RolloutCallback):
 
     def __init__(
         self,
-        game: Game,
+        game: ScalarGame,
         every: float,
         before: float = math.inf,
         points: Iterable[Mapping[str, float]] = (),

@@ -18,11 +18,11 @@ from agents.learning.callbacks import AnnealedNoise
 from agents.learning.self_play import build_model, make_games
 from agents.learning.settings import OnPolicySettings
 from agents.learning.vec_env import BatchedVecEnv
-from mesa_env.rules.game import Game
+from mesa_env.rules.scalar import ScalarGame
 
 
 def new_controller(
-    game: Game,
+    game: ScalarGame,
     judge: Literal["initial", "current"],
     settings: OnPolicySettings,
     seed: int,

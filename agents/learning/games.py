@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules import Game, HiddenDeployment, InfiniteHorizon, LearnableDiscount, Misconception
-from mesa_env.rules.game import Array
+from mesa_env.rules import HiddenDeployment, InfiniteHorizon, LearnableDiscount, Misconception
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 
 NEGLIGIBLE_SHARE = 0.1
 """Largest share of an agent's weights that may be cut off while its cost still counts as complete."""
@@ -14,12 +15,12 @@ NEGLIGIBLE_SHARE = 0.1
 _DIFFERENT_DECISIONS = (Misconception, LearnableDiscount, HiddenDeployment)
 
 
-def decisions_alike(game: Game) -> bool:
+def decisions_alike(game: ScalarGame) -> bool:
     """Whether all games of a batch face the same decision up to the goal's scale, as homogeneity gives."""
     return not isinstance(game, _DIFFERENT_DECISIONS)
 
 
-def cost_is_complete(game: Game) -> NDArray[np.bool_]:
+def cost_is_complete(game: ScalarGame) -> NDArray[np.bool_]:
     """Whether each agent's mesa cost is nearly complete when its game is over, shape (N,).
 
     Only an endless game is cut short: there, where the missing episodes hold at most `NEGLIGIBLE_SHARE` of
@@ -30,7 +31,7 @@ def cost_is_complete(game: Game) -> NDArray[np.bool_]:
     return np.asarray(game.discount ** np.arange(game.episodes, 0, -1) <= NEGLIGIBLE_SHARE)
 
 
-def typical_goals(game: Game, count: int = 4) -> Array:
+def typical_goals(game: ScalarGame, count: int = 4) -> Array:
     """Initial goals spread evenly over the game's range of them; a single one if the game fixes it."""
     if not isinstance(game.initial_goal, tuple):
         return np.array([game.initial_goal])

@@ -8,7 +8,8 @@ import gymnasium as gym
 import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules import HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules.scalar import ScalarGame
 
 
 class ClockFeatures(BaseFeaturesExtractor):
@@ -91,7 +92,7 @@ class HiddenFeatures(ClockFeatures):
         return super().forward(torch.cat([torch.zeros_like(observation[:, :1]), observation[:, 1:]], dim=1))
 
 
-FEATURES: dict[type[Game], type[ClockFeatures]] = {
+FEATURES: dict[type[ScalarGame], type[ClockFeatures]] = {
     Misconception: AngleFeatures,
     LearnableDiscount: PatienceFeatures,
     HiddenDeployment: HiddenFeatures,
@@ -99,6 +100,6 @@ FEATURES: dict[type[Game], type[ClockFeatures]] = {
 """Feature extractors of the games that need their own."""
 
 
-def feature_extractor(game: Game) -> type[ClockFeatures]:
+def feature_extractor(game: ScalarGame) -> type[ClockFeatures]:
     """The feature extractor for policies that play `game`."""
     return FEATURES.get(type(game), ClockFeatures)

@@ -35,8 +35,7 @@ from agents.atomic_files import write_atomically
 from agents.learning.checkpoints import refuse_damage
 from agents.learning.settings import NeuralSettings, validated_widths
 from mesa_env.rules.decoupling import Decoupling
-from mesa_env.rules.game import State
-from mesa_env.rules.rules import base_update
+from mesa_env.rules.rules import State, base_update
 
 Layers = Sequence[tuple[NDArray[Any], NDArray[Any]]]
 

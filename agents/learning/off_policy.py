@@ -49,8 +49,8 @@ from agents.learning.self_play import WORST_RETURN
 from agents.learning.settings import OffPolicySettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.agent import Observation
-from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.scalar import ScalarGame
 
 _ACTIVATIONS = {"relu": torch.nn.ReLU, "silu": torch.nn.SiLU, "tanh": torch.nn.Tanh}
 
@@ -187,7 +187,7 @@ class SelfAsSuccessors(RolloutCallback):
 
 
 def train_off_policy(
-    name: str, game: Game, settings: OffPolicySettings, seed: int, watch: ProgressCallback
+    name: str, game: ScalarGame, settings: OffPolicySettings, seed: int, watch: ProgressCallback
 ) -> OffPolicyAlgorithm:
     """Learn to best-respond to oneself, by an off-policy algorithm.
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium as gym
@@ -41,8 +42,9 @@ from agents.learning.games import cost_is_complete
 from agents.learning.networks import feature_extractor
 from agents.learning.settings import OnPolicySettings, PPOSettings
 from agents.learning.vec_env import BatchedVecEnv
-from mesa_env.rules import Game, InfiniteHorizon
-from mesa_env.rules.game import Array
+from mesa_env.rules import InfiniteHorizon
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 
 WORST_RETURN = -4.0
 """Floor of a settled return: a goal that exploded tenfold is no more informative than one that doubled."""
@@ -51,7 +53,7 @@ WORST_RETURN = -4.0
 class SettledReturns(BaseCallback):
     """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards."""
 
-    def __init__(self, game: Game, group_size: int = 1) -> None:
+    def __init__(self, game: ScalarGame, group_size: int = 1) -> None:
         """Settle games of `game`, of which `group_size` consecutive ones share their random numbers."""
         super().__init__()
         self.game, self.group_size = game, group_size
@@ -82,7 +84,7 @@ class SettledReturns(BaseCallback):
 
 
 def settled_returns(
-    game: Game, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] | None = None
+    game: ScalarGame, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
 ) -> NDArray[np.float32]:
     """What every turn of finished games was worth: −J_n / (θ_n² Σ_{k≥n} γ^(k−n)), floored at `WORST_RETURN`.
 
@@ -104,7 +106,7 @@ def settled_returns(
 
 
 def new_learner(
-    game: Game, settings: OnPolicySettings, seed: int, logs: Path | None = None
+    game: ScalarGame, settings: OnPolicySettings, seed: int, logs: Path | None = None
 ) -> OnPolicyAlgorithm:
     """A learner at the start of its self-play, on B games in lockstep; `callbacks` must go with it.
 
@@ -130,7 +132,7 @@ def new_learner(
     return build_model(games, game, settings, seed, logs, **problem)
 
 
-def callbacks(game: Game, settings: OnPolicySettings) -> list[BaseCallback]:
+def callbacks(game: ScalarGame, settings: OnPolicySettings) -> list[BaseCallback]:
     """What turns on-policy learning into self-play in a game of fixed length; pass them to `learn`."""
     return [
         AnnealedNoise(settings.first_noise, settings.last_noise),
@@ -138,7 +140,9 @@ def callbacks(game: Game, settings: OnPolicySettings) -> list[BaseCallback]:
     ]
 
 
-def make_games(game: Game, settings: OnPolicySettings, **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
+def make_games(
+    game: ScalarGame, settings: OnPolicySettings, **kwargs: Any
+) -> gym.vector.VectorEnv[Any, Any, Any]:
     """B games that begin and end together, and begin anew in the step that ends them."""
     return gym.make_vec(
         "mesa_env/DeceptiveAlignment-v0",
@@ -150,7 +154,12 @@ def make_games(game: Game, settings: OnPolicySettings, **kwargs: Any) -> gym.vec
 
 
 def build_model(
-    environment: VecEnv, game: Game, settings: OnPolicySettings, seed: int, logs: Path | None, **kwargs: Any
+    environment: VecEnv,
+    game: ScalarGame,
+    settings: OnPolicySettings,
+    seed: int,
+    logs: Path | None,
+    **kwargs: Any,
 ) -> OnPolicyAlgorithm:
     """A model whose rollouts are whole games: PPO, recurrent PPO or A2C, as the settings choose."""
     policy_kwargs: dict[str, Any] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from agents.learning.games import decisions_alike
-from mesa_env.rules.game import Game
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_number, validated_whole
 
 GROUP_SIZE = 8
@@ -48,7 +48,7 @@ class OnPolicySettings:
             raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
         _validate_positive(self, ("learning_rate", "first_noise", "last_noise"))
 
-    def group_size_in(self, game: Game) -> int:
+    def group_size_in(self, game: ScalarGame) -> int:
         """How many games of a batch share their random numbers.
 
         Raises:
@@ -62,7 +62,7 @@ class OnPolicySettings:
             )
         return size
 
-    def whole_turns(self, game: Game) -> int:
+    def whole_turns(self, game: ScalarGame) -> int:
         """Turns of the whole rollouts that fit into `turns`.
 
         Raises:

@@ -14,8 +14,8 @@ from agents.learning.callbacks import Checkpoint, LearningCurve, ProgressBar
 from agents.learning.checkpoints import load_checkpoint
 from agents.learning.games import decisions_alike
 from agents.learning.settings import OnPolicySettings
-from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.scalar import ScalarGame
 
 CHECKPOINT = "checkpoint.zip"
 """Name of the file in a training's folder from which it can be resumed."""
@@ -38,7 +38,7 @@ class Training:
 
     def __init__(
         self,
-        game: Game,
+        game: ScalarGame,
         settings: OnPolicySettings,
         seed: int = 0,
         problem: Literal["self-play", "initial", "current"] = "self-play",
