@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import entries, namespace
-from mesa_env.rules.rules import Array, Continuous, Outcome, State, base_update
-from mesa_env.rules.scalar import JudgedByGoal, KnownLength, clock_bounds, validate_scalar_parameters
+from mesa_env.rules.rules import Continuous, Outcome, State, base_update
+from mesa_env.rules.scalar import GoalAlone, JudgedByGoal, validate_scalar_parameters
 from mesa_env.rules.validation import LARGEST, validated_number
 
 
 @dataclass(frozen=True, eq=False)
-class Decoupling(KnownLength, JudgedByGoal):
+class Decoupling(GoalAlone, JudgedByGoal):
     """Parameters of the game with local policies (c, s).
 
     Args:
@@ -39,8 +39,7 @@ class Decoupling(KnownLength, JudgedByGoal):
     discount: float = 1.0
     decoupling: float = 0.5
 
-    stochastic = False
-    n_extra_uniforms = 0
+    discounts_costs = True
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game; `details` holds the projected slope.
@@ -66,19 +65,6 @@ class Decoupling(KnownLength, JudgedByGoal):
     def actions(self) -> Continuous:
         """A coefficient and a slope, each within ± its bound."""
         return Continuous(np.array([self.coefficient_bound, self.coefficient_bound + self.decoupling]))
-
-    def observe(self, state: State) -> NDArray[Any]:
-        """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
-        return self.observe_clock(state)
-
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (4,)."""
-        return clock_bounds(self)
-
-    def start_extra(self, uniforms: Array) -> tuple[()]:
-        """Nothing is kept beside the goal."""
-        return ()
 
     def validated_parameters(self) -> dict[str, object]:
         """Every parameter in canonical form."""

@@ -20,14 +20,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import entries, is_zero, namespace
-from mesa_env.rules.rules import Array, Outcome, State, base_update
+from mesa_env.rules.rules import Array, Outcome, State, base_update  # noqa: F401 temporary
 from mesa_env.rules.scalar import (
     Coefficients,
+    GoalAlone,
     JudgedByGoal,
-    KnownLength,
     ScalarGame,
     check_scalar_updates,
-    clock_bounds,
     train_then_deploy,  # noqa: F401 temporary
     validate_scalar_parameters,
     validated_coefficients,  # noqa: F401 temporary
@@ -35,7 +34,7 @@ from mesa_env.rules.scalar import (
 
 
 @dataclass(frozen=True, eq=False)
-class Game(KnownLength, Coefficients, JudgedByGoal):
+class Game(GoalAlone, Coefficients, JudgedByGoal):
     """Parameters of the base game; immutable, validated, and with its rules as pure methods.
 
     The defaults are the post's first experiment: 20 episodes of training at learning rate 1, 80 of
@@ -44,25 +43,11 @@ class Game(KnownLength, Coefficients, JudgedByGoal):
 
     discount: float = 1.0
 
-    stochastic = False
-    n_extra_uniforms = 0
+    discounts_costs = True
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game: emit cθ, and let the base optimizer take its step."""
         return play_linear(self, state, action)
-
-    def observe(self, state: State) -> NDArray[Any]:
-        """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
-        return self.observe_clock(state)
-
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (4,)."""
-        return clock_bounds(self)
-
-    def start_extra(self, uniforms: Array) -> tuple[()]:
-        """Nothing is kept beside the goal."""
-        return ()
 
     def validated_parameters(self) -> dict[str, object]:
         """Every parameter in canonical form."""

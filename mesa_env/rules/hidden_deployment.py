@@ -89,6 +89,7 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
     observed: Literal["belief", "signal"] = "belief"
 
     stochastic = True
+    discounts_costs = True
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode; the base optimizer works where the game is in training.

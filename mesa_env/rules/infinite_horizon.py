@@ -11,10 +11,8 @@ is cut short after `max_episodes`, which its agents do not know: they see no clo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -25,11 +23,9 @@ from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
 from mesa_env.rules.scalar import (
     Coefficients,
+    JudgedByGoal,
     check_scalar_updates,
     clock_bounds,
-    powers,
-    quadratic_cost,
-    quadratic_costs,
     train_then_deploy,
     validate_scalar_parameters,
 )
@@ -50,7 +46,7 @@ class Length(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class InfiniteHorizon(Coefficients):
+class InfiniteHorizon(Coefficients, JudgedByGoal):
     """Parameters of the game without end; by default deployment forever follows 20 episodes of training.
 
     With `ends=False` it plays the base game of `max_episodes` episodes, except that its agents do not see the
@@ -87,6 +83,11 @@ class InfiniteHorizon(Coefficients):
     def stochastic(self) -> bool:
         """Whether chance ends the game."""
         return self.ends
+
+    @property
+    def discounts_costs(self) -> bool:
+        """Unless chance ends the game, which has the same effect in expectation."""
+        return not self.ends
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -134,32 +135,6 @@ class InfiniteHorizon(Coefficients):
         clock[:-1, 1] = self.learning_rates
         clock[: self.stationary_from, 3] = 1 - np.arange(self.stationary_from) / max(1, self.stationary_from)
         return clock.astype(np.float32)
-
-    # -- Judging --------------------------------------------------------------------------------------
-
-    @property
-    def preference_bounds(self) -> Array:
-        """The bound of goals, shape (1,)."""
-        return np.array([self.goal_bound])
-
-    def preferences(self, state: State) -> Array:
-        """The present agents' goals, shape (B, 1)."""
-        return state.goal[..., None]
-
-    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
-        """Term (y − θ)² of the mesa cost, discounted by γ^elapsed unless chance ends the game."""
-        return quadratic_cost(output, preferences[..., 0], self._discounts, elapsed)
-
-    def mesa_costs(
-        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
-    ) -> Array:
-        """J_n, shape (N, B); undiscounted where chance ends the game, and outputs end where it did."""
-        return quadratic_costs(goals, outputs, 1.0 if self.ends else self.discount)
-
-    @cached_property
-    def _discounts(self) -> Array | None:
-        """γ^k for k = 0…N−1; None where chance ends the game."""
-        return None if self.ends else powers(self.discount, self.episodes)
 
     # -- Parameters -----------------------------------------------------------------------------------
 

@@ -68,6 +68,7 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
     initial_belief: float | tuple[float, float] = 0.3
 
     stochastic = False
+    discounts_costs = True
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game; the base optimizer updates goal and belief."""

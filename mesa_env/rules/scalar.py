@@ -122,6 +122,26 @@ class KnownLength(ScalarGame):
         return np.stack([np.zeros_like(left), rates, left, training_left], axis=1).astype(np.float32)
 
 
+class GoalAlone(KnownLength):
+    """The aspect of games that keep nothing beside a goal, of which chance decides the first at most."""
+
+    stochastic = False
+    n_extra_uniforms = 0
+
+    def start_extra(self, uniforms: Array) -> tuple[()]:
+        """Nothing is kept beside the goal."""
+        return ()
+
+    def observe(self, state: State) -> NDArray[np.float32]:
+        """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
+        return self.observe_clock(state)
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation, each of shape (4,)."""
+        return clock_bounds(self)
+
+
 class Coefficients(ScalarGame):
     """The aspect of games in which an agent's action is its coefficient."""
 
@@ -135,6 +155,11 @@ class JudgedByGoal(ScalarGame):
     """The aspect of games whose agents judge outputs by their goals, and discount them alike."""
 
     discount: float
+
+    @property
+    @abstractmethod
+    def discounts_costs(self) -> bool:
+        """Whether costs are discounted as the game is played."""
 
     @property
     def preference_bounds(self) -> Array:
@@ -153,12 +178,12 @@ class JudgedByGoal(ScalarGame):
         self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
     ) -> Array:
         """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B), from θ_n and y_n of shape (N, B)."""
-        return quadratic_costs(goals, outputs, self.discount)
+        return quadratic_costs(goals, outputs, self.discount if self.discounts_costs else 1.0)
 
     @cached_property
     def _discounts(self) -> Array | None:
         """γ^k for k = 0…N−1; None without discount."""
-        return None if self.discount == 1 else powers(self.discount, self.episodes)
+        return powers(self.discount, self.episodes) if self.discounts_costs and self.discount < 1 else None
 
 
 # -- Shared by the games -----------------------------------------------------------------------------------
