@@ -1,81 +1,63 @@
-"""The post's two experiments: its published numbers beside the grid's and exact ones, and its figures."""
+"""The post's two experiments: its published numbers, those of its grid search, and exact ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import pandas as pd
 
 import agents
 import mesa_env
-from agents.benchmark.tables import number
 from mesa_env import Game, train_then_deploy
 from mesa_env.evaluation.trajectory import Trajectory
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding
-
-Published = dict[str, tuple[float, Callable[[Trajectory], float]]]
+from scripts.experiments.finding import Finding
 
 
-def _first_goal(played: Trajectory) -> float:
-    return float(played.goals[0])
+def compute_first() -> Finding:
+    """20 episodes of training, then 80 of deployment."""
+    return _compute(Game(train_then_deploy(20, 80)), {"θ_0": 0.8, "starting coefficient": 0.03})
 
 
-def _first_coefficient(played: Trajectory) -> float:
-    return float(played.coefficients[0])
-
-
-def _last_goal(played: Trajectory) -> float:
-    return float(abs(played.goals[-2]))
-
-
-def experiment_one() -> Finding:
-    """20 episodes of training, 80 of deployment."""
-    return _experiment(
-        "The post's first experiment",
-        "Does the model hide its goal while it is trained?",
-        Game(train_then_deploy(20, 80)),
-        {"θ_0": (0.8, _first_goal), "starting coefficient": (0.03, _first_coefficient)},
-    )
-
-
-def experiment_two() -> Finding:
+def compute_second() -> Finding:
     """100 episodes of training."""
-    return _experiment(
-        "The post's second experiment",
-        "And where training never gives way to deployment?",
-        Game(train_then_deploy(100, 0)),
-        {
-            "θ_0": (0.8, _first_goal),
-            "starting coefficient": (0.05, _first_coefficient),
-            "final |θ|": (0.08, _last_goal),
-        },
-    )
+    published = {"θ_0": 0.8, "starting coefficient": 0.05, "final |θ|": 0.08}
+    return _compute(Game(train_then_deploy(100, 0)), published)
 
 
-def _experiment(title: str, question: str, game: Game, published: Published) -> Finding:
+def measure(played: Trajectory) -> dict[str, float]:
+    """The quantities that the post published."""
+    return {
+        "θ_0": float(played.goals[0]),
+        "starting coefficient": float(played.coefficients[0]),
+        "final |θ|": float(abs(played.goals[-2])),
+    }
+
+
+def _compute(game: Game, published: Mapping[str, float]) -> Finding:
+    """Compare published numbers with the grid search's and the exact equilibrium's."""
     played = {
         oracle: mesa_env.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
     }
-    table = pd.DataFrame(
-        [
-            (quantity, stated, of(played["grid"]), of(played["equilibrium"]))
-            for quantity, (stated, of) in published.items()
-        ],
-        columns=["quantity", "published", "grid", "exact"],
-    )
-    exact = played["equilibrium"]
-    answer = (
-        f"It starts with c = {number(exact.coefficients[0])}, nearly silent but never quite, and keeps "
-        f"{100 * abs(exact.goals[-2] / exact.goals[0]):.0f} % of its goal."
-    )
-    effect = f"|θ| from 0.8 to {number(abs(exact.goals[-2]))}"
-    text = "The post's published numbers, its grid oracle's run here, and the exact equilibrium's."
+    grid, exact = (measure(trajectory) for trajectory in played.values())
+    numbers = {
+        "quantity": list(published),
+        "published": list(published.values()),
+        "grid": [grid[quantity] for quantity in published],
+        "exact": [exact[quantity] for quantity in published],
+    }
+    coefficients = played["equilibrium"].coefficients
     return Finding(
-        title,
-        [Answer(question, answer, effect)],
-        text,
-        figures.side_by_side(game, played),
-        {"numbers": table},
-        {"numbers": "Published, by the post's grid, and exact:"},
+        numbers={
+            "c_0": exact["starting coefficient"],
+            "last_goal": exact["final |θ|"],
+            "kept": exact["final |θ|"] / exact["θ_0"],
+        },
+        claims={
+            "nearly_silent": coefficients[0] < 0.1,
+            "never_quite": coefficients.min() > 0,
+            "published_numbers_met": all(round(grid[name], 2) == stated for name, stated in published.items()),
+        },
+        tables={"numbers": pd.DataFrame(numbers)},
+        figure=figures.side_by_side(game, played),
     )
