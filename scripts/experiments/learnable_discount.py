@@ -9,156 +9,200 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import mesa_env
-from agents.benchmark.tables import number
 from mesa_env import LearnableDiscount
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
+from scripts.experiments.finding import Finding, with_headings
+from scripts.experiments.learners import (
+    HEADINGS,
+    Learners,
+    compare_with_oracle,
+    draw_learners,
+    summarize_gains,
+)
 
 GOAL, TRAINING = 0.8, 20
 FIRST = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHOWN = (0.5, 0.7, 0.9)
-RATES = (0.1, 1.0)
+KAPPAS = (0.1, 1.0)
 GAME = LearnableDiscount()
+FROZEN = dataclasses.replace(GAME, discount_learning_rate=0.0)
 PLANNERS: dict[str, type[Planner]] = {"naive": NaivePlanner, "foreseeing": ForeseeingPlanner}
+LABELS = {
+    "frozen": "frozen, γ = 0.9",
+    "naive": "κ = 1, γ_0 = 0.9, naive",
+    "foreseeing": "κ = 1, γ_0 = 0.9",
+}
+OUTCOMES = {
+    "planner": "planner",
+    "kappa": "κ",
+    "gamma_0": "γ_0",
+    "gamma_20": "γ_20",
+    "c_0": "c_0",
+    "c_training": "mean c in training",
+    "retention": "θ_20/θ_0",
+    "loss_training": "base loss in training",
+    "loss_deployment": "in deployment",
+}
+CERTIFICATES = {
+    "kappa": "κ",
+    "gamma_0": "γ_0",
+    "naive": "largest relative gain, naive, %",
+    "foreseeing": "largest relative gain, foreseeing, %",
+    "change_of_c": "change of c on doubled tables",
+    "change_of_gamma": "of γ",
+}
+Games = dict[tuple[str, float, float], Trajectory]
 
 
-def played(planner: str, rate: float) -> dict[float, Trajectory]:
-    """A planner's game from every first discount, at one relative learning rate of the discount."""
-    game = dataclasses.replace(GAME, discount_learning_rate=rate)
-    agent = PLANNERS[planner](game)
-    return {g: mesa_env.rollout(dataclasses.replace(game, discount=g), agent, GOAL) for g in FIRST}
+def play() -> Games:
+    """Games of every planner at every κ from every first discount."""
+    played = {}
+    for planner, kappa in [("frozen", 0.0), *((planner, kappa) for planner in PLANNERS for kappa in KAPPAS)]:
+        game = dataclasses.replace(GAME, discount_learning_rate=kappa)
+        agent = PLANNERS.get(planner, NaivePlanner)(game)
+        for first in FIRST:
+            start = dataclasses.replace(game, discount=first)
+            played[planner, kappa, first] = mesa_env.rollout(start, agent, GOAL)
+    return played
 
 
-def row(planner: str, rate: float, first: float, game: Trajectory) -> dict[str, float | str]:
+def measure(planner: str, kappa: float, first: float, played: Trajectory) -> dict[str, float | str]:
     """What became of discount and goal, and at what base loss."""
     return {
         "planner": planner,
-        "κ": rate,
-        "γ_0": first,
-        "γ_20": game.details["next_discount"][TRAINING - 1],
-        "c_0": game.coefficients[0],
-        "mean c in training": game.coefficients[:TRAINING].mean(),
-        "θ_20/θ_0": game.goals[TRAINING] / GOAL,
-        "base loss in training": game.base_losses[:TRAINING].mean(),
-        "in deployment": game.base_losses[TRAINING:].mean(),
+        "kappa": kappa,
+        "gamma_0": first,
+        "gamma_20": played.details["next_discount"][TRAINING - 1],
+        "c_0": played.coefficients[0],
+        "c_training": played.coefficients[:TRAINING].mean(),
+        "retention": played.goals[TRAINING] / GOAL,
+        "loss_training": played.base_losses[:TRAINING].mean(),
+        "loss_deployment": played.base_losses[TRAINING:].mean(),
     }
 
 
-def certificates() -> pd.DataFrame:
-    """What agents could gain in the games shown, and how far the foreseeing path depends on the tables."""
-    rows = []
-    for rate in RATES:
-        for first in SHOWN:
-            game = dataclasses.replace(GAME, discount_learning_rate=rate, discount=first)
-            gains = {}
-            for name, planner in PLANNERS.items():
-                agent = planner(game)
-                played = mesa_env.rollout(game, agent, np.array([GOAL]))
-                gains[f"largest relative gain, {name}, %"] = 100 * float(
-                    mesa_env.audit(game, agent, played).relative.max()
-                )
-            coefficient, discount = refinement(game)
-            change = {"change of c on doubled tables": coefficient, "of γ": discount}
-            rows.append({"κ": rate, "γ_0": first, **gains, **change})
-    return pd.DataFrame(rows)
+def certify(kappa: float, first: float) -> dict[str, float]:
+    """What agents could gain in one game, and how far the foreseeing path depends on the tables."""
+    game = dataclasses.replace(GAME, discount_learning_rate=kappa, discount=first)
+    gains = {}
+    for name, planner in PLANNERS.items():
+        agent = planner(game)
+        played = mesa_env.rollout(game, agent, np.array([GOAL]))
+        gains[name] = 100 * float(mesa_env.audit(game, agent, played).relative.max())
+    change_of_c, change_of_gamma = refinement(game)
+    change = {"change_of_c": change_of_c, "change_of_gamma": change_of_gamma}
+    return {"kappa": kappa, "gamma_0": first, **gains, **change}
 
 
-def experiment() -> Finding:
-    """Naive and foreseeing planners from every first discount, against a frozen one."""
-    runs = {("frozen", 0.0): played("naive", 0.0)}
-    runs |= {(planner, rate): played(planner, rate) for planner in PLANNERS for rate in RATES}
-    rows = [
-        row(planner, rate, g, game) for (planner, rate), games in runs.items() for g, game in games.items()
-    ]
-    table = pd.DataFrame(rows)
-    at = table.set_index(["planner", "κ", "γ_0"]).to_dict("index")
+def measure_learners(learners: Learners) -> pd.DataFrame:
+    """Learners that saw γ frozen, in that game and in one where γ moves, and learners that saw it move."""
+    naive, foreseeing = learners.models["naive"], learners.models["foreseeing"]
+    still = dataclasses.replace(FROZEN, discount=0.9)
+    tables = {
+        "frozen": compare_with_oracle(still, naive),
+        "naive": compare_with_oracle(GAME, naive, oracle=NaivePlanner(GAME)),
+        "foreseeing": compare_with_oracle(GAME, foreseeing),
+    }
+    return pd.concat([table.assign(game=LABELS[name]) for name, table in tables.items()], ignore_index=True)
+
+
+def compute() -> Finding:
+    """Naive and foreseeing planners from every first discount, beside a frozen one."""
+    played = play()
+    table = pd.DataFrame([measure(*setting, game) for setting, game in played.items()])
+    certificates = pd.DataFrame([certify(kappa, first) for kappa in KAPPAS for first in SHOWN])
+    learners = Learners("learnable_discount", list(PLANNERS))
+    learned = learners.table(lambda: measure_learners(learners))
+    by_game = {name: learned[learned["game"] == label] for name, label in LABELS.items()}
+    shown = table[table["gamma_0"].isin(SHOWN)]
+    return Finding(
+        numbers={
+            **collect_numbers(table, certificates),
+            **summarize_gains(by_game["frozen"], "frozen_"),
+            **summarize_gains(by_game["foreseeing"], "foreseeing_"),
+        },
+        claims=check_claims(table, certificates),
+        tables={
+            "outcomes": with_headings(shown, OUTCOMES),
+            "all": with_headings(table, OUTCOMES),
+            "certificates": with_headings(certificates, CERTIFICATES),
+            "learners": learned.rename(columns=HEADINGS),
+        },
+        figure=draw(table, played, learners),
+        learners=learners.source,
+    )
+
+
+def collect_numbers(table: pd.DataFrame, certificates: pd.DataFrame) -> dict[str, float | str]:
+    """The numbers that the text mentions."""
+    at = table.set_index(["planner", "kappa", "gamma_0"]).to_dict("index")
     frozen, naive, foreseeing = at["frozen", 0.0, 0.9], at["naive", 1.0, 0.9], at["foreseeing", 1.0, 0.9]
     low, high = at["naive", 1.0, 0.5], at["naive", 1.0, 0.7]
-    certified = certificates()
-    still = dataclasses.replace(GAME, discount_learning_rate=0.0, discount=0.9)
-    alone, foresight = learned("naive", still), learned("foreseeing", GAME)
-    unawares = learned("naive", GAME, oracle=NaivePlanner(GAME))
-    learners = pd.concat(
-        [
-            alone.assign(game="frozen, γ = 0.9"),
-            unawares.assign(game="κ = 1, γ_0 = 0.9, naive"),
-            foresight.assign(game="κ = 1, γ_0 = 0.9"),
-        ],
-        ignore_index=True,
-    )
-    calmer, louder = (
-        frozen["base loss in training"] / naive["base loss in training"],
-        naive["in deployment"] / frozen["in deployment"],
-    )
-    raised = confirmed(
-        f"γ never fell in any of these {len(table)} games", (table["γ_20"] >= table["γ_0"]).all()
-    )
-    downward = confirmed("the slope dc_n/dγ is nowhere positive", GAME.slopes.max() <= 1e-12)
-    rough = certified.set_index(["κ", "γ_0"]).to_dict("index")[1.0, 0.7]
-    text = f"""
-The model's planner takes γ as given and plays the equilibrium for it; the base optimizer differentiates
-that plan. {raised}: {downward}, over all episodes and discounts, so that a more patient model emits less,
-now. **Descending the immediate loss teaches patience, and patience is what makes the model deceptive.**
-From γ_0 = 0.9 at κ = 1, γ ends at {number(naive["γ_20"])}; mean base loss in training is {calmer:.1f} times
-lower than with γ frozen, in deployment {louder:.1f} times higher, and the goal is kept at
-{100 * naive["θ_20/θ_0"]:.0f} % instead of {100 * frozen["θ_20/θ_0"]:.0f} %.
-
-There is a race: γ must have risen before the goal is trained away. At κ = 1, from γ_0 = 0.5 it ends at
-{number(low["γ_20"])} with {100 * low["θ_20/θ_0"]:.0f} % of the goal left; from 0.7 it reaches
-{number(high["γ_20"])} with {100 * high["θ_20/θ_0"]:.0f} %.
-
-A planner that foresees this (backward induction on θ and γ) changes little of it. Where γ is 1 after one
-step it shows more of its goal at first (from γ_0 = 0.9, c_0 = {number(foreseeing["c_0"])} against
-{number(naive["c_0"])}, θ_20/θ_0 = {number(foreseeing["θ_20/θ_0"])} against {number(naive["θ_20/θ_0"])}),
-perhaps because its successors will guard the goal anyway. The rules differentiate the frozen-γ plan for
-both planners: the slope of the foreseeing policy itself would be defined only by a differential equation in
-γ, which has a family of solutions.
-
-*Where it jumps.* Where γ reaches 1 in several large steps, an early agent's coefficient decides in which
-episode it arrives; the foreseeing policy is discontinuous, discontinuities multiply backwards, and its
-tables do not converge. The certificates show where: at κ = 1 from γ_0 = 0.7 an agent could still gain
-{number(rough["largest relative gain, foreseeing, %"])} %, and doubling the tables moves coefficients by
-{number(rough["change of c on doubled tables"])}. There, and in between the points certified, read the
-foreseeing planner's numbers for their first digit.
-
-The naive planner is no equilibrium where κ > 0; the table of certificates says by how much. Check: κ = 0, γ
-= 0.9 gives θ_20 = {at["frozen", 0.0, 0.9]["θ_20/θ_0"] * GOAL:.4f}. {note_on_learners(alone, "naive")}
-{note_on_learners(foresight, "foreseeing")} The naive one never saw γ move; at κ = 1 it is set beside the
-naive planner, and its exploitability there is not its own failing.
-"""
-    answer = Answer(
-        "Does the base optimizer raise or lower the discount, and is the model more deceptive for it?",
-        "It raises it, since a more patient model shows less of its goal at once; and so the model becomes "
-        "more deceptive.",
-        f"from γ_0 = 0.9 to 1 (κ = 1): goal retention {100 * frozen['θ_20/θ_0']:.0f} → "
-        f"{100 * naive['θ_20/θ_0']:.0f} %, training loss ÷ {calmer:.1f}, deployment loss × {louder:.1f}",
-    )
-    shown = table[table["γ_0"].isin(SHOWN)].reset_index(drop=True)
-    return Finding(
-        "Learnable discount",
-        [answer],
-        text,
-        _figure(table, runs["naive", 1.0]),
-        {"outcomes": shown, "all": table, "certificates": certified, "learners": learners},
-        {
-            "outcomes": "Equilibria by planner, κ and γ_0 (η = 0.1, 20 training and 80 deployment episodes):",
-            "certificates": "Certificates, on the paths from θ_0 = 0.8:",
-            "learners": "Learners, each beside the planner that it should have become:",
-        },
-    )
+    rough = certificates.set_index(["kappa", "gamma_0"]).to_dict("index")[1.0, 0.7]
+    return {
+        "games": len(table),
+        "gamma": naive["gamma_20"],
+        "gamma_low": low["gamma_20"],
+        "gamma_high": high["gamma_20"],
+        "calmer": frozen["loss_training"] / naive["loss_training"],
+        "louder": naive["loss_deployment"] / frozen["loss_deployment"],
+        "kept_frozen": frozen["retention"],
+        "kept": naive["retention"],
+        "kept_low": low["retention"],
+        "kept_high": high["retention"],
+        "kept_foreseeing": foreseeing["retention"],
+        "c_0": naive["c_0"],
+        "c_0_foreseeing": foreseeing["c_0"],
+        "rough_gain": rough["foreseeing"],
+        "rough_change": rough["change_of_c"],
+        "check_theta": frozen["retention"] * GOAL,
+    }
 
 
-def _figure(table: pd.DataFrame, games: dict[float, Trajectory]) -> Figure:
+def check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> dict[str, bool]:
+    """What the games of all planners say."""
+    at = table.set_index(["planner", "kappa", "gamma_0"])
+    frozen, naive, foreseeing = at.loc["frozen", 0.0], at.loc["naive", 1.0], at.loc["foreseeing", 1.0]
+    moved = table[table["kappa"] > 0]
+    kept = moved["retention"] - moved["gamma_0"].map(frozen["retention"])
+    foresight = at.loc["naive"]["retention"] - at.loc["foreseeing"]["retention"]
+    certified = certificates.set_index(["kappa", "gamma_0"])
+    jump = certified.loc[1.0, 0.7]
+    others = certified.drop(index=(1.0, 0.7))
+    return {
+        "never_falls": bool((table["gamma_20"] >= table["gamma_0"]).all()),
+        "rises": bool((moved["gamma_20"] > moved["gamma_0"]).all()),
+        "slope_never_positive": bool(GAME.slopes.max() <= 1e-12),
+        "more_deceptive": bool(
+            naive["loss_training"][0.9] < frozen["loss_training"][0.9]
+            and naive["loss_deployment"][0.9] > frozen["loss_deployment"][0.9]
+            and (kept > 0).all()
+        ),
+        "race": bool(naive["gamma_20"][0.5] < 0.9 and naive["gamma_20"][0.7] == 1),
+        "foresight_changes_little": bool(foresight.abs().max() < 0.05),
+        "foresight_shows_more": bool(
+            foreseeing["c_0"][0.9] > naive["c_0"][0.9]
+            and foreseeing["retention"][0.9] < naive["retention"][0.9]
+        ),
+        "not_determined": bool(
+            others["foreseeing"].max() < 1e-3 < 1 < jump["foreseeing"] and jump["change_of_c"] > 0.01
+        ),
+        "naive_is_no_equilibrium": bool((others["naive"] > others["foreseeing"]).all()),
+    }
+
+
+def draw(table: pd.DataFrame, played: Games, learners: Learners) -> Figure:
+    """Discounts by episode, retention, the planner's derivative; learners beside their oracles."""
     figure = figures.panels(5, "episode")
-    course, outcome, slopes, frozen, moving = figure.axes
-    for first, game in games.items():
-        course.plot(game.details["discount"][: TRAINING + 1], label=f"{first:g}")
-    course.set(ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
-    course.legend(ncols=2, fontsize="small")
-    for (planner, rate), rows in table.groupby(["planner", "κ"], sort=False):
-        outcome.plot(rows["γ_0"], rows["θ_20/θ_0"], marker="o", label=f"{planner}, κ = {rate:g}")
+    path, outcome, slopes, frozen, moving = figure.axes
+    for first in FIRST:
+        path.plot(played["naive", 1.0, first].details["discount"][: TRAINING + 1], label=f"{first:g}")
+    path.set(ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
+    path.legend(ncols=2, fontsize="small")
+    for (planner, kappa), rows in table.groupby(["planner", "kappa"], sort=False):
+        outcome.plot(rows["gamma_0"], rows["retention"], marker="o", label=f"{planner}, κ = {kappa:g}")
     outcome.set(xlabel="first discount γ_0", ylabel="goal retention θ_20/θ_0")
     outcome.legend(fontsize="small")
     discounts = np.linspace(0, 1, 401)
@@ -167,6 +211,6 @@ def _figure(table: pd.DataFrame, games: dict[float, Trajectory]) -> Figure:
         slopes.plot(discounts, planned[n], label=f"n = {n}")
     slopes.set(xlabel="discount γ", ylabel="slope dc_n/dγ", title="the planner's derivative")
     slopes.legend()
-    draw_learners(frozen, "naive", dataclasses.replace(GAME, discount_learning_rate=0.0))
-    draw_learners(moving, "foreseeing", GAME)
+    draw_learners(frozen, "naive", FROZEN, learners.models["naive"])
+    draw_learners(moving, "foreseeing", GAME, learners.models["foreseeing"])
     return figure

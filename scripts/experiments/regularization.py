@@ -110,7 +110,7 @@ def compute() -> Finding:
     at = table.set_index(["eta", "lambda"]).to_dict("index")
     tips = {eta: solve(eta, find_tip(eta)) for eta in ETAS}
     weights, first = solve_past_half()
-    half_open, bounded = (weights[int((first >= c).argmax())] for c in (0.5, Game().coefficient_bound))
+    half_open, bounded = (int((first >= c).argmax()) for c in (0.5, Game().coefficient_bound))
     learners = Learners("regularization", ["regularization"])
     learned = learners.table(lambda: compare_with_oracle(LEARNED, learners.models["regularization"]))
     return Finding(
@@ -128,13 +128,13 @@ def compute() -> Finding:
             "saving_at_04": at[SLOW, 0.4]["saving"],
             "half_saving": find_half_saving(SLOW),
             "c_0_at_04": float(first[0]),
-            "half_open": float(half_open),
-            "bounded": float(bounded),
+            "half_open": float(weights[half_open]),
+            "bounded": float(weights[bounded]),
             **summarize_gains(learned),
         },
         claims={
             **check_claims(curves, tips),
-            "opens_past_half": bool((np.diff(first) >= 0).all() and first[0] < 0.5 <= first[-1]),
+            "opens_past_half": bool((np.diff(first[: bounded + 1]) > 0).all() and 0 < half_open < bounded),
         },
         tables={
             "sweep": with_headings(table, COLUMNS),
