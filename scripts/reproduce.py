@@ -42,7 +42,9 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
         if arguments.docs and not (arguments.docs / "results.md").is_file():
-            raise ValueError(f"--docs must name a folder with a results.md; there is none at {arguments.docs}")
+            raise ValueError(
+                f"--docs must name a folder with a results.md; there is none at {arguments.docs}"
+            )
     folder.record("reproduce", arguments)
     for name in arguments.names:
         print(f"{name} …")

@@ -82,7 +82,10 @@ def compute() -> Finding:
     return Finding(
         numbers={
             **{f"limit_{i}": limit for i, limit in enumerate(limits.values())},
-            **{f"c_0_{name}": float(at["c_0"][delta]) for name, delta in (("bound", 0.0), ("tenth", 0.1), ("half", 0.5))},
+            **{
+                f"c_0_{name}": float(at["c_0"][delta])
+                for name, delta in (("bound", 0.0), ("tenth", 0.1), ("half", 0.5))
+            },
             "cost_bound": float(at["cost"][0.0]),
             "cost_half": float(at["cost"][0.5]),
             "best_delta": float(best["delta"]),

@@ -92,7 +92,9 @@ def check_claims(curves: Mapping[float, pd.DataFrame]) -> dict[str, bool]:
         "hides_more": all((np.diff(curve["c_0"]) < 0).all() for curve in curves.values()),
         "myopic_is_open": bool(slow["c_0"][0] == 1),
         "keeps_more_when_slow": bool((np.diff(slow["retention"]) > 0).all()),
-        "overshoots_when_fast": bool(np.isclose(fast["retention"][0], 1) and abs(fast["retention"][erased]) < 1e-12),
+        "overshoots_when_fast": bool(
+            np.isclose(fast["retention"][0], 1) and abs(fast["retention"][erased]) < 1e-12
+        ),
     }
 
 

@@ -140,9 +140,7 @@ def check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> dict[str, bo
     stable = certificate["rho"] <= 1
     return {
         "belief_moves_more": bool((equal["share"][[0.0, *positive]] > 0.5).all()),
-        "goal_moves_more": bool(
-            equal["share"][-0.5] < 0.5 and (slow["share"][[-0.5, 0.0, 0.1]] < 0.5).all()
-        ),
+        "goal_moves_more": bool(equal["share"][-0.5] < 0.5 and (slow["share"][[-0.5, 0.0, 0.1]] < 0.5).all()),
         "overshoots": bool((equal["b_20"][positive] < 0).all()),
         "stops_short": bool(0 < by_belief[0.3]["b_20"][0.3] < 0.3),
         "moves_away": bool(equal["b_20"][-0.5] < -0.5),

@@ -90,8 +90,86 @@ def find_staircases(policies: Mapping[str, Mapping[str, NeuralPolicy]]) -> pd.Da
     rows = []
     for kind, networks in policies.items():
         steps = {
-            f"steps_{n}": max(count_steps(compute_outputs(policy, n, goals), goals) for policy in networks.values())
+            f"steps_{n}": max(
+                (count_steps(compute_outputs(policy, n, goals), goals) for policy in networks.values()),
+                default=0,
+            )
             for n in EPISODES
         }
         rows.append({"network": NETWORKS[kind], **steps})
     return pd.DataFrame(rows, columns=list(STAIRCASES))
+
+
+def compute() -> Finding:
+    """Networks trained on one θ_0 and on many, with and without weight decay."""
+    learners = Learners("neural", list(NETWORKS), SEEDS, "policy.pt", "networks", load)
+    table = learners.table(lambda: measure_networks(learners), HEADINGS, "networks")
+    staircases = learners.table(lambda: find_staircases(learners.models), STAIRCASES, "staircases")
+    by_kind = {kind: table[table["network"] == name] for kind, name in NETWORKS.items()}
+    missing = learners.source == "missing"
+    return Finding(
+        numbers={"threshold": HACK}
+        if missing
+        else {"threshold": HACK, **collect_numbers(by_kind, staircases)},
+        claims={} if missing else check_claims(by_kind, staircases),
+        tables={
+            "networks": table.rename(columns=HEADINGS),
+            "staircases": staircases.rename(columns=STAIRCASES),
+        },
+        figure=draw(learners.models),
+        learners=learners.source,
+    )
+
+
+def measure_networks(learners: Learners) -> pd.DataFrame:
+    """All networks, one row each."""
+    linear = solve_linear()
+    rows = [
+        measure(kind, seed, policy, linear)
+        for kind, networks in learners.models.items()
+        for seed, policy in enumerate(networks.values())
+    ]
+    return pd.DataFrame(rows, columns=list(HEADINGS))
+
+
+def collect_numbers(by_kind: Mapping[str, pd.DataFrame], staircases: pd.DataFrame) -> dict[str, float | str]:
+    """The numbers that the text mentions: networks that hack, and the spread of their costs."""
+    numbers: dict[str, float | str] = {"networks": sum(map(len, by_kind.values()))}
+    for kind, rows in by_kind.items():
+        numbers[f"{kind}_hacks"] = int(rows["hacks"].sum())
+        numbers[f"{kind}_runs"] = len(rows)
+        numbers[f"{kind}_least"] = float(rows["cost"].min())
+        numbers[f"{kind}_median"] = float(rows["cost"].median())
+        numbers[f"{kind}_most"] = float(rows["cost"].max())
+    numbers["steps"] = int(staircases.drop(columns="network").to_numpy().max())
+    return numbers
+
+
+def check_claims(by_kind: Mapping[str, pd.DataFrame], staircases: pd.DataFrame) -> dict[str, bool]:
+    """What the networks say."""
+    hack = {kind: rows["hacks"].any() for kind, rows in by_kind.items()}
+    one = by_kind["one"]
+    return {
+        "some_hack": bool(hack["one"]),
+        "not_all_hack": not one["hacks"].all(),
+        "decay_does_not_prevent": bool(by_kind["one_decay"]["hacks"].mean() >= one["hacks"].mean() > 0),
+        "many_prevent": not (hack["many"] or hack["many_decay"]),
+        "no_staircases": bool(staircases.drop(columns="network").to_numpy().max() <= 2),
+    }
+
+
+def draw(policies: Mapping[str, Mapping[str, NeuralPolicy]]) -> Figure:
+    """Outputs of every network by goal, one panel per kind."""
+    figure = figures.panels(len(NETWORKS), "goal θ")
+    goals = np.linspace(-1, 1, 201)
+    for axes, (kind, networks) in zip(figure.axes, policies.items(), strict=True):
+        for seed, policy in enumerate(networks.values()):
+            for n, color in zip(EPISODES, ("C0", "C1", "C2", "C3"), strict=True):
+                label = f"n = {n}" if seed == 0 else None
+                output = compute_outputs(policy, n, goals)
+                axes.plot(goals, output, color=color, label=label, linewidth=1, alpha=0.8)
+        axes.plot(goals, goals, ":", color="0.6")
+        axes.set(title=NETWORKS[kind], ylabel="output π_w", ylim=(-1.5, 1.5))
+        if networks:
+            axes.legend(fontsize="small")
+    return figure

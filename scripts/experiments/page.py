@@ -123,6 +123,10 @@ def _match_names(kind: str, used: Iterable[str], computed: Iterable[str]) -> Non
     """Check that a template uses all that its experiment computes, and nothing else."""
     unknown, unused = sorted(set(used) - set(computed)), sorted(set(computed) - set(used))
     if unknown:
-        raise ValueError(f"a template must use what its experiment computes; it has no {kind} {', '.join(unknown)}")
+        raise ValueError(
+            f"a template must use what its experiment computes; it has no {kind} {', '.join(unknown)}"
+        )
     if unused:
-        raise ValueError(f"a template must use all that its experiment computes; it lacks {kind} {', '.join(unused)}")
+        raise ValueError(
+            f"a template must use all that its experiment computes; it lacks {kind} {', '.join(unused)}"
+        )

@@ -56,7 +56,9 @@ def _compute(game: Game, published: Mapping[str, float]) -> Finding:
         claims={
             "nearly_silent": coefficients[0] < 0.1,
             "never_quite": coefficients.min() > 0,
-            "published_numbers_met": all(round(grid[name], 2) == stated for name, stated in published.items()),
+            "published_numbers_met": all(
+                round(grid[name], 2) == stated for name, stated in published.items()
+            ),
         },
         tables={"numbers": pd.DataFrame(numbers)},
         figure=figures.side_by_side(game, played),
