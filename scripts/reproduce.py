@@ -67,14 +67,16 @@ def write(folder: RunFolder, name: str, finding: Finding) -> str:
 
     template = page.read_template(name)
     folder.figure(f"{name}.png", finding.figure)
-    for table, data in finding.tables.items():
+    tables = {table: page.with_headings(template, finding, table) for table in finding.tables}
+    for table, data in tables.items():
         folder.table(f"{name}_{table}.csv", data)
-    for table, caption in page.captions(template).items():
-        show(finding.tables[table], caption)
+    for table, (caption, _) in page.tables_of(template).items():
+        if table in tables:
+            show(tables[table], caption)
     section = page.render(template, finding)
     folder.text(f"{name}.md", section + "\n")
-    for answer in page.answers(section):
-        print(f"{answer.question}\n  {answer.answer}\n  ({answer.effect})")
+    for question, answer, effect in page.answers_in(section):
+        print(f"{question}\n  {answer}\n  ({effect})")
     if finding.learners == "recorded":
         print(f"learners as recorded in docs/results/{name}_*.csv: `make variants` trains them")
     return section
@@ -87,7 +89,8 @@ def update_documentation(docs: Path, run: Path, name: str, section: str, finding
 
     results = docs / "results"
     results.mkdir(exist_ok=True)
-    files = [f"{name}_{table}.csv" for table in page.captions(page.read_template(name))]
+    shown = page.tables_of(page.read_template(name))
+    files = [f"{name}_{table}.csv" for table in shown if table in finding.tables]
     if finding.learners in (None, "trained") or not (results / f"{name}.png").exists():
         files.append(f"{name}.png")
     else:

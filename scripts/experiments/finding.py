@@ -1,19 +1,22 @@
-"""What an experiment returns: numbers, claims, tables and a figure, but no prose."""
+"""What an experiment returns: tables, a figure, claims and numbers, but no prose."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from agents.benchmark import tables
+from mesa_env.evaluation.trajectory import Trajectory
 
 Source = Literal["trained", "recorded", "missing"]
 """Where measures of learners come from: models found here, the documentation's tables, or nowhere."""
+TRAINING = 20
+"""Training episodes of most experiments."""
 
 
 @dataclass(frozen=True)
@@ -21,23 +24,31 @@ class Finding:
     """What an experiment found.
 
     Attributes:
-        numbers: What fills the holes of the experiment's template, by name.
-        claims: Whether the numbers support each claim of the template, by name.
-        tables: Data frames with their headings, by file name without suffix.
+        tables: Data frames by name, indexed by what identifies a row; columns have plain names.
         figure: The figure.
+        claims: Whether the numbers support each claim of the experiment's template, by name.
+        numbers: Numbers of the template that are not in a table, by name.
         learners: Where measures of learners come from; None if the experiment has no learners.
     """
 
-    numbers: Mapping[str, float | str]
-    claims: Mapping[str, bool]
     tables: Mapping[str, pd.DataFrame]
     figure: Figure
+    claims: Mapping[str, Any]
+    numbers: Mapping[str, float] = field(default_factory=dict)
     learners: Source | None = None
 
 
-def with_headings(frame: pd.DataFrame, headings: Mapping[str, str]) -> pd.DataFrame:
-    """The columns of a data frame that have headings, in their order, under those headings."""
-    return frame[list(headings)].rename(columns=dict(headings))
+def describe(played: Trajectory) -> dict[str, float]:
+    """Coefficients, goals and base losses of a game of 20 training episodes, then deployment."""
+    return {
+        "c_0": played.coefficients[0],
+        "c_19": played.coefficients[TRAINING - 1],
+        "c_training": played.coefficients[:TRAINING].mean(),
+        "theta_20": played.goals[TRAINING],
+        "retention": played.goals[TRAINING] / played.goals[0],
+        "loss_training": played.base_losses[:TRAINING].mean(),
+        "loss_deployment": played.base_losses[TRAINING:].mean(),
+    }
 
 
 def wrapped(text: str) -> str:

@@ -15,40 +15,16 @@ from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulat
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.game import Array
 from mesa_env.solutions.hidden_deployment import FilteringOracle, Table, first_costs, refinement, solve_hidden
-from scripts.experiments.finding import Finding, with_headings
+from scripts.experiments.finding import Finding
 from scripts.experiments.hidden_figure import draw
 from scripts.experiments.hidden_games import CLEAN, GOAL, Observed, make_game, measure_openness, play
-from scripts.experiments.learners import HEADINGS, Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
 EPISODES: dict[Observed, tuple[int, ...]] = {"belief": (1, 5, 10), "signal": (1, 5)}
 LENGTHS = SHORT, LONG = 40, 100
 SIMULATED = 150, 64  # histories, and futures of each, that measure agents with a memory
 GIVEN = {"belief": "the belief", "signal": "x_n alone", "memory": "x_n, and a memory"}
-SHIFT_COLUMNS = {
-    "length": "N",
-    "delta": "δ",
-    "extra_belief": "extra cost, belief, %",
-    "extra_signal": "extra cost, signal alone, %",
-    "silence": "of the first, silence in deployment, %",
-    "c_0": "c_0",
-    "c_training": "mean c in training",
-    "c_first": "in the 1st deployment episode",
-    "c_deployment": "in deployment",
-    "median_kept": "median |θ_N/θ_0|",
-    "mean_kept": "mean |θ_N/θ_0|",
-}
-CLEAN_COLUMNS = {
-    "length": "N",
-    "observed": "agents know",
-    **{f"episode_{j}": f"δ for deployment episode {j}" for j in EPISODES["belief"]},
-}
-CERTIFICATE_COLUMNS = {
-    "length": "N",
-    "delta": "δ",
-    "gain": "largest relative gain, %",
-    "change": "change of c on doubled grid and nodes",
-}
 
 
 def measure(length: int, shift: float) -> dict[str, float]:
@@ -126,69 +102,38 @@ def measure_learners(models: Mapping[str, Mapping[str, Agent]]) -> pd.DataFrame:
 
 def compute() -> Finding:
     """Costs and openness by shift, shifts of clean defection, and learners with and without memory."""
-    table = pd.DataFrame([measure(length, shift) for length in LENGTHS for shift in SHIFTS])
-    clean = pd.DataFrame(
-        {
-            "length": length,
-            "observed": observed,
-            **{f"episode_{j}": find_clean_shift(length, j, observed) for j in episodes},
-        }
+    rows = [measure(length, shift) for length in LENGTHS for shift in SHIFTS]
+    clean = [
+        {"length": length, "observed": observed}
+        | {f"episode_{j}": find_clean_shift(length, j, observed) for j in episodes}
         for length in LENGTHS
         for observed, episodes in EPISODES.items()
-    )
-    certificates = pd.DataFrame(
-        [certify(length, shift) for length in LENGTHS for shift in (0.0, 1.0, 4.0, 10.0)]
-    )
-    base = make_game(SHORT, 1.0)
-    policy = solve_hidden(base).table
-    thresholds, kept = find_thresholds(base, policy), measure_kept_by_length()
-    learners = Learners("hidden_deployment", list(GIVEN))
+    ]
+    certificates = [certify(length, shift) for length in LENGTHS for shift in (0.0, 1.0, 4.0, 10.0)]
+    learners = Learners("hidden_deployment", *GIVEN)
     learned = learners.table(lambda: measure_learners(learners.models))
-    by_kind = {kind: learned[learned["given"] == given] for kind, given in GIVEN.items()}
-    gains = [summarize_gains(rows, f"{kind}_") for kind, rows in by_kind.items()]
-    return Finding(
-        numbers={
-            **collect_numbers(table, clean),
-            **kept,
-            "threshold": float(thresholds[0]),
-            "check_middle": float(policy.read(np.array([20]), np.array([0.0]))[0]),
-            "check_doubtful": float(policy.read(np.array([0]), np.array([np.log(9.0)]))[0]),
-            **{name: value for gain in gains for name, value in gain.items()},
-        },
-        claims={
-            **check_claims(table, clean, kept["kept_long"]),
-            "threshold_rises": bool((np.diff(thresholds) > 0).all()),
-            **check_learners(by_kind),
-        },
-        tables={
-            "shifts": with_headings(table, SHIFT_COLUMNS),
-            "clean": with_headings(clean, CLEAN_COLUMNS),
-            "certificates": with_headings(certificates, CERTIFICATE_COLUMNS),
-            "learners": learned.rename(columns=HEADINGS),
-        },
-        figure=draw(table, learners.models),
-        learners=learners.source,
-    )
-
-
-def collect_numbers(table: pd.DataFrame, clean: pd.DataFrame) -> dict[str, float | str]:
-    """The numbers that the text mentions."""
-    at = table.set_index(["length", "delta"]).to_dict("index")
-    blind, sighted = at[LONG, 0.0], at[LONG, 10.0]
-    shift = clean.set_index(["length", "observed"]).loc[(SHORT, "belief")]
-    return {
-        "first": float(shift["episode_1"]),
-        "fifth": float(shift["episode_5"]),
-        **{f"extra_{shift:.0f}": at[SHORT, shift]["extra_belief"] for shift in (0.0, 1.0, 4.0)},
-        **{f"extra_signal_{shift:.0f}": at[SHORT, shift]["extra_signal"] for shift in (1.0, 4.0)},
-        "silence": at[SHORT, 1.0]["silence"],
-        "lost": at[SHORT, 0.0]["nearly_lost"],
-        **{
-            f"{name}_{which}": row[name]
-            for which, row in {"blind": blind, "sighted": sighted}.items()
-            for name in ("c_0", "c_training", "c_deployment", "median_kept", "mean_kept")
-        },
+    tables = {
+        "shifts": pd.DataFrame(rows).set_index(["length", "delta"]),
+        "clean": pd.DataFrame(clean).set_index(["length", "observed"]),
+        "certificates": pd.DataFrame(certificates).set_index(["length", "delta"]),
+        "learners": learned,
     }
+    numbers, claims = check_policy()
+    numbers |= measure_kept_by_length()
+    for kind, given in GIVEN.items():
+        numbers |= summarize_gains(learned[learned["given"] == given], kind)
+    claims |= check_claims(tables["shifts"], tables["clean"], numbers["kept_long"]) | check_learners(learned)
+    return Finding(tables, draw(tables["shifts"], learners.models), claims, numbers, learners.source)
+
+
+def check_policy() -> tuple[dict[str, float], dict[str, bool]]:
+    """Where the model shows itself at N = 40 and δ = 1, and two coefficients to compare with."""
+    game = make_game(SHORT, 1.0)
+    policy = solve_hidden(game).table
+    thresholds = find_thresholds(game, policy)
+    middle, doubtful = policy.read(np.array([20, 0]), np.log([1.0, 9.0]))
+    numbers = {"threshold": thresholds[0], "check_middle": middle, "check_doubtful": doubtful}
+    return numbers, {"threshold_rises": bool((np.diff(thresholds) > 0).all())}
 
 
 def measure_kept_by_length() -> dict[str, float]:
@@ -201,35 +146,28 @@ def measure_kept_by_length() -> dict[str, float]:
 
 def check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> dict[str, bool]:
     """What the equilibria by shift say."""
-    at = table.set_index(["length", "delta"]).to_dict("index")
-    blind, sighted = at[LONG, 0.0], at[LONG, 10.0]
-    belief, signal = (clean[clean["observed"] == observed] for observed in EPISODES)
-    short, sighted_short = table[table["length"] == SHORT], at[SHORT, 10.0]
-    nearly_even = signal["episode_5"] / signal["episode_1"]
+    short, long = table.loc[SHORT], table.loc[LONG]
+    blind, sighted = long.loc[0.0], long.loc[10.0]
+    belief, signal = (clean.xs(observed, level="observed") for observed in EPISODES)
     return {
-        "opens_with_shift": bool(short.loc[short["delta"] >= 1, "c_first"].is_monotonic_increasing),
-        "evidence_adds_up": bool((belief["episode_5"] < belief["episode_1"] / 2).all()),
-        "less_at_first": bool((signal["episode_1"].to_numpy() < belief["episode_1"].to_numpy()).all()),
-        "nearly_as_much_later": bool(nearly_even.between(0.9, 1).all()),
-        "mostly_silence": bool((table["silence"].dropna() > 50).all()),
-        "cost_falls": bool((np.diff(short["extra_belief"]) < 0).all()),
-        "median_survives": bool(
-            (short["median_kept"] > 0.95 * sighted_short["median_kept"]).all()
-            and blind["median_kept"] > sighted["median_kept"]
-        ),
-        "mean_suffers": bool(blind["mean_kept"] < sighted["mean_kept"] and kept_long < 0.1),
-        "silent_when_deployed": bool(
-            blind["c_0"] < sighted["c_0"] and blind["c_deployment"] < 0.6 * sighted["c_deployment"]
-        ),
-        "shows_more_in_training": bool(blind["c_training"] > sighted["c_training"]),
+        "opens_with_shift": short.loc[1.0:, "c_first"].is_monotonic_increasing,
+        "evidence_adds_up": (belief["episode_5"] < belief["episode_1"] / 2).all(),
+        "less_at_first": (signal["episode_1"] < belief["episode_1"]).all(),
+        "nearly_as_much_later": (signal["episode_5"] / signal["episode_1"]).between(0.9, 1).all(),
+        "mostly_silence": (table["silence"].dropna() > 50).all(),
+        "cost_falls": (np.diff(short["extra_belief"]) < 0).all(),
+        "median_survives": (short["median_kept"] > 0.95 * short["median_kept"][10.0]).all()
+        and blind["median_kept"] > sighted["median_kept"],
+        "mean_suffers": blind["mean_kept"] < sighted["mean_kept"] and kept_long < 0.1,
+        "silent_when_deployed": blind["c_0"] < sighted["c_0"]
+        and blind["c_deployment"] < 0.6 * sighted["c_deployment"],
+        "shows_more_in_training": blind["c_training"] > sighted["c_training"],
     }
 
 
-def check_learners(tables: Mapping[str, pd.DataFrame]) -> dict[str, bool]:
+def check_learners(learned: pd.DataFrame) -> dict[str, bool]:
     """Whether all learners are more open in deployment than their oracles; empty without learners."""
-    later = [
-        learner > rows["c_deployment"].iloc[0]
-        for rows in tables.values()
-        for learner in rows["c_deployment"].iloc[1:]
-    ]
-    return {"learners_open_sooner": all(later)} if later else {}
+    oracles = learned[learned["agent"] == "oracle"].set_index("given")["c_deployment"]
+    seeds = learned[learned["agent"] != "oracle"]
+    sooner = seeds["c_deployment"] > seeds["given"].map(oracles)
+    return {"learners_open_sooner": sooner.all()} if len(sooner) else {}

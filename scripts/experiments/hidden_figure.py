@@ -13,6 +13,7 @@ import mesa_env
 from mesa_env.agent import Agent
 from mesa_env.solutions.hidden_deployment import FilteringOracle, solve_hidden
 from scripts import figures
+from scripts.experiments.drawing import plot_groups
 from scripts.experiments.hidden_games import CLEAN, make_game, measure_openness, play
 
 
@@ -39,9 +40,8 @@ def draw_openness(axes: Axes) -> None:
 
 def draw_costs(axes: Axes, table: pd.DataFrame) -> None:
     """What not knowing the mode costs agent 0, by shift."""
-    for length, rows in table.groupby("length"):
-        for column, known, style in (("extra_belief", "belief", "-"), ("extra_signal", "signal alone", ":")):
-            axes.plot(rows["delta"], rows[column], style, label=f"N = {length}, {known}")
+    for field, label, style in (("extra_belief", "belief", "-"), ("extra_signal", "signal alone", ":")):
+        plot_groups(axes, table, "delta", field, ["length"], f"N = {{}}, {label}", linestyle=style)
     axes.set(xlabel="shift δ", ylabel="extra cost of agent 0, %")
 
 

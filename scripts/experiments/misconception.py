@@ -15,57 +15,28 @@ from mesa_env import Misconception, train_then_deploy
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.misconception import MisconceptionOracle, jumps, refinement
 from scripts import figures
-from scripts.experiments.finding import Finding, with_headings
-from scripts.experiments.learners import (
-    HEADINGS,
-    Learners,
-    compare_with_oracle,
-    draw_learners,
-    summarize_gains,
-)
+from scripts.experiments.drawing import plot_groups
+from scripts.experiments.finding import TRAINING, Finding, describe
+from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
-GOAL, TRAINING = 0.8, 20
+GOAL = 0.8
 BELIEFS = (-0.5, 0.0, 0.1, 0.3, 0.5, 0.8)
 RHOS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 CURVES = (0.0, 0.3, 1.0)
 LONG, SHORT = Misconception(train_then_deploy(TRAINING, 80, 0.1)), Misconception()
-OUTCOMES = {
-    "rho": "ρ",
-    "b_0": "b_0",
-    "c_0": "c_0",
-    "retention": "θ_20/θ_0",
-    "b_20": "b_20",
-    "share": "share of the movement that is b",
-    "loss_training": "mean base loss in training",
-    "loss_deployment": "in deployment",
-}
-CERTIFICATE = {
-    "rho": "ρ",
-    "gain": "largest relative gain",
-    "jumps": "jumps of c_n(angle)",
-    "change": "change of θ, b on doubled grids",
-}
 
 
-def make_game(rho: float, belief: float = 0.3) -> Misconception:
+def make_game(rho: float, belief: float | tuple[float, float] = 0.3) -> Misconception:
     """20 training and 80 deployment episodes from one first belief."""
     return dataclasses.replace(LONG, belief_learning_rate=rho, initial_belief=belief)
 
 
 def measure(rho: float, first: float, played: Trajectory) -> dict[str, float]:
     """What became of goal and belief, and at what base loss."""
-    goal, belief = played.goals[TRAINING], played.details["belief"][TRAINING]
-    moved = abs(goal - GOAL) + abs(belief - first)
-    return {
-        "rho": rho,
-        "b_0": first,
-        "c_0": played.coefficients[0],
-        "retention": goal / GOAL,
-        "b_20": belief,
-        "share": abs(belief - first) / moved if moved else np.nan,
-        "loss_training": played.base_losses[:TRAINING].mean(),
-        "loss_deployment": played.base_losses[TRAINING:].mean(),
-    }
+    belief = played.details["belief"][TRAINING]
+    moved = abs(played.goals[TRAINING] - GOAL) + abs(belief - first)
+    share = abs(belief - first) / moved if moved else np.nan
+    return {"rho": rho, "b_0": first, "b_20": belief, "share": share, **describe(played)}
 
 
 def certify(rho: float, oracle: MisconceptionOracle) -> dict[str, float]:
@@ -76,91 +47,64 @@ def certify(rho: float, oracle: MisconceptionOracle) -> dict[str, float]:
         "rho": rho,
         "gain": float(mesa_env.audit(game, oracle, played).relative.max()),
         "jumps": len(jumps(oracle.solution)),
-        "change": refinement(dataclasses.replace(LONG, belief_learning_rate=rho)).path,
+        "change": refinement(make_game(rho, LONG.initial_belief)).path,
     }
 
 
 def compute() -> Finding:
     """The equilibrium by first belief and by relative learning rate of the belief."""
-    oracles = {rho: MisconceptionOracle(dataclasses.replace(LONG, belief_learning_rate=rho)) for rho in RHOS}
+    oracles = {rho: MisconceptionOracle(make_game(rho, LONG.initial_belief)) for rho in RHOS}
     played = {
         (rho, belief): mesa_env.rollout(make_game(rho, belief), oracles[rho], GOAL)
         for rho in RHOS
         for belief in BELIEFS
     }
-    table = pd.DataFrame([measure(rho, belief, game) for (rho, belief), game in played.items()])
-    certificate = pd.DataFrame([certify(rho, oracle) for rho, oracle in oracles.items()])
-    learners = Learners("misconception", ["misconception"])
+    table = pd.DataFrame([measure(*setting, game) for setting, game in played.items()]).set_index(
+        ["rho", "b_0"]
+    )
+    certificate = pd.DataFrame([certify(rho, oracle) for rho, oracle in oracles.items()]).set_index("rho")
+    learners = Learners("misconception", "misconception")
     learned = learners.table(lambda: compare_with_oracle(SHORT, learners.models["misconception"]))
+    check = mesa_env.rollout(SHORT, mesa_env.oracle(SHORT), GOAL)
+    taught, none = table.loc[1.0, 0.0], table.loc[0.0, 0.0]
     return Finding(
-        numbers=collect_numbers(table) | summarize_gains(learned),
-        claims=check_claims(table, certificate),
-        tables={
-            "outcomes": with_headings(table, OUTCOMES),
-            "certificate": with_headings(certificate, CERTIFICATE),
-            "learners": learned.rename(columns=HEADINGS),
-        },
+        tables={"outcomes": table, "certificate": certificate, "learners": learned},
         figure=draw(table, played[1.0, 0.3], oracles, learners),
+        claims=check_claims(table, certificate),
+        numbers={
+            "change_training": 100 * (taught["loss_training"] / none["loss_training"] - 1),
+            "change_deployment": 100 * (taught["loss_deployment"] / none["loss_deployment"] - 1),
+            "check_c": check.coefficients[0],
+            "check_theta": check.goals[5],
+            "check_b": check.details["belief"][5],
+            **summarize_gains(learned, "misconception"),
+        },
         learners=learners.source,
     )
 
 
-def collect_numbers(table: pd.DataFrame) -> dict[str, float | str]:
-    """The numbers that the text mentions."""
-    at = table.set_index(["rho", "b_0"]).to_dict("index")
-    none, fixed, trained, taught = at[0.0, 0.0], at[0.0, 0.3], at[1.0, 0.3], at[1.0, 0.0]
-    checked = mesa_env.rollout(SHORT, mesa_env.oracle(SHORT), GOAL)
-    return {
-        "share": trained["share"],
-        "share_05": at[1.0, 0.5]["share"],
-        "share_opposite": at[1.0, -0.5]["share"],
-        "share_slow": at[0.1, 0.1]["share"],
-        "belief": trained["b_20"],
-        "belief_slow": at[0.3, 0.3]["b_20"],
-        "belief_opposite": at[1.0, -0.5]["b_20"],
-        "belief_taught": taught["b_20"],
-        "kept_none": none["retention"],
-        "kept_fixed": fixed["retention"],
-        "kept_trained": trained["retention"],
-        "kept_taught": taught["retention"],
-        "change_training": 100 * (taught["loss_training"] / none["loss_training"] - 1),
-        "change_deployment": 100 * (taught["loss_deployment"] / none["loss_deployment"] - 1),
-        "check_c": float(checked.coefficients[0]),
-        "check_theta": float(checked.goals[5]),
-        "check_b": float(checked.details["belief"][5]),
-    }
-
-
 def check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> dict[str, bool]:
     """What the equilibria by first belief and learning rate say."""
-    by_belief = {rho: rows.set_index("b_0") for rho, rows in table.groupby("rho")}
-    fixed, slow, equal = (by_belief[rho] for rho in (0.0, 0.1, 1.0))
-    positive = [belief for belief in BELIEFS if belief > 0]
-    shielded = [belief for belief in positive if belief >= 0.3]
-    stable = certificate["rho"] <= 1
+    fixed, slow, equal = (table.loc[rho] for rho in (0.0, 0.1, 1.0))
+    kept, shielded = fixed["retention"], equal["retention"]
+    stable, unstable = certificate.loc[:1.0], certificate.loc[3.0:]
     return {
-        "belief_moves_more": bool((equal["share"][[0.0, *positive]] > 0.5).all()),
-        "goal_moves_more": bool(equal["share"][-0.5] < 0.5 and (slow["share"][[-0.5, 0.0, 0.1]] < 0.5).all()),
-        "overshoots": bool((equal["b_20"][positive] < 0).all()),
-        "stops_short": bool(0 < by_belief[0.3]["b_20"][0.3] < 0.3),
-        "moves_away": bool(equal["b_20"][-0.5] < -0.5),
-        "shields": bool((fixed["retention"][positive] > fixed["retention"][0.0]).all()),
-        "weaker_shield": all(
-            fixed["retention"][0.0] < equal["retention"][belief] < fixed["retention"][belief]
-            for belief in shielded
-        ),
-        "taught_an_error": bool(equal["b_20"][0.0] < 0),
-        "hides": bool(
-            equal["loss_training"][0.0] < fixed["loss_training"][0.0]
-            and equal["loss_deployment"][0.0] > fixed["loss_deployment"][0.0]
-            and equal["retention"][0.0] > fixed["retention"][0.0]
-        ),
-        "jumps": bool((certificate["jumps"] > 0).all()),
-        "jumps_multiply": bool(
-            certificate["jumps"][~stable].min() > 10 * certificate["jumps"][stable].max()
-            and certificate["change"][~stable].min() > 0.01 > 1e-3 > certificate["change"][stable].max()
-        ),
-        "certified": bool(certificate["gain"].max() < 1e-4),
+        "belief_moves_more": (equal.loc[0.0:, "share"] > 0.5).all(),
+        "goal_moves_more": equal["share"][-0.5] < 0.5 and (slow.loc[:0.1, "share"] < 0.5).all(),
+        "overshoots": (equal.loc[0.1:, "b_20"] < 0).all(),
+        "stops_short": 0 < table["b_20"][0.3, 0.3] < 0.3,
+        "moves_away": equal["b_20"][-0.5] < -0.5,
+        "shields": (kept.loc[0.1:] > kept[0.0]).all(),
+        "weaker_shield": shielded.loc[0.3:].gt(kept[0.0]).all()
+        and shielded.loc[0.3:].lt(kept.loc[0.3:]).all(),
+        "taught_an_error": equal["b_20"][0.0] < 0,
+        "hides": equal["loss_training"][0.0] < fixed["loss_training"][0.0]
+        and equal["loss_deployment"][0.0] > fixed["loss_deployment"][0.0]
+        and shielded[0.0] > kept[0.0],
+        "jumps": (certificate["jumps"] > 0).all(),
+        "jumps_multiply": unstable["jumps"].min() > 10 * stable["jumps"].max()
+        and unstable["change"].min() > 0.01 > 1e-3 > stable["change"].max(),
+        "certified": certificate["gain"].max() < 1e-4,
     }
 
 
@@ -170,10 +114,8 @@ def draw(
     """Retention by first belief, one path, the policy's jumps; learners beside their oracle."""
     figure = figures.panels(4, "episode")
     outcomes, path, policy, learned = figure.axes
-    for rho, rows in table.groupby("rho"):
-        outcomes.plot(rows["b_0"], rows["retention"], marker="o", label=f"ρ = {rho:g}")
+    plot_groups(outcomes, table, "b_0", "retention", ["rho"], "ρ = {:g}", marker="o")
     outcomes.set(xlabel="first belief b_0", ylabel="goal retention θ_20/θ_0")
-    outcomes.legend()
     draw_path(path, played)
     for rho in CURVES:
         solution = oracles[rho].solution
@@ -182,7 +124,7 @@ def draw(
         policy.plot(np.degrees(solution.angles), first, label=f"ρ = {rho:g}")
     policy.set(xlabel="angle of (θ, b), degrees", ylabel="c_0", title="jumps of the first coefficient")
     policy.legend()
-    draw_learners(learned, "misconception", SHORT, learners.models["misconception"])
+    learners.draw(learned, "misconception", SHORT)
     return figure
 
 

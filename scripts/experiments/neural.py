@@ -15,7 +15,7 @@ from agents.learning.neural import NeuralPolicy, load
 from mesa_env import Decoupling, Game
 from mesa_env.rules.game import Array, State
 from scripts import figures
-from scripts.experiments.finding import Finding
+from scripts.experiments.finding import TRAINING, Finding
 from scripts.experiments.learners import Learners
 
 NETWORKS = {
@@ -24,23 +24,11 @@ NETWORKS = {
     "many": "many θ_0, no decay",
     "many_decay": "many θ_0, weight decay 1",
 }
-SEEDS = range(5)
 GAME = Decoupling(decoupling=10.0)
-TRAINING = 20
 MANY = np.concatenate([np.linspace(-1, -0.1, 10), np.linspace(0.1, 1, 10)])
 HACK = 0.1  # of the linear equilibrium's cost
 EPISODES = (0, 10, 19, 20)
-HEADINGS = {
-    "network": "network",
-    "seed": "seed",
-    "openness_training": "|y/θ| in training",
-    "openness_deployment": "in deployment",
-    "slope": "|slope| in training",
-    "retention": "θ_20/θ_0",
-    "cost": "J_0 / linear J_0",
-    "hacks": "hacks",
-}
-STAIRCASES = {"network": "network", **{f"steps_{n}": f"n = {n}" for n in EPISODES}}
+Policies = Mapping[str, Mapping[str, NeuralPolicy]]
 
 
 def solve_linear() -> float:
@@ -84,81 +72,50 @@ def count_steps(output: Array, goals: Array) -> int:
     return int(((edges[1::2] - edges[::2]) * (goals[1] - goals[0]) >= 0.05).sum())
 
 
-def find_staircases(policies: Mapping[str, Mapping[str, NeuralPolicy]]) -> pd.DataFrame:
-    """Most steps of any network of each kind, by episode."""
-    goals = np.linspace(-1, 1, 801)
-    rows = []
-    for kind, networks in policies.items():
-        steps = {
-            f"steps_{n}": max(
-                (count_steps(compute_outputs(policy, n, goals), goals) for policy in networks.values()),
-                default=0,
-            )
-            for n in EPISODES
-        }
-        rows.append({"network": NETWORKS[kind], **steps})
-    return pd.DataFrame(rows, columns=list(STAIRCASES))
-
-
 def compute() -> Finding:
     """Networks trained on one θ_0 and on many, with and without weight decay."""
-    learners = Learners("neural", list(NETWORKS), SEEDS, "policy.pt", "networks", load)
-    table = learners.table(lambda: measure_networks(learners), HEADINGS, "networks")
-    staircases = learners.table(lambda: find_staircases(learners.models), STAIRCASES, "staircases")
-    by_kind = {kind: table[table["network"] == name] for kind, name in NETWORKS.items()}
-    missing = learners.source == "missing"
+    learners = Learners("neural", *NETWORKS, seeds=5, file="policy.pt", table="networks", load=load)
+    figure = draw(learners.models)
+    if learners.source == "missing":
+        return Finding({}, figure, {}, {"threshold": HACK}, "missing")
+    networks = learners.table(lambda: measure_networks(learners.models), "networks")
+    staircases = learners.table(lambda: find_staircases(learners.models), "staircases")
+    costs = networks.groupby("network", sort=False)["cost"].agg(["min", "median", "max"])
+    hacks = networks.groupby("network", sort=False)["hacks"].agg(["sum", "count"])
+    one, one_decay, *many = (hacks["sum"] / hacks["count"])[list(NETWORKS.values())]
     return Finding(
-        numbers={"threshold": HACK}
-        if missing
-        else {"threshold": HACK, **collect_numbers(by_kind, staircases)},
-        claims={} if missing else check_claims(by_kind, staircases),
-        tables={
-            "networks": table.rename(columns=HEADINGS),
-            "staircases": staircases.rename(columns=STAIRCASES),
+        tables={"networks": networks, "kinds": hacks.join(costs), "staircases": staircases},
+        figure=figure,
+        claims={
+            "some_hack": 0 < one < 1,
+            "decay_does_not_prevent": one_decay >= one,
+            "many_prevent": max(many) == 0,
+            "no_staircases": staircases["steps"].max() <= 2,
         },
-        figure=draw(learners.models),
+        numbers={"threshold": HACK},
         learners=learners.source,
     )
 
 
-def measure_networks(learners: Learners) -> pd.DataFrame:
+def measure_networks(policies: Policies) -> pd.DataFrame:
     """All networks, one row each."""
     linear = solve_linear()
-    rows = [
+    return pd.DataFrame(
         measure(kind, seed, policy, linear)
-        for kind, networks in learners.models.items()
+        for kind, networks in policies.items()
         for seed, policy in enumerate(networks.values())
-    ]
-    return pd.DataFrame(rows, columns=list(HEADINGS))
+    )
 
 
-def collect_numbers(by_kind: Mapping[str, pd.DataFrame], staircases: pd.DataFrame) -> dict[str, float | str]:
-    """The numbers that the text mentions: networks that hack, and the spread of their costs."""
-    numbers: dict[str, float | str] = {"networks": sum(map(len, by_kind.values()))}
-    for kind, rows in by_kind.items():
-        numbers[f"{kind}_hacks"] = int(rows["hacks"].sum())
-        numbers[f"{kind}_runs"] = len(rows)
-        numbers[f"{kind}_least"] = float(rows["cost"].min())
-        numbers[f"{kind}_median"] = float(rows["cost"].median())
-        numbers[f"{kind}_most"] = float(rows["cost"].max())
-    numbers["steps"] = int(staircases.drop(columns="network").to_numpy().max())
-    return numbers
+def find_staircases(policies: Policies) -> pd.DataFrame:
+    """Number of networks, and most steps of any of them in any of `EPISODES`."""
+    goals = np.linspace(-1, 1, 801)
+    networks = [policy for models in policies.values() for policy in models.values()]
+    steps = [count_steps(compute_outputs(policy, n, goals), goals) for policy in networks for n in EPISODES]
+    return pd.DataFrame({"networks": [len(networks)], "steps": [max(steps)]})
 
 
-def check_claims(by_kind: Mapping[str, pd.DataFrame], staircases: pd.DataFrame) -> dict[str, bool]:
-    """What the networks say."""
-    hack = {kind: rows["hacks"].any() for kind, rows in by_kind.items()}
-    one = by_kind["one"]
-    return {
-        "some_hack": bool(hack["one"]),
-        "not_all_hack": not one["hacks"].all(),
-        "decay_does_not_prevent": bool(by_kind["one_decay"]["hacks"].mean() >= one["hacks"].mean() > 0),
-        "many_prevent": not (hack["many"] or hack["many_decay"]),
-        "no_staircases": bool(staircases.drop(columns="network").to_numpy().max() <= 2),
-    }
-
-
-def draw(policies: Mapping[str, Mapping[str, NeuralPolicy]]) -> Figure:
+def draw(policies: Policies) -> Figure:
     """Outputs of every network by goal, one panel per kind."""
     figure = figures.panels(len(NETWORKS), "goal θ")
     goals = np.linspace(-1, 1, 201)

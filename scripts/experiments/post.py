@@ -9,57 +9,40 @@ import pandas as pd
 import agents
 import mesa_env
 from mesa_env import Game, train_then_deploy
-from mesa_env.evaluation.trajectory import Trajectory
 from scripts import figures
 from scripts.experiments.finding import Finding
+
+START, END = "starting coefficient", "final |θ|"
 
 
 def compute_first() -> Finding:
     """20 episodes of training, then 80 of deployment."""
-    return _compute(Game(train_then_deploy(20, 80)), {"θ_0": 0.8, "starting coefficient": 0.03})
+    return compare_with_published(Game(train_then_deploy(20, 80)), {"θ_0": 0.8, START: 0.03})
 
 
 def compute_second() -> Finding:
     """100 episodes of training."""
-    published = {"θ_0": 0.8, "starting coefficient": 0.05, "final |θ|": 0.08}
-    return _compute(Game(train_then_deploy(100, 0)), published)
+    return compare_with_published(Game(train_then_deploy(100, 0)), {"θ_0": 0.8, START: 0.05, END: 0.08})
 
 
-def measure(played: Trajectory) -> dict[str, float]:
-    """The quantities that the post published."""
-    return {
-        "θ_0": float(played.goals[0]),
-        "starting coefficient": float(played.coefficients[0]),
-        "final |θ|": float(abs(played.goals[-2])),
-    }
-
-
-def _compute(game: Game, published: Mapping[str, float]) -> Finding:
-    """Compare published numbers with the grid search's and the exact equilibrium's."""
+def compare_with_published(game: Game, published: Mapping[str, float]) -> Finding:
+    """The numbers that the post published, its grid search's and the exact equilibrium's."""
     played = {
         oracle: mesa_env.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
     }
-    grid, exact = (measure(trajectory) for trajectory in played.values())
-    numbers = {
-        "quantity": list(published),
-        "published": list(published.values()),
-        "grid": [grid[quantity] for quantity in published],
-        "exact": [exact[quantity] for quantity in published],
-    }
+    grid, exact = (
+        {"θ_0": float(game.goals[0]), START: float(game.coefficients[0]), END: float(abs(game.goals[-2]))}
+        for game in played.values()
+    )
+    numbers = pd.DataFrame({"published": published, "grid": grid, "exact": exact})
     coefficients = played["equilibrium"].coefficients
     return Finding(
-        numbers={
-            "c_0": exact["starting coefficient"],
-            "last_goal": exact["final |θ|"],
-            "kept": exact["final |θ|"] / exact["θ_0"],
-        },
+        tables={"numbers": numbers.loc[list(published)].rename_axis("quantity")},
+        figure=figures.side_by_side(game, played),
         claims={
             "nearly_silent": coefficients[0] < 0.1,
             "never_quite": coefficients.min() > 0,
-            "published_numbers_met": all(
-                round(grid[name], 2) == stated for name, stated in published.items()
-            ),
+            "published_numbers_met": all(round(grid[name], 2) == value for name, value in published.items()),
         },
-        tables={"numbers": pd.DataFrame(numbers)},
-        figure=figures.side_by_side(game, played),
+        numbers={"c_0": exact[START], "last_goal": exact[END], "kept": exact[END] / exact["θ_0"]},
     )
