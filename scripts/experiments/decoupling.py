@@ -10,7 +10,7 @@ import mesa_env
 from mesa_env import Decoupling
 from mesa_env.solutions.decoupling import solve_decoupling
 from scripts import figures
-from scripts.experiments.finding import TRAINING, Finding, describe
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 GOAL = 0.8
@@ -66,7 +66,7 @@ def compute() -> Finding:
         claims=check_claims(table, fine, limits),
         numbers={
             **{f"limit_{number}": limit for number, limit in enumerate(limits)},
-            "best_delta": fine["retention"].idxmax(),
+            "best_delta": fine.index[int(fine["retention"].argmax())],
             "best_kept": fine["retention"].max(),
             "largest_gain": 100 * max(map(certify, CERTIFIED)),
             **summarize_gains(learned, "decoupling"),
@@ -75,7 +75,7 @@ def compute() -> Finding:
     )
 
 
-def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: pd.Series[float]) -> dict[str, bool]:
+def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: pd.Series[float]) -> Claims:
     """What the equilibria by decoupling say."""
     free, below = table.loc[1.0:], fine.loc[0.1:0.99]
     return {

@@ -11,7 +11,7 @@ import mesa_env
 from mesa_env import Game, train_then_deploy
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Finding, describe
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 ETAS = SLOW, FAST = 0.1, 1.0
@@ -49,9 +49,9 @@ def compute() -> Finding:
     )
 
 
-def check_claims(curves: pd.DataFrame) -> dict[str, bool]:
+def check_claims(curves: pd.DataFrame) -> Claims:
     """What the equilibria over all discounts say."""
-    slow, fast = curves.loc[SLOW], curves.loc[FAST]
+    slow, fast = (select(curves, eta) for eta in ETAS)
     erased = (fast["c_0"] ** 2 - 0.5).abs().idxmin()
     return {
         "hides_more": all((np.diff(curve["c_0"]) < 0).all() for curve in (slow, fast)),

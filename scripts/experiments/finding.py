@@ -15,6 +15,8 @@ from mesa_env.evaluation.trajectory import Trajectory
 
 Source = Literal["trained", "recorded", "missing"]
 """Where measures of learners come from: models found here, the documentation's tables, or nowhere."""
+Claims = dict[str, Any]
+"""Whether each claim holds, by name; NumPy's booleans are no `bool`."""
 TRAINING = 20
 """Training episodes of most experiments."""
 
@@ -33,9 +35,15 @@ class Finding:
 
     tables: Mapping[str, pd.DataFrame]
     figure: Figure
-    claims: Mapping[str, Any]
+    claims: Claims
     numbers: Mapping[str, float] = field(default_factory=dict)
     learners: Source | None = None
+
+
+def select(frame: pd.DataFrame, *key: float | str) -> Any:
+    """Rows, or the row, of a data frame by the first levels of its index."""
+    rows: Any = frame.loc
+    return rows[key if len(key) > 1 else key[0]]
 
 
 def describe(played: Trajectory) -> dict[str, float]:

@@ -15,7 +15,7 @@ from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulat
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.game import Array
 from mesa_env.solutions.hidden_deployment import FilteringOracle, Table, first_costs, refinement, solve_hidden
-from scripts.experiments.finding import Finding
+from scripts.experiments.finding import Claims, Finding, select
 from scripts.experiments.hidden_figure import draw
 from scripts.experiments.hidden_games import CLEAN, GOAL, Observed, make_game, measure_openness, play
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
@@ -126,7 +126,7 @@ def compute() -> Finding:
     return Finding(tables, draw(tables["shifts"], learners.models), claims, numbers, learners.source)
 
 
-def check_policy() -> tuple[dict[str, float], dict[str, bool]]:
+def check_policy() -> tuple[dict[str, float], Claims]:
     """Where the model shows itself at N = 40 and δ = 1, and two coefficients to compare with."""
     game = make_game(SHORT, 1.0)
     policy = solve_hidden(game).table
@@ -144,10 +144,10 @@ def measure_kept_by_length() -> dict[str, float]:
     return {"kept_short": float(kept[~long].mean()), "kept_long": float(kept[long].mean())}
 
 
-def check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> dict[str, bool]:
+def check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> Claims:
     """What the equilibria by shift say."""
-    short, long = table.loc[SHORT], table.loc[LONG]
-    blind, sighted = long.loc[0.0], long.loc[10.0]
+    short = select(table, SHORT)
+    blind, sighted = select(table, LONG, 0.0), select(table, LONG, 10.0)
     belief, signal = (clean.xs(observed, level="observed") for observed in EPISODES)
     return {
         "opens_with_shift": short.loc[1.0:, "c_first"].is_monotonic_increasing,
@@ -165,7 +165,7 @@ def check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> 
     }
 
 
-def check_learners(learned: pd.DataFrame) -> dict[str, bool]:
+def check_learners(learned: pd.DataFrame) -> Claims:
     """Whether all learners are more open in deployment than their oracles; empty without learners."""
     oracles = learned[learned["agent"] == "oracle"].set_index("given")["c_deployment"]
     seeds = learned[learned["agent"] != "oracle"]

@@ -12,7 +12,7 @@ from mesa_env.rules.game import Array
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon, stationary_coefficients
 from scripts import figures
-from scripts.experiments.finding import TRAINING, Finding
+from scripts.experiments.finding import TRAINING, Claims, Finding, select
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 DISCOUNTS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
@@ -74,9 +74,9 @@ def measure_learners(learners: Learners) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def check_claims(table: pd.DataFrame, deployed: Array, finite: Array) -> dict[str, bool]:
+def check_claims(table: pd.DataFrame, deployed: Array, finite: Array) -> Claims:
     """What the stationary equilibria say, and deployment forever beside a finite one."""
-    slow, fast = table.loc[SLOW, "half_life"], table.loc[FAST, "half_life"]
+    slow, fast = (select(table, eta)["half_life"] for eta in ETAS)
     etas, gammas = (table.index.get_level_values(name) for name in ("eta", "gamma"))
     patient = table[1 - gammas <= 2 * etas / 100]
     return {

@@ -14,7 +14,7 @@ from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Finding, describe
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 GOAL = 0.8
@@ -85,7 +85,7 @@ def compute() -> Finding:
     certificates = certificates.set_index(["kappa", "gamma_0"])
     learners = Learners("learnable_discount", *PLANNERS)
     learned = learners.table(lambda: measure_learners(learners))
-    naive, frozen = table.loc["naive", 1.0, 0.9], table.loc["frozen", 0.0, 0.9]
+    naive, frozen = select(table, "naive", 1.0, 0.9), select(table, "frozen", 0.0, 0.9)
     return Finding(
         tables={
             "outcomes": table[table.index.isin(SHOWN, "gamma_0")],
@@ -107,15 +107,15 @@ def compute() -> Finding:
     )
 
 
-def check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> dict[str, bool]:
+def check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> Claims:
     """What the games of all planners say."""
     frozen, naive, foreseeing = (
-        table.loc[setting].set_index("gamma_0")
+        select(table, *setting).set_index("gamma_0")
         for setting in (("frozen", 0.0), ("naive", 1.0), ("foreseeing", 1.0))
     )
     moved = table.drop(index="frozen")
-    foresight = np.subtract(*(table.loc[planner, "retention"].to_numpy() for planner in PLANNERS))
-    jump, others = certificates.loc[1.0, 0.7], certificates.drop(index=(1.0, 0.7))
+    foresight = np.subtract(*(select(table, planner)["retention"].to_numpy() for planner in PLANNERS))
+    jump, others = select(certificates, 1.0, 0.7), certificates.drop(index=(1.0, 0.7))
     return {
         "never_falls": (table["gamma_20"] >= table["gamma_0"]).all(),
         "rises": (moved["gamma_20"] > moved["gamma_0"]).all(),

@@ -58,7 +58,7 @@ class Learners:
         if self.source != "recorded":
             return measure()
         headings = tables_of(read_template(self._experiment))[name].headings
-        recorded = pd.read_csv(RECORDED / f"{self._experiment}_{name}.csv", float_precision="round_trip")
+        recorded = pd.read_csv(RECORDED / f"{self._experiment}_{name}.csv")
         return recorded.rename(columns={heading: field for field, heading in headings.items()})
 
     def draw(self, axes: Axes, name: str, game: Game, episodes: int = 31) -> None:

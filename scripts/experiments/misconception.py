@@ -16,7 +16,7 @@ from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.misconception import MisconceptionOracle, jumps, refinement
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Finding, describe
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 GOAL = 0.8
@@ -66,7 +66,7 @@ def compute() -> Finding:
     learners = Learners("misconception", "misconception")
     learned = learners.table(lambda: compare_with_oracle(SHORT, learners.models["misconception"]))
     check = mesa_env.rollout(SHORT, mesa_env.oracle(SHORT), GOAL)
-    taught, none = table.loc[1.0, 0.0], table.loc[0.0, 0.0]
+    taught, none = select(table, 1.0, 0.0), select(table, 0.0, 0.0)
     return Finding(
         tables={"outcomes": table, "certificate": certificate, "learners": learned},
         figure=draw(table, played[1.0, 0.3], oracles, learners),
@@ -83,9 +83,9 @@ def compute() -> Finding:
     )
 
 
-def check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> dict[str, bool]:
+def check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> Claims:
     """What the equilibria by first belief and learning rate say."""
-    fixed, slow, equal = (table.loc[rho] for rho in (0.0, 0.1, 1.0))
+    fixed, slow, equal = (select(table, rho) for rho in (0.0, 0.1, 1.0))
     kept, shielded = fixed["retention"], equal["retention"]
     stable, unstable = certificate.loc[:1.0], certificate.loc[3.0:]
     return {

@@ -2,9 +2,9 @@ r"""Pages of results: templates whose holes are filled with numbers and whose cl
 
 A template is Markdown, one sentence per line, with these marks:
 
-- `{{ name }}` is the number `name`, to 4 significant digits, and `{{ table[0.1, first].c_0 }}` a cell of a table;
-  `{{ name | .1f }}` is formatted as Python does, `{{ name | percent }}` or `{{ name | percent .1f }}` as a
-  percentage;
+- `{{ name }}` is the number `name`, to 4 significant digits, and `{{ table[0.1, first].c_0 }}` a cell of a
+  table; `{{ name | .1f }}` is formatted as Python does, `{{ name | percent }}` or `{{ name | percent .1f }}`
+  as a percentage;
 - `{{ rows table: field field }}`, under a caption and the heading of a Markdown table, is the rest of it;
 - `[[name]] … [[/]]` encloses what the claim `name` (or several) must support;
 - `[[learners]] … [[/learners]]` encloses what is said only if there are measures of learners.
@@ -22,7 +22,7 @@ import pandas as pd
 
 from agents.benchmark.tables import number
 from scripts.experiments import EXPERIMENTS
-from scripts.experiments.finding import Finding, markdown
+from scripts.experiments.finding import Finding, markdown, select
 
 TEMPLATES = Path(__file__).parents[2] / "docs" / "templates"
 MISSING = "(No trained learners were found: `make variants` trains them.)"
@@ -63,13 +63,21 @@ def tables_of(template: str) -> dict[str, Table]:
 
 
 def with_headings(template: str, finding: Finding, name: str) -> pd.DataFrame:
-    """A table under its headings in a template, or under those of one that it shows with the same columns."""
+    """A table under its headings in a template, or under those of one that it shows with the same columns.
+
+    Raises:
+        ValueError: If the template shows columns that the table does not have.
+    """
     frame = finding.tables[name]
     frame = frame.reset_index() if frame.index.names[0] else frame
     shown = tables_of(template)
-    for table in [name, *shown]:
-        if table in shown and set(shown[table].headings) <= set(frame.columns):
-            return frame[list(shown[table].headings)].rename(columns=shown[table].headings)
+    for table in [shown[name]] if name in shown else shown.values():
+        if set(table.headings) <= set(frame.columns):
+            return frame[list(table.headings)].rename(columns=table.headings)
+    if name in shown:
+        raise ValueError(
+            f"a template must show columns of its table {name!r}; got {', '.join(shown[name].headings)}"
+        )
     return frame
 
 
@@ -98,6 +106,8 @@ def render(template: str, finding: Finding) -> str:
         if not finding.claims[name]:
             raise ValueError(f"the numbers do not support the claim {name!r}: {' '.join(sentence.split())}")
     text = _CLAIM.sub(lambda claim: claim[2], text)
+    shown = tables_of(text)
+    _match_names("tables", shown, [name for name in finding.tables if name in shown])
     text = _TABLE.sub(
         lambda hole: f"{hole['caption']}\n\n{markdown(with_headings(template, finding, hole['name']))}", text
     )
@@ -118,7 +128,7 @@ def assemble(results: str, sections: Mapping[str, str]) -> str:
         results: The page so far, whose other sections are kept.
         sections: Rendered sections, by experiment.
     """
-    kept = dict(_SECTION.findall(results)) | sections
+    kept = {**dict(_SECTION.findall(results)), **sections}
     ordered = {name: kept[name] for name in EXPERIMENTS if name in kept}
     rows = [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in (*answer, f"`{command(name)}`")) + " |"
@@ -141,9 +151,8 @@ def _look_up(finding: Finding, hole: re.Match[str]) -> Any:
         return finding.numbers[hole["name"]]
     try:
         frame = finding.tables[hole["name"]]
-        keys = hole["key"].split(", ", frame.index.nlevels - 1)
-        key = tuple(map(_number_or_text, keys))
-        return frame.loc[key if len(key) > 1 else key[0], hole["field"]]
+        key = map(_number_or_text, hole["key"].split(", ", frame.index.nlevels - 1))
+        return select(frame, *key)[hole["field"]]
     except KeyError as error:
         raise ValueError(
             f"a template must name cells that its experiment computes; {hole[0]!r} is none"

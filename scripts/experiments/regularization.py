@@ -13,7 +13,7 @@ from mesa_env import Game, train_then_deploy
 from mesa_env.evaluation.trajectory import Trajectory
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Finding, describe
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe
 from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 ETAS = SLOW, FAST = 0.1, 1.0
@@ -87,7 +87,7 @@ def compute() -> Finding:
     )
     tips = pd.DataFrame([solve(eta, find_tip(eta)) for eta in ETAS]).set_index("eta")
     past_half = solve_past_half()
-    half_open, bounded = ((past_half >= c).idxmax() for c in (0.5, Game().coefficient_bound))
+    half_open, bounded = (past_half[past_half >= c].index.min() for c in (0.5, Game().coefficient_bound))
     learners = Learners("regularization", "regularization")
     learned = learners.table(lambda: compare_with_oracle(LEARNED, learners.models["regularization"]))
     return Finding(
@@ -113,7 +113,7 @@ def compute() -> Finding:
     )
 
 
-def check_claims(curves: pd.DataFrame, tips: pd.DataFrame) -> dict[str, bool]:
+def check_claims(curves: pd.DataFrame, tips: pd.DataFrame) -> Claims:
     """What the equilibria over all regularizations say."""
     after = curves["lambda"] > curves["eta"].map(tips["lambda"])
     rise = curves.groupby("eta")["c_0"].diff()

@@ -16,7 +16,7 @@ import agents
 import mesa_env
 from agents.learning.settings import PPOSettings
 from mesa_env import Game, train_then_deploy
-from scripts import demo, evaluate, reproduce, speed, train
+from scripts import demo, evaluate, speed, train
 from scripts.arguments import GameArguments
 
 TINY_GAME = GameArguments(train=3, deploy=5)
@@ -236,19 +236,6 @@ class TestEvaluate:
         text = (tmp_path / "summary.json").read_text()
         assert "NaN" not in text
         assert json.loads(text)["guard"]["nash_conv"]["low"] is None
-
-
-class TestReproduce:
-    def test_published_numbers_are_met_by_the_grid_as_printed(self, tmp_path):
-        reproduce.main(reproduce.Arguments(out=tmp_path))
-        tables = {name: pd.read_csv(tmp_path / f"{name}_numbers.csv") for name in ("one", "two")}
-        assert sum(map(len, tables.values())) == 5
-        for table in tables.values():
-            assert np.allclose(table["grid"].round(2), table["published"])
-        exact = {name: table.set_index("quantity")["exact"] for name, table in tables.items()}
-        assert exact["one"]["starting coefficient"] == pytest.approx(0.0311513, abs=5e-8)
-        assert exact["two"]["final |θ|"] == pytest.approx(0.0818778, abs=5e-8)
-        assert {path.name for path in tmp_path.glob("*.png")} == {"one.png", "two.png"}
 
 
 class TestDemo:
