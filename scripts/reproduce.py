@@ -1,26 +1,26 @@
-"""Regenerate experiments: the post's own, and those that it left as next steps (docs/results.md).
+"""Reproduce experiments: the post's own, and those that it left as next steps (docs/results.md).
 
-Every experiment computes its oracles anew and plays the learners that `make variants` has trained, where
-there are any. It prints its answers, and writes tables, figure and its section of docs/results.md to a run
-folder; with --docs they also replace those in the documentation.
+Each experiment computes its oracles and plays the learners that `make variants` has trained; where those are
+missing, it uses the documentation's tables of them. It prints its answers, and writes tables, a figure and a
+section of results to a run folder; with --docs they replace those in the documentation, too. It fails if its
+numbers do not support what its template in docs/templates/results claims.
 """
 
 from __future__ import annotations
 
-import io
-import textwrap
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from agents.atomic_files import write_atomically
-from agents.benchmark import tables
-from agents.benchmark.run_folder import RunFolder
 from scripts.arguments import refusing_bad_input, run_command
 from scripts.experiments import EXPERIMENTS
-from scripts.experiments.finding import Finding, document_of_results, update
+
+if TYPE_CHECKING:
+    from agents.benchmark.run_folder import RunFolder
+    from scripts.experiments.finding import Finding
 
 
 @dataclass(frozen=True)
@@ -28,46 +28,77 @@ class Arguments:
     """Arguments of scripts/reproduce.py."""
 
     names: Annotated[tuple[Literal[tuple(EXPERIMENTS)], ...], tyro.conf.Positional] = ("one", "two")  # type: ignore[valid-type]
-    """Experiments to regenerate."""
+    """Experiments to reproduce."""
     out: Path = Path("runs/reproduce")
     """Run folder; earlier results in it are replaced."""
     docs: Path | None = None
-    """Folder of the documentation, whose results.md and figures are to be replaced, too."""
+    """Folder of the documentation; its results.md, tables and figures are updated."""
 
 
 def main(arguments: Arguments) -> None:
     """Run the experiments, print their answers and tables, and write everything down."""
+    from agents.benchmark.run_folder import RunFolder
+
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
-        if arguments.docs:
-            for name in arguments.names:
-                document_of_results(arguments.docs / "results.md", name)
+        if arguments.docs and not (arguments.docs / "results.md").is_file():
+            raise ValueError(
+                f"--docs must name a folder with a results.md; there is none at {arguments.docs}"
+            )
     folder.record("reproduce", arguments)
     for name in arguments.names:
         print(f"{name} …")
-        finding: Finding = EXPERIMENTS[name]()
-        folder.figure(f"{name}.png", finding.figure)
-        folder.text(f"{name}.md", finding.section(name))
-        for table, data in finding.tables.items():
-            folder.table(f"{name}_{table}.csv", data)
-        for table, caption in finding.shown.items():
-            tables.show(finding.tables[table], caption)
-        for answer in finding.answers:
-            print(textwrap.fill(f"{answer.question} {answer.answer} ({answer.effect})", 110))
+        finding: Finding = pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")()
+        with refusing_bad_input():
+            section = write(folder, name, finding)
         if arguments.docs:
-            _document(arguments.docs, name, finding)
+            update_documentation(arguments.docs, folder.path, name, section, finding)
     print(f"run folder: {arguments.out}")
 
 
-def _document(docs: Path, name: str, finding: Finding) -> None:
-    (docs / "results").mkdir(exist_ok=True)
-    picture = io.BytesIO()
-    finding.figure.savefig(picture, format="png", dpi=110)
-    write_atomically(docs / "results" / f"{name}.png", picture.getvalue())
-    for table in finding.shown:
-        data = finding.tables[table].to_csv(index=False).encode()
-        write_atomically(docs / "results" / f"{name}_{table}.csv", data)
-    update(docs / "results.md", name, finding)
+def write(folder: RunFolder, name: str, finding: Finding) -> str:
+    """Write an experiment's tables, figure and section to the run folder, print them, return the section.
+
+    Raises:
+        ValueError: If the numbers do not support the claims of the section's template.
+    """
+    from agents.benchmark.tables import show
+    from scripts.experiments import page
+
+    template = page.read_template(name)
+    folder.figure(f"{name}.png", finding.figure)
+    tables = {table: page.with_headings(template, finding, table) for table in finding.tables}
+    for table, data in tables.items():
+        folder.table(f"{name}_{table}.csv", data)
+    for table, (caption, _) in page.tables_of(template).items():
+        if table in tables:
+            show(tables[table], caption)
+    section = page.render(template, finding)
+    folder.text(f"{name}.md", section + "\n")
+    for question, answer, effect in page.answers_in(section):
+        print(f"{question}\n  {answer}\n  ({effect})")
+    if finding.learners == "recorded":
+        print(f"learners as recorded in docs/results/{name}_*.csv: `make variants` trains them")
+    return section
+
+
+def update_documentation(docs: Path, run: Path, name: str, section: str, finding: Finding) -> None:
+    """Copy an experiment's figure and tables from the run folder, and replace its section of results.md."""
+    from agents.atomic_files import write_atomically
+    from scripts.experiments import page
+
+    results = docs / "results"
+    results.mkdir(exist_ok=True)
+    shown = page.tables_of(page.read_template(name))
+    files = [f"{name}_{table}.csv" for table in shown if table in finding.tables]
+    if finding.learners in (None, "trained") or not (results / f"{name}.png").exists():
+        files.append(f"{name}.png")
+    else:
+        print(f"{results / name}.png is unchanged: it shows learners, which are missing here")
+    for file in files:
+        write_atomically(results / file, (run / file).read_bytes())
+    text = page.assemble((docs / "results.md").read_text(encoding="utf-8"), {name: section})
+    write_atomically(docs / "results.md", text.encode())
 
 
 if __name__ == "__main__":

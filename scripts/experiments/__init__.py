@@ -1,32 +1,21 @@
-"""The experiments behind docs/results.md: one module a question, each a function that returns its finding."""
+"""The experiments behind docs/results.md, one module per question.
+
+Each computes a `Finding`: numbers, tables, a figure, and whether each claim is true. The words are in
+docs/templates/results, one template per experiment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from scripts.experiments import (
-    decoupling,
-    discount,
-    hidden_deployment,
-    infinite_horizon,
-    learnable_discount,
-    misconception,
-    neural,
-    post,
-    regularization,
-)
-from scripts.experiments.finding import Finding
-
-EXPERIMENTS: dict[str, Callable[[], Finding]] = {
-    "one": post.experiment_one,
-    "two": post.experiment_two,
-    "discount": discount.experiment,
-    "regularization": regularization.experiment,
-    "infinite_horizon": infinite_horizon.experiment,
-    "misconception": misconception.experiment,
-    "learnable_discount": learnable_discount.experiment,
-    "hidden_deployment": hidden_deployment.experiment,
-    "decoupling": decoupling.experiment,
-    "neural": neural.experiment,
+EXPERIMENTS = {
+    "one": "post:compute_first",
+    "two": "post:compute_second",
+    "discount": "discount:compute",
+    "regularization": "regularization:compute",
+    "infinite_horizon": "infinite_horizon:compute",
+    "misconception": "misconception:compute",
+    "learnable_discount": "learnable_discount:compute",
+    "hidden_deployment": "hidden_deployment:compute",
+    "decoupling": "decoupling:compute",
+    "neural": "neural:compute",
 }
-"""Every experiment by the name that `scripts/reproduce.py` knows it by."""
+"""Module and function of each experiment, in the order of docs/results.md."""

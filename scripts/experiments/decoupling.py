@@ -4,52 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 import mesa_env
-from agents.benchmark.tables import number
 from mesa_env import Decoupling
-from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.decoupling import solve_decoupling
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe
+from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
-GOAL, TRAINING = 0.8, 20
+GOAL = 0.8
 SHOWN = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0, 1.5)
+CERTIFIED = (0.2, 0.5, 1.0)
 REGULARIZATIONS = (0.0, 0.1, 0.3)
 
 
-def play(decoupling: float, regularization: float = 0.0) -> tuple[Decoupling, Trajectory]:
+def solve(delta: float) -> dict[str, float]:
     """The equilibrium of the post's first experiment with local policies."""
-    game = Decoupling(decoupling=decoupling, regularization=regularization)
-    return game, mesa_env.rollout(game, mesa_env.oracle(game), np.array([GOAL])).row(0)
-
-
-def row(decoupling: float) -> dict[str, float]:
-    """The equilibrium at one decoupling."""
-    game, played = play(decoupling)
+    game = Decoupling(decoupling=delta)
+    played = mesa_env.rollout(game, mesa_env.oracle(game), np.array([GOAL])).row(0)
     cost = game.mesa_costs(played.goals[:-1, None], played.outputs[:, None])[0, 0]
     return {
-        "δ": decoupling,
-        "c_0": played.coefficients[0],
-        "slope s_0": played.details["slope"][0],
-        "θ_20/θ_0": played.goals[TRAINING] / GOAL,
-        "J_0/θ_0²": cost / GOAL**2,
-        "base loss in training": played.base_losses[:TRAINING].mean(),
+        "delta": delta,
+        "slope_0": played.details["slope"][0],
+        "cost": cost / GOAL**2,
+        **describe(played),
     }
 
 
-def certificate(decoupling: float) -> float:
+def certify(delta: float) -> float:
     """Most that an agent could gain on the path, by simulated deviations, as a share of emitting 0."""
-    game = Decoupling(decoupling=decoupling)
+    game = Decoupling(decoupling=delta)
     oracle = mesa_env.oracle(game)
-    return float(
-        mesa_env.audit_by_simulation(
-            game, oracle, mesa_env.rollout(game, oracle, np.array([GOAL]))
-        ).relative.max()
-    )
+    played = mesa_env.rollout(game, oracle, np.array([GOAL]))
+    return float(mesa_env.audit_by_simulation(game, oracle, played).relative.max())
 
 
-def untouchable(regularization: float) -> float:
+def find_untouchable(regularization: float) -> float:
     """Least δ at which agent 0's cost is 0, by bisection."""
     low, high = 0.0, 4.0
     while high - low > 1e-9:
@@ -61,50 +52,49 @@ def untouchable(regularization: float) -> float:
     return high
 
 
-def experiment() -> Finding:
-    """The equilibrium over decouplings."""
-    table = pd.DataFrame([row(decoupling) for decoupling in SHOWN])
-    fine = pd.DataFrame([row(decoupling) for decoupling in np.linspace(0, 1.2, 61)])
-    at = table.set_index("δ").to_dict("index")
-    limits = {weight: untouchable(weight) for weight in REGULARIZATIONS}
-    largest = max(certificate(decoupling) for decoupling in (0.2, 0.5, 1.0))
-    best = fine.iloc[int(fine["θ_20/θ_0"].argmax())]
-    learners = learned("decoupling", Decoupling())
-    text = f"""
-Agents send what they emit, y = cθ, and the slope s that the base optimizer sees, within δ of c. From **δ =
-{limits[0.0]:.3f}** on (λ = 0) an agent emits its goal with slope 0: nothing it does is ever trained, and
-J_0 = 0. With a regularizer it takes δ = 1 + λ, for the slope must be negative to push back:
-{", ".join(f"{limit:.3f} at λ = {weight:g}" for weight, limit in limits.items())}, by bisection on the
-oracle. Below that, every bit of slack is used: at δ = 0.1 the model starts with c =
-{number(at[0.1]["c_0"])} instead of {number(at[0.0]["c_0"])}, at 0.5 with {number(at[0.5]["c_0"])}, and the
-goal hardly moves.
-
-From about δ = 0.1 on, early agents send a slightly *negative* slope, with which training makes the goal
-larger: at δ = {best["δ"]:g} it grows to {100 * best["θ_20/θ_0"]:.1f} %. A deployment that emits more repays
-a training that had to emit less. The best response is unique for every δ and every future, in closed form
-but for one bracketed root: there are no jumps. Certificate: simulated deviations of both parts of the
-action, at δ = 0.2, 0.5 and 1, find no gain above {number(100 * largest)} % of the cost of emitting 0.
-{note_on_learners(learners, "decoupling")}
-"""
-    figure = figures.panels(4, "decoupling δ")
-    for axes, quantities in zip(
-        figure.axes, (("c_0", "slope s_0"), ("θ_20/θ_0",), ("J_0/θ_0²",)), strict=False
-    ):
-        for quantity in quantities:
-            axes.plot(fine["δ"], fine[quantity], label=quantity)
-        axes.legend()
-    draw_learners(figure.axes[3], "decoupling", Decoupling())
-    answer = Answer(
-        "With bounded decoupling, from which δ on is the goal untouchable?",
-        "From δ = 1 + λ on: the model emits its goal, shows the base optimizer a slope that leaves it alone, "
-        "and loses nothing.",
-        f"J_0/θ_0²: {at[0.0]['J_0/θ_0²']:.1f} at δ = 0, {at[0.5]['J_0/θ_0²']:.1f} at 0.5, 0 at 1",
+def compute() -> Finding:
+    """The equilibrium by decoupling."""
+    table, fine = (
+        pd.DataFrame(map(solve, deltas)).set_index("delta") for deltas in (SHOWN, np.linspace(0, 1.2, 61))
     )
+    limits = pd.Series({weight: find_untouchable(weight) for weight in REGULARIZATIONS})
+    learners = Learners("decoupling", "decoupling")
+    learned = learners.table(lambda: compare_with_oracle(Decoupling(), learners.models["decoupling"]))
     return Finding(
-        "Bounded decoupling",
-        [answer],
-        text,
-        figure,
-        {"sweep": table, "fine": fine, "learners": learners},
-        {"sweep": "Equilibria by decoupling:", "learners": "Learners at δ = 0.5:"},
+        tables={"sweep": table, "fine": fine, "learners": learned},
+        figure=draw(fine, learners),
+        claims=check_claims(table, fine, limits),
+        numbers={
+            **{f"limit_{number}": limit for number, limit in enumerate(limits)},
+            "best_delta": fine.index[int(fine["retention"].argmax())],
+            "best_kept": fine["retention"].max(),
+            "largest_gain": 100 * max(map(certify, CERTIFIED)),
+            **summarize_gains(learned, "decoupling"),
+        },
+        learners=learners.source,
     )
+
+
+def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: pd.Series[float]) -> Claims:
+    """What the equilibria by decoupling say."""
+    free, below = table.loc[1.0:], fine.loc[0.1:0.99]
+    return {
+        "untouchable": (limits - limits.index - 1).abs().max() < 1e-6,
+        "loses_nothing": free["cost"].max() < 1e-9 and (free["retention"] == 1).all(),
+        "slack_is_used": (np.diff(fine.loc[:1.0, "c_0"]) > 0).all(),
+        "barely_moves": (below["retention"] - 1).abs().max() < 0.1,
+        "slope_is_negative": below["slope_0"].max() < 0,
+        "goal_grows": fine["retention"].max() > 1,
+    }
+
+
+def draw(fine: pd.DataFrame, learners: Learners) -> Figure:
+    """First actions, retention and cost by decoupling; learners beside their oracle."""
+    figure = figures.panels(4, "decoupling δ")
+    labels = {"c_0": "c_0", "slope_0": "slope s_0", "retention": "θ_20/θ_0", "cost": "J_0/θ_0²"}
+    for axes, quantities in zip(figure.axes, (("c_0", "slope_0"), ("retention",), ("cost",)), strict=False):
+        for quantity in quantities:
+            axes.plot(fine[quantity], label=labels[quantity])
+        axes.legend()
+    learners.draw(figure.axes[3], "decoupling", Decoupling())
+    return figure

@@ -1,107 +1,112 @@
-"""Does training for ever end in robust alignment, and how slowly?"""
+"""Does training forever end in robust alignment, and how slowly?"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 import mesa_env
-from mesa_env import InfiniteHorizon, train_then_deploy
+from mesa_env import Game, InfiniteHorizon, train_then_deploy
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.rules import Array
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon, stationary_coefficients
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
+from scripts.experiments.finding import TRAINING, Claims, Finding, select
+from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
 DISCOUNTS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
-RATES = (0.1, 1.0)
+ETAS = SLOW, FAST = 0.1, 1.0
+TRAINED = InfiniteHorizon(np.array([1.0]), discount=0.9, max_episodes=100)
+DEPLOYED = InfiniteHorizon(train_then_deploy(TRAINING, 1), discount=0.99, max_episodes=400)
+LEARNED = {
+    "train_forever": (TRAINED, "training for ever, γ = 0.9"),
+    "deploy_forever": (DEPLOYED, "20 training, γ = 0.99"),
+}
 
 
-def for_ever(rate: float, discount: float, max_episodes: int = 100) -> InfiniteHorizon:
-    """Training that never ends."""
-    return InfiniteHorizon(np.array([rate]), discount=discount, max_episodes=max_episodes)
-
-
-def training_for_ever(rate: float, discount: float) -> dict[str, float]:
-    """The stationary equilibrium, and the half-life of its goal and of its base loss."""
-    game = for_ever(rate, discount)
+def solve(eta: float, gamma: float) -> dict[str, float]:
+    """The stationary equilibrium of training forever, and the half-life of its goal."""
+    game = InfiniteHorizon(np.array([eta]), discount=gamma)
     c = float(solve_infinite_horizon(game)[0])
-    m = 1 - 2 * rate * c * c
+    left = 1 - 2 * eta * c * c
     return {
-        "η": rate,
-        "γ": discount,
+        "eta": eta,
+        "gamma": gamma,
         "c": c,
-        "other stationary c": len(stationary_coefficients(game)) - 1,
-        "goal left per episode": m,
-        "goal's half-life": np.log(0.5) / np.log(m) if 0 < m < 1 else np.nan,
-        "γ's half-life": np.log(0.5) / np.log(discount),
-        "√((1 − γ)/2η)": np.sqrt((1 - discount) / 2 / rate),
+        "others": len(stationary_coefficients(game)) - 1,
+        "left": left,
+        "half_life": np.log(0.5) / np.log(left) if 0 < left < 1 else np.nan,
+        "half_life_of_discount": np.log(0.5) / np.log(gamma),
+        "limit": np.sqrt((1 - gamma) / 2 / eta),
     }
 
 
-def experiment() -> Finding:
-    """Training for ever, and deployment for ever after 20 episodes of training."""
-    table = pd.DataFrame([training_for_ever(rate, gamma) for rate in RATES for gamma in DISCOUNTS])
-    unique = bool((table["other stationary c"] == 0).all())
-    deployed = InfiniteHorizon(train_then_deploy(20, 1), discount=0.99, max_episodes=400)
-    c = solve_infinite_horizon(deployed)
-    trained, stationary = for_ever(1.0, 0.9), training_for_ever(1.0, 0.9)
-    columns = {"c_first": "c first", "mesa_cost": "J_0"}
-    forever = learned("train_forever", trained, columns=columns)
-    deployment = learned("deploy_forever", deployed, columns=columns)
-    learners = pd.concat(
-        [forever.assign(game="training for ever, γ = 0.9"), deployment.assign(game="20 training, γ = 0.99")],
-        ignore_index=True,
-    )
-    patient = training_for_ever(1.0, 0.999)
-    impatient = training_for_ever(0.1, 0.9)
-    text = f"""
-*Training for ever.* All agents are alike, so the equilibrium is one coefficient c, and the goal shrinks by
-the same factor m = 1 − 2ηc² in every episode: alignment is only reached in the limit, geometrically. At η =
-1 and γ = 0.9, c = {stationary["c"]:.6f} and {100 * (1 - stationary["goal left per episode"]):.1f} % of the
-goal goes with every episode. For patient models, where 1 − γ is small against 2η, c approaches √((1 −
-γ)/2η), so that m approaches γ: **a goal's half-life approaches that of its own discount**, and the base
-optimizer takes from the model just what the model does not care to keep. At γ = 0.999 it is
-{patient["goal's half-life"]:.0f} episodes at η = 1 and
-{training_for_ever(0.1, 0.999)["goal's half-life"]:.0f} at η = 0.1, against {patient["γ's half-life"]:.0f}
-of γ itself: learning faster hardly helps. Where agents are impatient or learning is slow it does, for then
-they show all they can: at γ = 0.9, {impatient["goal's half-life"]:.1f} episodes at η = 0.1 and
-{stationary["goal's half-life"]:.1f} at η = 1. As γ approaches 1 the half-life grows without bound. This is
-the limit of long finite games; a search of the whole range of c finds
-{"no other stationary equilibrium in any of these games" if unique else "other stationary equilibria, too"}.
-
-*Deployment for ever after 20 episodes of training,* γ = 0.99: c_0 = {c[0]:.6f}, c_19 = {c[19]:.6f}, then 1:
-nearly the finite game's. In the environment the game goes on after every episode with probability γ, which
-is the same in expectation (a test holds it to that). Exploitability is averaged over agents that differ:
-here the first 21, the last of which stands for all after it. {note_on_learners(forever, "train_forever")}
-{note_on_learners(deployment, "deploy_forever")}
-"""
-    figure = figures.panels(4, "episode")
-    for discount in DISCOUNTS[1:]:
-        episodes, left = np.arange(101), training_for_ever(1.0, discount)["goal left per episode"]
-        line = figure.axes[0].plot(episodes, left**episodes, label=f"γ = {discount:g}")
-        figure.axes[0].plot(episodes, discount**episodes, ":", color=line[0].get_color())
-    figure.axes[0].set(ylabel="θ_n/θ_0 (dotted: γ^n)", title="training for ever, η = 1")
-    figure.axes[0].legend()
-    played = mesa_env.rollout(with_fixed_length(deployed), mesa_env.oracle(deployed), 0.8)
-    figure.axes[1].plot(played.goals[:31], label="goal θ")
-    figure.axes[1].plot(played.coefficients[:31], label="coefficient c")
-    figure.axes[1].set(title="deployment for ever, γ = 0.99")
-    figure.axes[1].legend()
-    draw_learners(figure.axes[2], "train_forever", trained)
-    draw_learners(figure.axes[3], "deploy_forever", deployed)
-    halves = [(row["goal's half-life"], row["γ's half-life"]) for row in (stationary, patient)]
-    answer = Answer(
-        "Does training for ever end in robust alignment, and how slowly?",
-        "Yes, in the limit, but only as fast as the model discounts: where it is patient, its goal "
-        "decays nearly like γ^n, whatever the learning rate.",
-        "half-life of the goal {:.1f} episodes at γ = 0.9 (γ's own: {:.1f})".format(*halves[0])
-        + ", {:.0f} at γ = 0.999 (γ's own: {:.0f})".format(*halves[1]),
-    )
+def compute() -> Finding:
+    """Training forever, and deployment forever after 20 episodes of training."""
+    rows = [solve(eta, gamma) for eta in ETAS for gamma in DISCOUNTS]
+    table = pd.DataFrame(rows).set_index(["eta", "gamma"])
+    deployed, finite = solve_infinite_horizon(DEPLOYED), mesa_env.solve_equilibrium(Game(discount=0.99))
+    learners = Learners("infinite_horizon", *LEARNED)
+    learned = learners.table(lambda: measure_learners(learners))
+    numbers = {
+        "lost": 1 - table["left"][1.0, 0.9],
+        **{f"deployed_c_{n}": float(deployed[n]) for n in (0, 19)},
+        **{f"finite_c_{n}": float(finite[n]) for n in (0, 19)},
+    }
+    for name, (_, label) in LEARNED.items():
+        numbers |= summarize_gains(learned[learned["game"] == label], name)
     return Finding(
-        "Infinite horizon",
-        [answer],
-        text,
-        figure,
-        {"stationary": table, "learners": learners},
-        {"stationary": "Training for ever:", "learners": "Learners:"},
+        tables={"stationary": table, "learners": learned},
+        figure=draw(table, learners),
+        claims=check_claims(table, deployed, finite),
+        numbers=numbers,
+        learners=learners.source,
     )
+
+
+def measure_learners(learners: Learners) -> pd.DataFrame:
+    """Oracles and learners of both games."""
+    tables = [
+        compare_with_oracle(game, learners.models[name], ("c_first", "mesa_cost")).assign(game=label)
+        for name, (game, label) in LEARNED.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def check_claims(table: pd.DataFrame, deployed: Array, finite: Array) -> Claims:
+    """What the stationary equilibria say, and deployment forever beside a finite one."""
+    slow, fast = (select(table, eta)["half_life"] for eta in ETAS)
+    etas, gammas = (table.index.get_level_values(name) for name in ("eta", "gamma"))
+    patient = table[1 - gammas <= 2 * etas / 100]
+    return {
+        "aligns_in_the_limit": table["left"].between(0, 1, inclusive="neither").all(),
+        "no_faster_than_discounting": (table["half_life"] >= table["half_life_of_discount"]).all(),
+        "decays_like_discount": (patient["half_life"] < 1.05 * patient["half_life_of_discount"]).all(),
+        "approaches_limit": (patient["c"] / patient["limit"]).between(0.95, 1.05).all(),
+        "rate_does_not_matter": slow[0.999] < 1.05 * fast[0.999],
+        "rate_matters": slow[0.9] > 1.4 * fast[0.9],
+        "no_other_equilibrium": (table["others"] == 0).all(),
+        "open_in_deployment": (deployed[TRAINING:] == 1).all(),
+        "hides_more_than_finite": (deployed[:TRAINING] < finite[:TRAINING]).all(),
+    }
+
+
+def draw(table: pd.DataFrame, learners: Learners) -> Figure:
+    """Goals in training forever, the path of deployment forever; learners beside their oracles."""
+    figure = figures.panels(4, "episode")
+    training, deployment, *others = figure.axes
+    episodes = np.arange(101)
+    for gamma in DISCOUNTS[1:]:
+        line = training.plot(episodes, table["left"][FAST, gamma] ** episodes, label=f"γ = {gamma:g}")
+        training.plot(episodes, gamma**episodes, ":", color=line[0].get_color())
+    training.set(ylabel="θ_n/θ_0 (dotted: γ^n)", title="training forever, η = 1")
+    played = mesa_env.rollout(with_fixed_length(DEPLOYED), mesa_env.oracle(DEPLOYED), 0.8)
+    deployment.plot(played.goals[:31], label="goal θ")
+    deployment.plot(played.coefficients[:31], label="coefficient c")
+    deployment.set(title="deployment forever, γ = 0.99")
+    for axes in (training, deployment):
+        axes.legend()
+    for axes, (name, (game, _)) in zip(others, LEARNED.items(), strict=True):
+        learners.draw(axes, name, game)
+    return figure

@@ -9,164 +9,146 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import mesa_env
-from agents.benchmark.tables import number
 from mesa_env import LearnableDiscount
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, confirmed, draw_learners, learned, note_on_learners
+from scripts.experiments.drawing import plot_groups
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
+from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
-GOAL, TRAINING = 0.8, 20
+GOAL = 0.8
 FIRST = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHOWN = (0.5, 0.7, 0.9)
-RATES = (0.1, 1.0)
+KAPPAS = (0.1, 1.0)
+KEYS = ["planner", "kappa", "gamma_0"]
 GAME = LearnableDiscount()
+FROZEN = dataclasses.replace(GAME, discount_learning_rate=0.0)
 PLANNERS: dict[str, type[Planner]] = {"naive": NaivePlanner, "foreseeing": ForeseeingPlanner}
+LABELS = {
+    "frozen": "frozen, γ = 0.9",
+    "naive": "κ = 1, γ_0 = 0.9, naive",
+    "foreseeing": "κ = 1, γ_0 = 0.9",
+}
+Games = dict[tuple[str, float, float], Trajectory]
 
 
-def played(planner: str, rate: float) -> dict[float, Trajectory]:
-    """A planner's game from every first discount, at one relative learning rate of the discount."""
-    game = dataclasses.replace(GAME, discount_learning_rate=rate)
-    agent = PLANNERS[planner](game)
-    return {g: mesa_env.rollout(dataclasses.replace(game, discount=g), agent, GOAL) for g in FIRST}
+def play() -> Games:
+    """Games of every planner at every κ from every first discount."""
+    played = {}
+    for planner, kappa in [("frozen", 0.0), *((planner, kappa) for planner in PLANNERS for kappa in KAPPAS)]:
+        game = dataclasses.replace(GAME, discount_learning_rate=kappa)
+        agent = PLANNERS.get(planner, NaivePlanner)(game)
+        for first in FIRST:
+            start = dataclasses.replace(game, discount=first)
+            played[planner, kappa, first] = mesa_env.rollout(start, agent, GOAL)
+    return played
 
 
-def row(planner: str, rate: float, first: float, game: Trajectory) -> dict[str, float | str]:
-    """What became of discount and goal, and at what base loss."""
+def certify(kappa: float, first: float) -> dict[str, float]:
+    """What agents could gain in one game, and how far the foreseeing path depends on the tables."""
+    game = dataclasses.replace(GAME, discount_learning_rate=kappa, discount=first)
+    gains = {}
+    for name, planner in PLANNERS.items():
+        agent = planner(game)
+        played = mesa_env.rollout(game, agent, np.array([GOAL]))
+        gains[name] = 100 * float(mesa_env.audit(game, agent, played).relative.max())
+    change_of_c, change_of_gamma = refinement(game)
+    change = {"change_of_c": change_of_c, "change_of_gamma": change_of_gamma}
+    return {"kappa": kappa, "gamma_0": first, **gains, **change}
+
+
+def measure_learners(learners: Learners) -> pd.DataFrame:
+    """Learners that saw γ frozen, in that game and in one where γ moves, and learners that saw it move."""
+    naive, foreseeing = learners.models["naive"], learners.models["foreseeing"]
+    still = dataclasses.replace(FROZEN, discount=0.9)
+    tables = {
+        "frozen": compare_with_oracle(still, naive),
+        "naive": compare_with_oracle(GAME, naive, oracle=NaivePlanner(GAME)),
+        "foreseeing": compare_with_oracle(GAME, foreseeing),
+    }
+    return pd.concat([table.assign(game=LABELS[name]) for name, table in tables.items()], ignore_index=True)
+
+
+def compute() -> Finding:
+    """Naive and foreseeing planners from every first discount, beside a frozen one."""
+    played = play()
+    table = pd.DataFrame(
+        {
+            **dict(zip(KEYS, setting, strict=True)),
+            "gamma_20": game.details["next_discount"][TRAINING - 1],
+            **describe(game),
+        }
+        for setting, game in played.items()
+    ).set_index(KEYS)
+    certificates = pd.DataFrame([certify(kappa, first) for kappa in KAPPAS for first in SHOWN])
+    certificates = certificates.set_index(["kappa", "gamma_0"])
+    learners = Learners("learnable_discount", *PLANNERS)
+    learned = learners.table(lambda: measure_learners(learners))
+    naive, frozen = select(table, "naive", 1.0, 0.9), select(table, "frozen", 0.0, 0.9)
+    return Finding(
+        tables={
+            "outcomes": table[table.index.isin(SHOWN, "gamma_0")],
+            "all": table,
+            "certificates": certificates,
+            "learners": learned,
+        },
+        figure=draw(table, played, learners),
+        claims=check_claims(table.reset_index("gamma_0"), certificates),
+        numbers={
+            "games": len(table),
+            "calmer": frozen["loss_training"] / naive["loss_training"],
+            "louder": naive["loss_deployment"] / frozen["loss_deployment"],
+            "check_theta": frozen["theta_20"],
+            **summarize_gains(learned[learned["game"] == LABELS["frozen"]], "naive"),
+            **summarize_gains(learned[learned["game"] == LABELS["foreseeing"]], "foreseeing"),
+        },
+        learners=learners.source,
+    )
+
+
+def check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> Claims:
+    """What the games of all planners say."""
+    frozen, naive, foreseeing = (
+        select(table, *setting).set_index("gamma_0")
+        for setting in (("frozen", 0.0), ("naive", 1.0), ("foreseeing", 1.0))
+    )
+    moved = table.drop(index="frozen")
+    foresight = np.subtract(*(select(table, planner)["retention"].to_numpy() for planner in PLANNERS))
+    jump, others = select(certificates, 1.0, 0.7), certificates.drop(index=(1.0, 0.7))
     return {
-        "planner": planner,
-        "κ": rate,
-        "γ_0": first,
-        "γ_20": game.details["next_discount"][TRAINING - 1],
-        "c_0": game.coefficients[0],
-        "mean c in training": game.coefficients[:TRAINING].mean(),
-        "θ_20/θ_0": game.goals[TRAINING] / GOAL,
-        "base loss in training": game.base_losses[:TRAINING].mean(),
-        "in deployment": game.base_losses[TRAINING:].mean(),
+        "never_falls": (table["gamma_20"] >= table["gamma_0"]).all(),
+        "rises": (moved["gamma_20"] > moved["gamma_0"]).all(),
+        "slope_never_positive": GAME.slopes.max() <= 1e-12,
+        "more_deceptive": naive["loss_training"][0.9] < frozen["loss_training"][0.9]
+        and naive["loss_deployment"][0.9] > frozen["loss_deployment"][0.9]
+        and (moved["retention"] > moved["gamma_0"].map(frozen["retention"])).all(),
+        "race": naive["gamma_20"][0.5] < 0.9 and naive["gamma_20"][0.7] == 1,
+        "foresight_changes_little": np.abs(foresight).max() < 0.05,
+        "foresight_shows_more": foreseeing["c_0"][0.9] > naive["c_0"][0.9]
+        and foreseeing["retention"][0.9] < naive["retention"][0.9],
+        "not_determined": others["foreseeing"].max() < 1e-3 < 1 < jump["foreseeing"]
+        and jump["change_of_c"] > 0.01,
+        "naive_is_no_equilibrium": (others["naive"] > others["foreseeing"]).all(),
     }
 
 
-def certificates() -> pd.DataFrame:
-    """What agents could gain in the games shown, and how far the foreseeing path depends on the tables."""
-    rows = []
-    for rate in RATES:
-        for first in SHOWN:
-            game = dataclasses.replace(GAME, discount_learning_rate=rate, discount=first)
-            gains = {}
-            for name, planner in PLANNERS.items():
-                agent = planner(game)
-                played = mesa_env.rollout(game, agent, np.array([GOAL]))
-                gains[f"largest relative gain, {name}, %"] = 100 * float(
-                    mesa_env.audit(game, agent, played).relative.max()
-                )
-            coefficient, discount = refinement(game)
-            change = {"change of c on doubled tables": coefficient, "of γ": discount}
-            rows.append({"κ": rate, "γ_0": first, **gains, **change})
-    return pd.DataFrame(rows)
-
-
-def experiment() -> Finding:
-    """Naive and foreseeing planners from every first discount, against a frozen one."""
-    runs = {("frozen", 0.0): played("naive", 0.0)}
-    runs |= {(planner, rate): played(planner, rate) for planner in PLANNERS for rate in RATES}
-    rows = [
-        row(planner, rate, g, game) for (planner, rate), games in runs.items() for g, game in games.items()
-    ]
-    table = pd.DataFrame(rows)
-    at = table.set_index(["planner", "κ", "γ_0"]).to_dict("index")
-    frozen, naive, foreseeing = at["frozen", 0.0, 0.9], at["naive", 1.0, 0.9], at["foreseeing", 1.0, 0.9]
-    low, high = at["naive", 1.0, 0.5], at["naive", 1.0, 0.7]
-    certified = certificates()
-    still = dataclasses.replace(GAME, discount_learning_rate=0.0, discount=0.9)
-    alone, foresight = learned("naive", still), learned("foreseeing", GAME)
-    unawares = learned("naive", GAME, oracle=NaivePlanner(GAME))
-    learners = pd.concat(
-        [
-            alone.assign(game="frozen, γ = 0.9"),
-            unawares.assign(game="κ = 1, γ_0 = 0.9, naive"),
-            foresight.assign(game="κ = 1, γ_0 = 0.9"),
-        ],
-        ignore_index=True,
-    )
-    calmer, louder = (
-        frozen["base loss in training"] / naive["base loss in training"],
-        naive["in deployment"] / frozen["in deployment"],
-    )
-    raised = confirmed(
-        f"γ never fell in any of these {len(table)} games", (table["γ_20"] >= table["γ_0"]).all()
-    )
-    downward = confirmed("the slope dc_n/dγ is nowhere positive", GAME.slopes.max() <= 1e-12)
-    rough = certified.set_index(["κ", "γ_0"]).to_dict("index")[1.0, 0.7]
-    text = f"""
-The model's planner takes γ as given and plays the equilibrium for it; the base optimizer differentiates
-that plan. {raised}: {downward}, over all episodes and discounts, so that a more patient model emits less,
-now. **Descending the immediate loss teaches patience, and patience is what makes the model deceptive.**
-From γ_0 = 0.9 at κ = 1, γ ends at {number(naive["γ_20"])}; mean base loss in training is {calmer:.1f} times
-lower than with γ frozen, in deployment {louder:.1f} times higher, and the goal is kept at
-{100 * naive["θ_20/θ_0"]:.0f} % instead of {100 * frozen["θ_20/θ_0"]:.0f} %.
-
-There is a race: γ must have risen before the goal is trained away. At κ = 1, from γ_0 = 0.5 it ends at
-{number(low["γ_20"])} with {100 * low["θ_20/θ_0"]:.0f} % of the goal left; from 0.7 it reaches
-{number(high["γ_20"])} with {100 * high["θ_20/θ_0"]:.0f} %.
-
-A planner that foresees this (backward induction on θ and γ) changes little of it. Where γ is 1 after one
-step it shows more of its goal at first (from γ_0 = 0.9, c_0 = {number(foreseeing["c_0"])} against
-{number(naive["c_0"])}, θ_20/θ_0 = {number(foreseeing["θ_20/θ_0"])} against {number(naive["θ_20/θ_0"])}),
-perhaps because its successors will guard the goal anyway. The rules differentiate the frozen-γ plan for
-both planners: the slope of the foreseeing policy itself would be defined only by a differential equation in
-γ, which has a family of solutions.
-
-*Where it jumps.* Where γ reaches 1 in several large steps, an early agent's coefficient decides in which
-episode it arrives; the foreseeing policy is discontinuous, discontinuities multiply backwards, and its
-tables do not converge. The certificates show where: at κ = 1 from γ_0 = 0.7 an agent could still gain
-{number(rough["largest relative gain, foreseeing, %"])} %, and doubling the tables moves coefficients by
-{number(rough["change of c on doubled tables"])}. There, and in between the points certified, read the
-foreseeing planner's numbers for their first digit.
-
-The naive planner is no equilibrium where κ > 0; the table of certificates says by how much. Check: κ = 0, γ
-= 0.9 gives θ_20 = {at["frozen", 0.0, 0.9]["θ_20/θ_0"] * GOAL:.4f}. {note_on_learners(alone, "naive")}
-{note_on_learners(foresight, "foreseeing")} The naive one never saw γ move; at κ = 1 it is set beside the
-naive planner, and its exploitability there is not its own failing.
-"""
-    answer = Answer(
-        "Does the base optimizer raise or lower the discount, and is the model more deceptive for it?",
-        "It raises it, since a more patient model shows less of its goal at once; and so the model becomes "
-        "more deceptive.",
-        f"from γ_0 = 0.9 to 1 (κ = 1): goal retention {100 * frozen['θ_20/θ_0']:.0f} → "
-        f"{100 * naive['θ_20/θ_0']:.0f} %, training loss ÷ {calmer:.1f}, deployment loss × {louder:.1f}",
-    )
-    shown = table[table["γ_0"].isin(SHOWN)].reset_index(drop=True)
-    return Finding(
-        "Learnable discount",
-        [answer],
-        text,
-        _figure(table, runs["naive", 1.0]),
-        {"outcomes": shown, "all": table, "certificates": certified, "learners": learners},
-        {
-            "outcomes": "Equilibria by planner, κ and γ_0 (η = 0.1, 20 training and 80 deployment episodes):",
-            "certificates": "Certificates, on the paths from θ_0 = 0.8:",
-            "learners": "Learners, each beside the planner that it should have become:",
-        },
-    )
-
-
-def _figure(table: pd.DataFrame, games: dict[float, Trajectory]) -> Figure:
+def draw(table: pd.DataFrame, played: Games, learners: Learners) -> Figure:
+    """Discounts by episode, retention, the planner's derivative; learners beside their oracles."""
     figure = figures.panels(5, "episode")
-    course, outcome, slopes, frozen, moving = figure.axes
-    for first, game in games.items():
-        course.plot(game.details["discount"][: TRAINING + 1], label=f"{first:g}")
-    course.set(ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
-    course.legend(ncols=2, fontsize="small")
-    for (planner, rate), rows in table.groupby(["planner", "κ"], sort=False):
-        outcome.plot(rows["γ_0"], rows["θ_20/θ_0"], marker="o", label=f"{planner}, κ = {rate:g}")
+    path, outcome, slopes, frozen, moving = figure.axes
+    for first in FIRST:
+        path.plot(played["naive", 1.0, first].details["discount"][: TRAINING + 1], label=f"{first:g}")
+    path.set(ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
+    path.legend(ncols=2, fontsize="small")
+    plot_groups(outcome, table, "gamma_0", "retention", KEYS[:2], "{}, κ = {:g}", marker="o")
     outcome.set(xlabel="first discount γ_0", ylabel="goal retention θ_20/θ_0")
-    outcome.legend(fontsize="small")
     discounts = np.linspace(0, 1, 401)
     planned = GAME.planned(discounts)[1]
     for n in (0, 10, 15, 19):
         slopes.plot(discounts, planned[n], label=f"n = {n}")
     slopes.set(xlabel="discount γ", ylabel="slope dc_n/dγ", title="the planner's derivative")
     slopes.legend()
-    draw_learners(frozen, "naive", dataclasses.replace(GAME, discount_learning_rate=0.0))
-    draw_learners(moving, "foreseeing", GAME)
+    learners.draw(frozen, "naive", FROZEN)
+    learners.draw(moving, "foreseeing", GAME)
     return figure

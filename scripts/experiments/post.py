@@ -1,81 +1,49 @@
-"""The post's two experiments: its published numbers beside the grid's and exact ones, and its figures."""
+"""The post's two experiments: its published numbers, those of its grid search, and exact ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import pandas as pd
 
 import agents
 import mesa_env
-from agents.benchmark.tables import number
 from mesa_env import Game, train_then_deploy
-from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.rules.scalar import ScalarGame
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding
+from scripts.experiments.finding import Finding
 
-Published = dict[str, tuple[float, Callable[[Trajectory], float]]]
-
-
-def _first_goal(played: Trajectory) -> float:
-    return float(played.goals[0])
+START, END = "starting coefficient", "final |θ|"
 
 
-def _first_coefficient(played: Trajectory) -> float:
-    return float(played.coefficients[0])
+def compute_first() -> Finding:
+    """20 episodes of training, then 80 of deployment."""
+    return compare_with_published(Game(train_then_deploy(20, 80)), {"θ_0": 0.8, START: 0.03})
 
 
-def _last_goal(played: Trajectory) -> float:
-    return float(abs(played.goals[-2]))
-
-
-def experiment_one() -> Finding:
-    """20 episodes of training, 80 of deployment."""
-    return _experiment(
-        "The post's first experiment",
-        "Does the model hide its goal while it is trained?",
-        Game(train_then_deploy(20, 80)),
-        {"θ_0": (0.8, _first_goal), "starting coefficient": (0.03, _first_coefficient)},
-    )
-
-
-def experiment_two() -> Finding:
+def compute_second() -> Finding:
     """100 episodes of training."""
-    return _experiment(
-        "The post's second experiment",
-        "And where training never gives way to deployment?",
-        Game(train_then_deploy(100, 0)),
-        {
-            "θ_0": (0.8, _first_goal),
-            "starting coefficient": (0.05, _first_coefficient),
-            "final |θ|": (0.08, _last_goal),
-        },
-    )
+    return compare_with_published(Game(train_then_deploy(100, 0)), {"θ_0": 0.8, START: 0.05, END: 0.08})
 
 
-def _experiment(title: str, question: str, game: Game, published: Published) -> Finding:
+def compare_with_published(game: ScalarGame, published: Mapping[str, float]) -> Finding:
+    """The numbers that the post published, its grid search's and the exact equilibrium's."""
     played = {
         oracle: mesa_env.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
     }
-    table = pd.DataFrame(
-        [
-            (quantity, stated, of(played["grid"]), of(played["equilibrium"]))
-            for quantity, (stated, of) in published.items()
-        ],
-        columns=["quantity", "published", "grid", "exact"],
+    grid, exact = (
+        {"θ_0": float(game.goals[0]), START: float(game.coefficients[0]), END: float(abs(game.goals[-2]))}
+        for game in played.values()
     )
-    exact = played["equilibrium"]
-    answer = (
-        f"It starts with c = {number(exact.coefficients[0])}, nearly silent but never quite, and keeps "
-        f"{100 * abs(exact.goals[-2] / exact.goals[0]):.0f} % of its goal."
-    )
-    effect = f"|θ| from 0.8 to {number(abs(exact.goals[-2]))}"
-    text = "The post's published numbers, its grid oracle's run here, and the exact equilibrium's."
+    numbers = pd.DataFrame({"published": published, "grid": grid, "exact": exact})
+    coefficients = played["equilibrium"].coefficients
     return Finding(
-        title,
-        [Answer(question, answer, effect)],
-        text,
-        figures.side_by_side(game, played),
-        {"numbers": table},
-        {"numbers": "Published, by the post's grid, and exact:"},
+        tables={"numbers": numbers.loc[list(published)].rename_axis("quantity")},
+        figure=figures.side_by_side(game, played),
+        claims={
+            "nearly_silent": coefficients[0] < 0.1,
+            "never_quite": coefficients.min() > 0,
+            "published_numbers_met": all(round(grid[name], 2) == value for name, value in published.items()),
+        },
+        numbers={"c_0": exact[START], "last_goal": exact[END], "kept": exact[END] / exact["θ_0"]},
     )

@@ -4,115 +4,144 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from scipy.optimize import brentq, minimize_scalar
 
 import agents
 import mesa_env
-from agents.benchmark.tables import number
 from mesa_env import Game, train_then_deploy
-from mesa_env.rules.game import Array
+from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.rules.scalar import ScalarGame
 from scripts import figures
-from scripts.experiments.finding import Answer, Finding, draw_learners, learned, note_on_learners
+from scripts.experiments.drawing import plot_groups
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe
+from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
 
-RATES = (0.1, 1.0)
+ETAS = SLOW, FAST = 0.1, 1.0
 SHOWN = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4)
-TRAINING = 20
-FINE = 400
+LARGEST = 0.49  # of ηλ in the curves: at 1/2, a silent model's goal changes sign
+LEARNED = Game(regularization=0.01)
 
 
-def sweep(rate: float, regularizations: Array) -> pd.DataFrame:
-    """The equilibrium of 20 training and 80 deployment episodes, one row a regularization.
+def make_game(eta: float, weight: float) -> ScalarGame:
+    """20 training and 80 deployment episodes at regularization `weight`."""
+    return Game(train_then_deploy(TRAINING, 80, eta), regularization=weight)
 
-    What deception saves is agent 0's mesa cost: of a model that is always open (c = 1) but loses its goal,
-    less the equilibrium's, as a share of the former. Where the open model overshoots this says nothing; it is
-    measured at the smaller learning rate.
+
+def solve(eta: float, weight: float) -> dict[str, float]:
+    """The equilibrium, what a silent model would keep, and what deception saves.
+
+    The saving is agent 0's: the mesa cost of a model that is always open (c = 1) but loses its goal, minus
+    the equilibrium's, as a share of the former. Where the open model overshoots it has no such meaning, so it
+    is measured at the smaller learning rate only.
     """
-    rows = []
-    for weight in regularizations.tolist():
-        game = Game(train_then_deploy(TRAINING, 80, rate), regularization=weight)
-        played = mesa_env.rollout(game, agents.make("equilibrium", game), 0.8)
-        honest = mesa_env.rollout(game, agents.make("myopic", game), 0.8)
-        cost, open_cost = (
-            float(game.mesa_costs(p.goals[:-1, None], p.outputs[:, None])[0, 0]) for p in (played, honest)
-        )
-        rows.append(
-            {
-                "η": rate,
-                "λ": weight,
-                "c_0": played.coefficients[0],
-                "mean c in training": played.coefficients[:TRAINING].mean(),
-                "θ_20": played.goals[TRAINING],
-                "retention": played.goals[TRAINING] / 0.8,
-                "kept if silent": (1 - 2 * rate * weight) ** TRAINING,
-                "deception saves": 1 - cost / open_cost if rate < 0.5 else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+    game = make_game(eta, weight)
+    played = mesa_env.rollout(game, agents.make("equilibrium", game), 0.8)
+    return {
+        "eta": eta,
+        "lambda": weight,
+        **describe(played),
+        "silent_retention": (1 - 2 * eta * weight) ** TRAINING,
+        "saving": measure_saving(game, played) if eta == SLOW else np.nan,
+        "pull": 2 * eta * weight * TRAINING,
+    }
 
 
-def past_one_half(rate: float) -> tuple[Array, Array]:
-    """Regularizations between ηλ = 0.4 and 0.7, and the first coefficient at each."""
-    weights = np.linspace(0.4, 0.7, 3001) / rate
-    schedules = np.tile(train_then_deploy(TRAINING, 80, rate), (len(weights), 1))
-    return weights, mesa_env.solve_equilibria(schedules, 1.0, weights)[:, 0]
-
-
-def experiment() -> Finding:
-    """The equilibrium against the regularization, at a small and at the post's learning rate."""
-    table = pd.concat([sweep(rate, np.array(SHOWN)) for rate in RATES], ignore_index=True)
-    curves = {rate: sweep(rate, np.linspace(0, 0.49 / rate, FINE)) for rate in RATES}
-    tips = {rate: curve.iloc[int(curve["c_0"].argmin())] for rate, curve in curves.items()}
-    slow = curves[RATES[0]]
-    half = slow.iloc[int((slow["deception saves"] - slow["deception saves"][0] / 2).abs().argmin())]
-    small, large = tips[RATES[0]], tips[RATES[1]]
-    weights, first = past_one_half(1.0)
-    half_open, bounded = (int((first >= c).argmax()) for c in (0.5, Game().coefficient_bound))
-    learners = learned("regularization", Game(regularization=0.01))
-    post = table[(table["η"] == 1)].set_index("λ")
-    saved = table.set_index("λ").query(f"η == {RATES[0]}")["deception saves"]
-    text = f"""
-The regularizer pulls on the goal whether it shows or not: even a silent model keeps no more than (1 −
-2ηλ)^T of it. With little of it the model hides *more*, since what it would show still costs goal: at η = 1
-and λ = 0.01, c_0 falls from {number(post["c_0"][0])} to {number(post["c_0"][0.01])}, while θ_20 falls from
-{number(post["θ_20"][0])} to {number(post["θ_20"][0.01])}, and to {number(post["θ_20"][0.1])} at λ = 0.1.
-Then it tips: once training will take the goal anyway, there is less to be saved by hiding and c_0 rises
-again, towards an open model with a dying goal. The least c_0 is at λ = {number(small["λ"])} (2ηλT =
-{number(2 * RATES[0] * TRAINING * small["λ"])}) for η = {RATES[0]:g}, and at λ = {number(large["λ"])} (2ηλT
-= {number(2 * RATES[1] * TRAINING * large["λ"])}) for η = 1.
-
-What deception is worth: at η = {RATES[0]:g} and without a regularizer it saves agent 0
-{100 * slow["deception saves"][0]:.0f} % of the cost of an open model; at λ = {number(half["λ"])} half of
-that, and at λ = 0.4 {100 * saved[0.4]:.0f} %.
-
-*A turn, not a jump.* Since best responses are unique, the equilibrium is continuous in λ. But where ηλ
-passes 1/2, the base update of a silent model changes sign: it overshoots 0 and flips the goal, and from
-there on a large c *preserves* the goal's size. At η = 1, c_0 rises from {number(first[0])} at λ =
-{weights[0]:g} to 1/2 at {weights[half_open]:.3f} and to its bound at {weights[bounded]:.3f} (fourth panel;
-the first three stop short of that). {note_on_learners(learners, "regularization")}
-"""
-    figure = figures.panels(5, "2ηλT")
-    for axes, quantity in zip(figure.axes, ("c_0", "retention", "deception saves"), strict=False):
-        for rate, curve in curves.items():
-            if not curve[quantity].isna().all():
-                axes.plot(2 * rate * TRAINING * curve["λ"], curve[quantity], label=f"η = {rate:g}")
-        axes.set(ylabel=quantity, xlim=(0, 6))
-        axes.legend()
-    draw_learners(figure.axes[4], "regularization", Game(regularization=0.01))
-    figure.axes[3].plot(weights, first)
-    figure.axes[3].set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
-    least = [number(2 * rate * TRAINING * tip["λ"]) for rate, tip in zip(RATES, (small, large), strict=True)]
-    answer = Answer(
-        "Does a regularizer make deception pay less, and where does it tip?",
-        "Yes: it takes the goal that silence would save; the model first hides more, then, once the "
-        "regularizer alone takes most of the goal, opens up.",
-        f"at η = {RATES[0]:g} deception saves {100 * slow['deception saves'][0]:.0f} % of agent 0's cost at "
-        f"λ = 0 and half of that at λ = {number(half['λ'])}; c_0 is least at 2ηλT = {least[0]} "
-        f"(η = {RATES[0]:g}) and {least[1]} (η = 1)",
+def measure_saving(game: ScalarGame, played: Trajectory) -> float:
+    """Share of agent 0's cost of open play that the equilibrium saves."""
+    honest = mesa_env.rollout(game, agents.make("myopic", game), 0.8)
+    cost, honest_cost = (
+        float(game.mesa_costs(path.goals[:-1, None], path.outputs[:, None])[0, 0])
+        for path in (played, honest)
     )
+    return 1 - cost / honest_cost
+
+
+def find_tip(eta: float) -> float:
+    """Regularization at which the first coefficient is least."""
+    found = minimize_scalar(
+        lambda weight: float(mesa_env.solve_equilibrium(make_game(eta, weight))[0]),
+        bounds=(0, LARGEST / eta),
+        options={"xatol": 1e-7},
+    )
+    return float(found.x)
+
+
+def find_half_saving() -> float:
+    """Regularization at which deception saves half of what it saves without any, at the smaller η."""
+    half = solve(SLOW, 0.0)["saving"] / 2
+    return float(brentq(lambda weight: solve(SLOW, weight)["saving"] - half, 0, 1))
+
+
+def solve_past_half() -> pd.Series[float]:
+    """First coefficients at η = 1, by regularizations from ηλ = 0.4 to 0.7."""
+    weights = np.linspace(0.4, 0.7, 3001)
+    schedules = np.tile(train_then_deploy(TRAINING, 80), (len(weights), 1))
+    return pd.Series(mesa_env.solve_equilibria(schedules, 1.0, weights)[:, 0], index=weights)
+
+
+def compute() -> Finding:
+    """The equilibrium by regularization, at a small and at the post's learning rate."""
+    table = pd.DataFrame([solve(eta, weight) for eta in ETAS for weight in SHOWN])
+    curves = pd.DataFrame(
+        [solve(eta, weight) for eta in ETAS for weight in np.linspace(0, LARGEST / eta, 400).tolist()]
+    )
+    tips = pd.DataFrame([solve(eta, find_tip(eta)) for eta in ETAS]).set_index("eta")
+    past_half = solve_past_half()
+    half_open, bounded = (past_half[past_half >= c].index.min() for c in (0.5, Game().coefficient_bound))
+    learners = Learners("regularization", "regularization")
+    learned = learners.table(lambda: compare_with_oracle(LEARNED, learners.models["regularization"]))
     return Finding(
-        "Regularization",
-        [answer],
-        text,
-        figure,
-        {"sweep": table, "curves": pd.concat(curves.values()), "learners": learners},
-        {"sweep": "Equilibria by regularization:", "learners": "Learners at λ = 0.01, η = 1:"},
+        tables={
+            "sweep": table.set_index(["eta", "lambda"]),
+            "curves": curves,
+            "tips": tips,
+            "learners": learned,
+        },
+        figure=draw(curves, past_half, learners),
+        claims={
+            **check_claims(curves, tips),
+            "opens_past_half": (np.diff(past_half[:bounded]) > 0).all() and 0.4 < half_open < bounded,
+        },
+        numbers={
+            "half_saving": find_half_saving(),
+            "c_0_at_04": past_half.iloc[0],
+            "half_open": half_open,
+            "bounded": bounded,
+            **summarize_gains(learned, "regularization"),
+        },
+        learners=learners.source,
     )
+
+
+def check_claims(curves: pd.DataFrame, tips: pd.DataFrame) -> Claims:
+    """What the equilibria over all regularizations say."""
+    after = curves["lambda"] > curves["eta"].map(tips["lambda"])
+    rise = curves.groupby("eta")["c_0"].diff()
+    slow = curves[(curves["eta"] == SLOW) & (curves["lambda"] <= 1)]
+    return {
+        "saves_less_when_slow": (np.diff(slow["saving"]) < 0).all(),
+        "hides_more_at_first": (rise[~after].dropna() < 0).all(),
+        "then_opens": (rise[after & after.shift()] > 0).all(),
+        "tips_at_half": tips["silent_retention"].between(0.45, 0.56).all(),
+        "goal_dies": (curves.groupby("eta")["retention"].last().abs() < 1e-9).all(),
+    }
+
+
+def draw(curves: pd.DataFrame, past_half: pd.Series[float], learners: Learners) -> Figure:
+    """First coefficient, retention and saving by regularization; learners beside their oracle."""
+    figure = figures.panels(5, "2ηλT")
+    first, retention, saving, beyond, learned = figure.axes
+    slow = curves[curves["eta"] == SLOW]
+    for axes, field, frame in (
+        (first, "c_0", curves),
+        (retention, "retention", curves),
+        (saving, "saving", slow),
+    ):
+        plot_groups(axes, frame, "pull", field, ["eta"], "η = {:g}")
+        axes.set(ylabel=field, xlim=(0, 6))
+    saving.set(ylabel="deception saves")
+    beyond.plot(past_half)
+    beyond.set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
+    learners.draw(learned, "regularization", LEARNED)
+    return figure

@@ -127,3 +127,7 @@ def test_help_loads_no_heavy_library(command):
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip().splitlines()[-1] == "loaded: []"
+
+
+def test_the_second_experiment_is_the_first_command_with_other_numbers():
+    assert GameArguments(train=100, deploy=0).build((0.8,)) == Game(train_then_deploy(100, 0))

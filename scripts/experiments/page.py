@@ -1,0 +1,187 @@
+r"""Pages of results: templates whose holes are filled with numbers and whose claims are checked.
+
+A template is Markdown, one sentence per line, with these marks:
+
+- `{{ name }}` is the number `name`, to 4 significant digits, and `{{ table[0.1, first].c_0 }}` a cell of a
+  table; `{{ name | .1f }}` is formatted as Python does, `{{ name | percent }}` or `{{ name | percent .1f }}`
+  as a percentage;
+- `{{ rows table: field field }}`, under a caption and the heading of a Markdown table, is the rest of it;
+- `[[name]] … [[/]]` encloses what the claim `name` (or several) must support;
+- `[[learners]] … [[/learners]]` encloses what is said only if there are measures of learners.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from agents.benchmark.tables import markdown_table, number
+from scripts.experiments import EXPERIMENTS
+from scripts.experiments.finding import Finding, select
+
+TEMPLATES = Path(__file__).parents[2] / "docs" / "templates"
+MISSING = "(No trained learners were found: `make variants` trains them.)"
+
+_CLAIM = re.compile(r"\[\[(?!learners\]\])([\w ]+)\]\]\s*(.*?)\s*\[\[/\]\]", flags=re.DOTALL)
+_LEARNERS = re.compile(r"\[\[learners\]\]\s*(.*?)\s*\[\[/learners\]\]", flags=re.DOTALL)
+_TABLE = re.compile(
+    r"^(?P<caption>.+)\n\n\| (?P<head>.+) \|\n\| --.*\n\{\{ rows (?P<name>\w+): (?P<fields>.+) \}\}$",
+    re.MULTILINE,
+)
+_NUMBER = re.compile(r"\{\{ (?P<name>\w+)(\[(?P<key>.+?)\]\.(?P<field>\w+))?( \| (?P<form>[^}]+))? \}\}")
+_LEFTOVER = re.compile(r"\[\[.*?\]\]|\{\{.*?\}\}|\[\[|\{\{")
+_ANSWER = re.compile(r"- \*\*Question:\*\* (.*)\n- \*\*Answer:\*\* (.*)\n- \*\*Effect:\*\* (.*)")
+_SECTION = re.compile(r"<!-- (\w+) -->\n\n(.*?)\n\n<!-- end of \1 -->\n", flags=re.DOTALL)
+
+
+class Table(NamedTuple):
+    """A table of a template: its caption, and its headings by field."""
+
+    caption: str
+    headings: dict[str, str]
+
+
+def read_template(name: str) -> str:
+    """The template of an experiment's section."""
+    return (TEMPLATES / "results" / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+def tables_of(template: str) -> dict[str, Table]:
+    """The tables that a template shows, by name."""
+    found = {}
+    for match in _TABLE.finditer(template):
+        headings = match["head"].replace("\\|", "|").split(" | ")
+        found[match["name"]] = Table(
+            match["caption"], dict(zip(match["fields"].split(), headings, strict=True))
+        )
+    return found
+
+
+def with_headings(template: str, finding: Finding, name: str) -> pd.DataFrame:
+    """A table under its headings in a template, or under those of one that it shows with the same columns.
+
+    Raises:
+        ValueError: If the template shows columns that the table does not have.
+    """
+    frame = finding.tables[name]
+    frame = frame.reset_index() if frame.index.names[0] else frame
+    shown = tables_of(template)
+    for table in [shown[name]] if name in shown else shown.values():
+        if set(table.headings) <= set(frame.columns):
+            return frame[list(table.headings)].rename(columns=table.headings)
+    if name in shown:
+        raise ValueError(
+            f"a template must show columns of its table {name!r}; got {', '.join(shown[name].headings)}"
+        )
+    return frame
+
+
+def claims_of(template: str) -> dict[str, str]:
+    """What a template's claims must support, by their names."""
+    return {name: text for names, text in _CLAIM.findall(template) for name in names.split()}
+
+
+def answers_in(section: str) -> list[tuple[str, str, str]]:
+    """The questions that a section answers, each with its answer and the size of the effect."""
+    return _ANSWER.findall(section)
+
+
+def render(template: str, finding: Finding) -> str:
+    """Fill in a template.
+
+    Raises:
+        ValueError: If the numbers do not support a claim, if template and finding do not name the same claims
+            and numbers, or if a mark cannot be read.
+    """
+    missing = finding.learners == "missing"
+    text = _LEARNERS.sub(lambda block: MISSING if missing else block[1], template)
+    claims = claims_of(text)
+    _match_names("claims", claims, finding.claims)
+    for name, sentence in claims.items():
+        if not finding.claims[name]:
+            raise ValueError(f"the numbers do not support the claim {name!r}: {' '.join(sentence.split())}")
+    text = _CLAIM.sub(lambda claim: claim[2], text)
+    shown = tables_of(text)
+    _match_names("tables", shown, [name for name in finding.tables if name in shown])
+    text = _TABLE.sub(
+        lambda hole: f"{hole['caption']}\n\n{markdown_table(with_headings(template, finding, hole['name']))}",
+        text,
+    )
+    _match_names(
+        "numbers", [hole["name"] for hole in _NUMBER.finditer(text) if not hole["key"]], finding.numbers
+    )
+    text = _NUMBER.sub(lambda hole: _format(_look_up(finding, hole), hole["form"] or ""), text)
+    leftover = _LEFTOVER.search(text)
+    if leftover:
+        raise ValueError(f"a template's marks must be closed and well formed; {leftover[0]!r} is not")
+    return text
+
+
+def assemble(results: str, sections: Mapping[str, str]) -> str:
+    """Write docs/results.md again: its template, with sections in the order of `EXPERIMENTS`.
+
+    Args:
+        results: The page so far, whose other sections are kept.
+        sections: Rendered sections, by experiment.
+    """
+    kept = {**dict(_SECTION.findall(results)), **sections}
+    ordered = {name: kept[name] for name in EXPERIMENTS if name in kept}
+    rows = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in (*answer, f"`{command(name)}`")) + " |"
+        for name, section in ordered.items()
+        for answer in answers_in(section)
+    ]
+    marked = [f"<!-- {name} -->\n\n{section}\n\n<!-- end of {name} -->" for name, section in ordered.items()]
+    text = (TEMPLATES / "results.md").read_text(encoding="utf-8")
+    return text.replace("{{ answers }}", "\n".join(rows)).replace("{{ sections }}", "\n\n".join(marked))
+
+
+def command(name: str) -> str:
+    """The command that reproduces an experiment."""
+    return f"python -m scripts.reproduce {name}"
+
+
+def _look_up(finding: Finding, hole: re.Match[str]) -> Any:
+    """The number, or the cell of a table, that a hole names."""
+    if not hole["key"]:
+        return finding.numbers[hole["name"]]
+    try:
+        frame = finding.tables[hole["name"]]
+        key = map(_number_or_text, hole["key"].split(", ", frame.index.nlevels - 1))
+        return select(frame, *key)[hole["field"]]
+    except KeyError as error:
+        raise ValueError(
+            f"a template must name cells that its experiment computes; {hole[0]!r} is none"
+        ) from error
+
+
+def _number_or_text(key: str) -> float | str:
+    try:
+        return float(key)
+    except ValueError:
+        return key
+
+
+def _format(value: Any, form: str) -> str:
+    value = value.item() if isinstance(value, np.generic) else value
+    if form.startswith("percent"):
+        return f"{format(100 * value, form.removeprefix('percent').strip() or '.0f')} %"
+    if form:
+        return format(value, form)
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _match_names(kind: str, used: Iterable[str], computed: Iterable[str]) -> None:
+    """Check that a template uses all that its experiment computes, and nothing else."""
+    unknown, unused = sorted(set(used) - set(computed)), sorted(set(computed) - set(used))
+    if unknown:
+        raise ValueError(
+            f"a template must use {kind} that its experiment computes; {', '.join(unknown)} is none"
+        )
+    if unused:
+        raise ValueError(f"a template must use all {kind} of its experiment; {', '.join(unused)} is not used")
