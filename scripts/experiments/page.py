@@ -109,7 +109,9 @@ def render(template: str, finding: Finding) -> str:
     shown = tables_of(text)
     _match_names("tables", shown, [name for name in finding.tables if name in shown])
     text = _TABLE.sub(
-        lambda hole: f"{hole['caption']}\n\n{markdown_table(with_headings(template, finding, hole['name']))}",
+        lambda hole: "\n\n".join(
+            (hole["caption"], markdown_table(with_headings(template, finding, hole["name"])))
+        ),
         text,
     )
     _match_names(
