@@ -35,12 +35,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import GameAgent
+from mesa_env.numerics import Refinement, compiled, discounted_lengths, golden_section, interpolate
 from mesa_env.rules.game import Array
 from mesa_env.rules.misconception import Misconception
 from mesa_env.rules.validation import validated_whole
-from mesa_env.solutions.numerics import compiled
 
-_GOLDEN = (math.sqrt(5) - 1) / 2
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
 _ROUNDING = 1e-12  # what rounding may add to a cost
@@ -84,18 +83,6 @@ class Jump(NamedTuple):
     after: float
 
 
-class Refinement(NamedTuple):
-    """What changes when the table has twice as many angles, and the search twice as many proposals.
-
-    Attributes:
-        coefficients: Largest change of a coefficient on the path from the game's start.
-        path: Largest change of a goal or belief on it.
-    """
-
-    coefficients: float
-    path: float
-
-
 def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
     """Equilibrium by backward induction, every agent judged by its own goal.
 
@@ -118,11 +105,11 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         np.empty(shape),
         np.zeros((game.episodes + 1, angles)),
         np.zeros((game.episodes + 1, angles)),
-        np.append(np.cumsum(game.discount ** np.arange(game.episodes))[::-1], 0.0),
+        discounted_lengths(game.discount, game.episodes),
     )
     goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
     for n in reversed(range(game.episodes)):
-        choices = _choose(goals, beliefs, grid, _rules(game, solution, n), _successors(solution, n))
+        choices = _best_responses(goals, beliefs, grid, _episode(game, solution, n))
         solution.coefficients[n], excess, solution.squares[n], solution.outputs[n] = choices
         solution.margins[n] = excess / solution.weights[n]
         if not np.isfinite(solution.squares[n]).all():
@@ -169,10 +156,11 @@ def coefficients_at(
     grid = _grid(game, proposals)
     for n in np.unique(episodes):
         here = episodes == n
-        rules, successors = _rules(game, solution, n), _successors(solution, n)
         scale = np.hypot(goals[here], beliefs[here])
         scale[scale == 0] = 1.0
-        choices = _choose(goals[here] / scale, beliefs[here] / scale, grid, rules, successors)
+        choices = _best_responses(
+            goals[here] / scale, beliefs[here] / scale, grid, _episode(game, solution, n)
+        )
         coefficients[here] = choices[0]
     return coefficients
 
@@ -194,7 +182,7 @@ def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) ->
         proposals: As in `solve_misconception`.
     """
     coarse, fine = (_path(game, k * angles, k * (proposals - 1) + 1) for k in (1, 2))
-    return Refinement(*(float(np.abs(a - b).max()) for a, b in zip(coarse, fine, strict=True)))
+    return Refinement.between(coarse, fine)
 
 
 def _path(game: Misconception, angles: int, proposals: int) -> tuple[Array, Array]:
@@ -251,25 +239,40 @@ def _grid(game: Misconception, proposals: int) -> Array:
     return np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
 
 
-def _rules(game: Misconception, solution: Solution, n: int) -> tuple[float, ...]:
-    """2η, ρ, λ and γ of episode n, and K of its successors."""
-    pull = 2 * float(game.learning_rates[n])
-    return pull, game.belief_learning_rate, game.regularization, game.discount, float(solution.weights[n + 1])
+class _Episode(NamedTuple):
+    """An agent's episode as the kernels need it: η, ρ, λ, γ, and K, A and B of the agent's successors.
 
-
-def _successors(solution: Solution, n: int) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """A and B of agent n's successors, and where they are smooth, over more than the whole circle.
-
-    Entry i + M + 1 belongs to the angle iπ/M, for i = −M − 1…M + 2. The table is smooth after an angle where
-    none of the three steps that a cubic spans is a jump.
+    Entry i + M + 1 of a table belongs to the angle iπ/M, for i = −M − 1…M + 2, which is more than the whole
+    circle. The tables are smooth after an angle where none of the three steps that a cubic spans is a jump.
     """
+
+    eta: float
+    rho: float
+    regularization: float
+    discount: float
+    weight: float
+    squares: Array
+    outputs: Array
+    smooth: NDArray[np.bool_]
+
+
+def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     squares, outputs = solution.squares[n + 1], solution.outputs[n + 1]
     smooth = np.ones(squares.shape, dtype=bool)
-    if n + 1 < len(solution.coefficients):
+    if n + 1 < game.episodes:
         jumping = _jumping(solution.coefficients[n + 1])
         smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
     half_turns, i = np.divmod(np.arange(-len(squares) - 1, len(squares) + 3), len(squares))
-    return squares[i], outputs[i] * (1 - 2 * (half_turns % 2)), smooth[i]
+    return _Episode(
+        float(game.learning_rates[n]),
+        game.belief_learning_rate,
+        game.regularization,
+        game.discount,
+        float(solution.weights[n + 1]),
+        squares[i],
+        outputs[i] * (1 - 2 * (half_turns % 2)),
+        smooth[i],
+    )
 
 
 def _jumping(coefficients: Array) -> NDArray[np.bool_]:
@@ -281,119 +284,90 @@ def _jumping(coefficients: Array) -> NDArray[np.bool_]:
 
 
 @compiled
-def _interpolated(table: Array, i: int, t: float, smooth: bool) -> float:
-    """Value of a table at share t of the step from entry i to the next."""
-    line: float = table[i] + t * (table[i + 1] - table[i])
-    if not smooth:
-        return line
-    # The cubic through four points: the line, bent by the second differences at both ends.
-    left: float = table[i - 1] - 2 * table[i] + table[i + 1]
-    right: float = table[i] - 2 * table[i + 1] + table[i + 2]
-    return line - t * (1 - t) / 6 * ((2 - t) * left + (1 + t) * right)
-
-
-@compiled
-def _prospect(
-    c: float, goal: float, belief: float, rules: Any, successors: Any
-) -> tuple[float, float, float]:
+def _output_and_future(c: float, goal: float, belief: float, now: _Episode) -> tuple[float, float, float]:
     """y, r'² A(φ') and r' B(φ') of a coefficient."""
-    pull, belief_learning_rate, regularization = rules[:3]
-    squares, outputs, smooth = successors
     y = c * goal + (1 - c) * belief
-    next_goal = goal - pull * (y * c + regularization * goal)
-    next_belief = belief - pull * belief_learning_rate * y * (1 - c)
-    turn = math.atan2(next_belief, next_goal) / math.pi
-    angles = (len(smooth) - 4) // 2
-    step = math.floor(turn * angles)
-    t, i = turn * angles - step, int(step) + angles + 1
+    next_goal = goal - 2 * now.eta * (y * c + now.regularization * goal)
+    next_belief = belief - 2 * now.eta * now.rho * y * (1 - c)
+    angles = (len(now.smooth) - 4) // 2
+    place = math.atan2(next_belief, next_goal) / math.pi * angles
+    step = math.floor(place)
+    t, i = place - step, int(step) + angles + 1
     square = next_goal * next_goal + next_belief * next_belief
-    a = square * _interpolated(squares, i, t, smooth[i])
-    return y, a, math.sqrt(square) * _interpolated(outputs, i, t, smooth[i])
+    a = square * interpolate(now.squares, i, t, now.smooth[i])
+    return y, a, math.sqrt(square) * interpolate(now.outputs, i, t, now.smooth[i])
 
 
 @compiled
-def _cost(c: float, goal: float, belief: float, rules: Any, successors: Any) -> float:
+def _cost(c: float, goal: float, belief: float, now: _Episode) -> float:
     """J(c; φ), judged by the goal."""
-    discount, weight = rules[3:]
-    y, a, b = _prospect(c, goal, belief, rules, successors)
-    cost: float = (y - goal) ** 2 + discount * (a - 2 * goal * b + goal * goal * weight)
+    y, a, b = _output_and_future(c, goal, belief, now)
+    cost: float = (y - goal) ** 2 + now.discount * (a - 2 * goal * b + goal * goal * now.weight)
     return cost
 
 
+_golden_section = golden_section(_cost)
+
+
 @compiled
-def _refined(
-    low: float, high: float, goal: float, belief: float, rules: Any, successors: Any
+def _local_minimum(
+    low: float, high: float, goal: float, belief: float, now: _Episode
 ) -> tuple[float, float]:
     """A local minimum of J between two coefficients, and its cost, by golden sections and a parabola.
 
     Sections alone leave a noise of 1e-8 in c, so in A and B, which predecessors see doubly differentiated.
     """
-    lowest, highest = low, high
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    cost_left = _cost(left, goal, belief, rules, successors)
-    cost_right = _cost(right, goal, belief, rules, successors)
-    for _ in range(_SECTIONS):
-        if cost_left <= cost_right:
-            high, right, cost_right = right, left, cost_left
-            left = high - _GOLDEN * (high - low)
-            cost_left = _cost(left, goal, belief, rules, successors)
-        else:
-            low, left, cost_left = left, right, cost_right
-            right = low + _GOLDEN * (high - low)
-            cost_right = _cost(right, goal, belief, rules, successors)
-    c, cost = (left, cost_left) if cost_left <= cost_right else (right, cost_right)
-    below = _cost(c - _POLISH, goal, belief, rules, successors)
-    above = _cost(c + _POLISH, goal, belief, rules, successors)
+    c, cost = _golden_section((goal, belief, now), low, high, _SECTIONS)
+    below, above = _cost(c - _POLISH, goal, belief, now), _cost(c + _POLISH, goal, belief, now)
     bend = below - 2 * cost + above
     if bend > 0 and abs(above - below) < bend:  # the parabola's lowest point lies well within it
         polished = c - _POLISH * (above - below) / (2 * bend)
-        cost_polished = _cost(polished, goal, belief, rules, successors)
-        if lowest <= polished <= highest and cost_polished <= cost + _ROUNDING:
+        cost_polished = _cost(polished, goal, belief, now)
+        if low <= polished <= high and cost_polished <= cost + _ROUNDING:
             return polished, cost_polished
     return c, cost
 
 
 @compiled
-def _minima(goal: float, belief: float, grid: Array, rules: Any, successors: Any) -> tuple[Array, Array]:
+def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tuple[Array, Array]:
     """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
     costs = np.empty(len(grid) + 2)
     costs[0] = costs[-1] = np.inf
     for k in range(len(grid)):
-        costs[k + 1] = _cost(grid[k], goal, belief, rules, successors)
-    found, lows = np.empty(len(grid)), np.empty(len(grid))
+        costs[k + 1] = _cost(grid[k], goal, belief, now)
+    minima, lows = np.empty(len(grid)), np.empty(len(grid))
     count = 0
     for k in range(len(grid)):
         if costs[k + 1] <= min(costs[k], costs[k + 2]):
             low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
-            c, cost = _refined(low, high, goal, belief, rules, successors)
+            c, cost = _local_minimum(low, high, goal, belief, now)
             if costs[k + 1] <= cost:
                 c, cost = grid[k], costs[k + 1]
-            found[count], lows[count] = c, cost
+            minima[count], lows[count] = c, cost
             count += 1
-    return found[:count], lows[:count]
+    return minima[:count], lows[:count]
 
 
 @compiled
-def _choose(
-    goals: Array, beliefs: Array, grid: Array, rules: Any, successors: Any
+def _best_responses(
+    goals: Array, beliefs: Array, grid: Array, now: _Episode
 ) -> tuple[Array, Array, Array, Array]:
-    """Best coefficients, what the best clearly different ones cost more, and A and B with the agents' own."""
+    """Best coefficients, the excess cost of the best clearly different ones, and A and B from this agent on."""
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
     squares, outputs = np.empty_like(goals), np.empty_like(goals)
-    pull, discount = rules[0], rules[3]
     for i in range(len(goals)):
         # Where nothing depends on c, as where goal and belief agree in deployment, it is 1.
         best = min(1.0, grid[-1])
-        if pull > 0:
-            lowest = _cost(best, goals[i], beliefs[i], rules, successors)
-            found, costs = _minima(goals[i], beliefs[i], grid, rules, successors)
-            for k in range(len(found)):
+        if now.eta > 0:
+            lowest = _cost(best, goals[i], beliefs[i], now)
+            minima, costs = _local_minima(goals[i], beliefs[i], grid, now)
+            for k in range(len(minima)):
                 if costs[k] < lowest:
-                    best, lowest = found[k], costs[k]
-            for k in range(len(found)):
-                if abs(found[k] - best) > _APART:
+                    best, lowest = minima[k], costs[k]
+            for k in range(len(minima)):
+                if abs(minima[k] - best) > _APART:
                     excess[i] = min(excess[i], costs[k] - lowest)
-        y, a, b = _prospect(best, goals[i], beliefs[i], rules, successors)
+        y, a, b = _output_and_future(best, goals[i], beliefs[i], now)
         coefficients[i] = best
-        squares[i], outputs[i] = y * y + discount * a, y + discount * b
+        squares[i], outputs[i] = y * y + now.discount * a, y + now.discount * b
     return coefficients, excess, squares, outputs
