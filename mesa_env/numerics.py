@@ -5,7 +5,7 @@ the positive root of α c³ + β c − 1, and the agent before it faces
 
     A ← c² + γ m² A,   B ← c + γ m B,   K ← 1 + γ K,      m = 1 − 2η (c² + λ).
 
-A function marked `shared` is plain Python on scalars or NumPy arrays, and is compiled where a kernel calls it.
+Functions marked `shared` are plain Python on scalars or arrays, and are compiled where a kernel calls them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def first_order_condition(
 
 @shared
 def unit_sums_before(c: Any, m: Any, discount: Any, squares: Any, outputs: Any) -> tuple[Any, Any]:
-    """Unit sums A and B of an agent that plays c and contracts the goal by m, and its successors; elementwise."""
+    """Unit sums A and B from an agent on that plays c and contracts the goal by m; elementwise."""
     return c * c + discount * m * m * squares, c + discount * m * outputs
 
 
@@ -242,4 +242,5 @@ def run_in_blocks(solve: Callable[[slice], None], count: int, smallest: int) -> 
 
 def bound_in_any_precision(bound: Any) -> Any:
     """A bound, or what it becomes in single precision where that is more, as for 0.1; elementwise."""
-    return np.maximum(bound, np.float32(bound))
+    double = np.asarray(bound, dtype=np.float64)
+    return np.maximum(double, double.astype(np.float32))

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from mesa_env import Game, train_then_deploy
+from mesa_env import (
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+    train_then_deploy,
+)
 
 settings.register_profile("repeatable", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.register_profile("seeded", deadline=None, max_examples=60, database=None)
@@ -69,3 +77,14 @@ def coefficients(game: Game) -> np.ndarray:
     """Random float32 actions for every game's episodes, shape (N, 1)."""
     bound = game.coefficient_bound
     return np.random.default_rng(7).uniform(-bound, bound, (game.episodes, 1)).astype(np.float32)
+
+
+ONE_OF_EACH_KIND = {
+    "DeceptiveAlignment": Game([1, 0.5, 0, 0.25], 0.9, 0.1),
+    "InfiniteHorizon": InfiniteHorizon([1, 0.5, 0.3], discount=0.8, max_episodes=12),
+    "Misconception": Misconception([0.3, 0.1, 0.0, 0.0], 0.9),
+    "LearnableDiscount": LearnableDiscount([0.3, 0.1, 0.1, 0.0, 0.0]),
+    "HiddenDeployment": HiddenDeployment(np.ones(5), hazard=0.3, shift=1.5, discount=0.9),
+    "Decoupling": Decoupling([1, 0.5, 0, 0.25], 0.9, 0.1, decoupling=0.3),
+}
+every_kind = pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

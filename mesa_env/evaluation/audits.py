@@ -95,11 +95,11 @@ def audit(game: Game, agent: Agent, played: Trajectory) -> Audit:
     audited = _audit_of(game)
     if played.goals.ndim > 1:
         return audited(game, agent, played)
-    return audited(game, agent, played.mapped(lambda array: array[None])).row(0)
+    return audited(game, agent, played.map(lambda array: array[None])).row(0)
 
 
 def audits_by_simulation(game: Game) -> bool:
-    """Whether the audit simulates the rest of the game from every turn, which takes seconds, not milliseconds."""
+    """Whether the audit simulates the game from every turn, which takes seconds instead of milliseconds."""
     return _audit_of(game) is audit_by_simulation
 
 

@@ -186,9 +186,9 @@ def simulated_exploitability(
 
     Histories of signals are played; at every episode n of each, `futures` continuations are branched off in
     which n trains, and the successors' unit sums A_1 and B_1 are averaged over them: gains do not depend on
-    A_0 and B_0. The deviating agent knows all signals so far, even if the measured agent does not. The agent's
-    coefficients are assumed to depend neither on the goal nor on what was played before: it is shown the same
-    goal throughout.
+    A_0 and B_0. The deviating agent knows all signals so far, even if the measured agent does not. The
+    coefficients are assumed to depend neither on the goal nor on what was played before: the agent is shown
+    the same goal throughout.
 
     Args:
         game: The game.

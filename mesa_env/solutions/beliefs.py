@@ -45,9 +45,10 @@ class Expectations:
     """
 
     def __init__(self, game: HiddenDeployment, grid: Array, noise: Array, weights: Array) -> None:
+        """Build one matrix per next mode."""
         self.hazard = game.hazard
         forecast = game.forecast(grid)[:, None]
-        self.matrices = [  # one per next mode
+        self.matrices = [
             _averages(grid, game.updated(forecast, game.shift * z + noise), weights) for z in range(2)
         ]
 
@@ -76,7 +77,7 @@ def trapezoid(nodes: int) -> tuple[Array, Array]:
 
 
 def _averages(grid: Array, at: Array, weights: Array) -> csr_array:
-    """The matrix that maps values on the grid, (M,), to averages over the points in each row of `at`, (M, Q)."""
+    """The matrix that maps values on the grid, (M,), to averages over each row of points `at`, (M, Q)."""
     first, shares = _stencil(grid, at)
     columns = np.stack([first + k for k in range(4)], axis=-1)
     entries = np.stack(shares, axis=-1) * weights[:, None]

@@ -56,6 +56,7 @@ class Decision:
     """
 
     def __init__(self, game: Decoupling, episode: int, squares: float, outputs: float) -> None:
+        """Collect what the decision depends on."""
         self.squares, self.outputs = squares, outputs
         self.rate, self.discount = float(game.learning_rates[episode]), game.discount
         self.drift = 1 - 2 * self.rate * game.regularization  # a

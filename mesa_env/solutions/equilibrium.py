@@ -120,11 +120,12 @@ def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
 
 
 def first_order_conditions(game: Game, coefficients: ArrayLike) -> tuple[Array, Array]:
-    """α and β of every agent's first-order condition α c³ + β c − 1 = 0, given a profile; each of shape (N,)."""
+    """α and β of every agent's first-order condition α c³ + β c − 1 = 0 in a profile; each of shape (N,)."""
     squares, outputs, _ = unit_sums(game, coefficients)
-    alpha, beta = first_order_condition(
-        game.learning_rates, game.discount, game.regularization, squares, outputs
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # where goals grow beyond floating point
+        alpha, beta = first_order_condition(
+            game.learning_rates, game.discount, game.regularization, squares, outputs
+        )
     return alpha, beta
 
 
@@ -194,7 +195,7 @@ def validated_numbers(name: str, values: ArrayLike, high: float = np.inf) -> Arr
 def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf) -> Array:
     array = validated_numbers(name, values, high)
     try:
-        return np.array(np.broadcast_to(array, (games,)))  # writable: the kernel is compiled for such arrays
+        return np.array(np.broadcast_to(array, (games,)))  # writable, as the kernel expects
     except ValueError:
         raise ValueError(f"{name} must be a number or have shape ({games},); got {values!r}") from None
 
@@ -210,8 +211,9 @@ def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float)
     if not coefficients.min(initial=np.inf) > 0:
         game = np.flatnonzero(~(coefficients > 0).all(axis=1))[0]
         raise ValueError(
-            f"goals must not grow beyond floating point on the equilibrium path; those of game {game} do, with "
-            f"a learning rate of up to {rates[game].max():g} and regularization {regularizations[game]:g}"
+            f"goals must not grow beyond floating point on the equilibrium path; those of game {game} do, "
+            f"with a learning rate of up to {rates[game].max():g} and regularization "
+            f"{regularizations[game]:g}"
         )
     return coefficients
 

@@ -243,9 +243,10 @@ class FilteringOracle(GameAgent):
 def first_order_condition_given(game: Game, situation: Situation) -> tuple[Array, Array]:
     """α and β of αc³ + βc − 1 = 0; interpolated sums of squares are kept from falling below 0."""
     rate, belief, squares, outputs = situation
-    alpha, beta = first_order_condition(
-        rate, game.discount * belief, game.regularization, np.maximum(squares, 0.0), outputs
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # where goals grow beyond floating point
+        alpha, beta = first_order_condition(
+            rate, game.discount * belief, game.regularization, np.maximum(squares, 0.0), outputs
+        )
     return alpha, beta
 
 
@@ -258,9 +259,7 @@ def best_responses_given(game: Game, situation: Situation) -> Array:
     return best
 
 
-def unit_sums_by_mode(
-    game: Game, n: int, c: Array, squares: Array, outputs: Array
-) -> tuple[Array, Array]:
+def unit_sums_by_mode(game: Game, n: int, c: Array, squares: Array, outputs: Array) -> tuple[Array, Array]:
     """Unit sums A and B from episode n on, by mode on the first axis, if agent n plays `c`."""
     m = 1 - 2 * game.learning_rates[n] * MODES * (c * c + game.regularization)
     squares, outputs = unit_sums_before(c, m, game.discount, squares, outputs)
@@ -272,8 +271,8 @@ def solve_by_mode(
 ) -> ModeSolution:
     """Backward induction where unit sums depend on the mode alone.
 
-    `respond(n, A, B)` returns coefficients by mode and signal, (2, Q), given sums of shape (2,); `weights` are
-    those of the signals in either mode.
+    `respond(n, A, B)` returns coefficients by mode and signal, (2, Q), given sums of shape (2,); `weights`
+    are the probabilities of the signals in either mode.
     """
     squares, outputs = np.zeros((2, game.episodes, 2))
     transition = np.array([[1, 0], [game.hazard, 1 - game.hazard]])

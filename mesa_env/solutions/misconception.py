@@ -310,9 +310,7 @@ _golden_section = golden_section(_cost)
 
 
 @compiled
-def _local_minimum(
-    low: float, high: float, goal: float, belief: float, now: _Episode
-) -> tuple[float, float]:
+def _local_minimum(low: float, high: float, goal: float, belief: float, now: _Episode) -> tuple[float, float]:
     """A local minimum of J between two coefficients, and its cost, by golden sections and a parabola.
 
     Sections alone leave a noise of 1e-8 in c, so in A and B, which predecessors see doubly differentiated.
@@ -352,7 +350,7 @@ def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tup
 def _best_responses(
     goals: Array, beliefs: Array, grid: Array, now: _Episode
 ) -> tuple[Array, Array, Array, Array]:
-    """Best coefficients, the excess cost of the best clearly different ones, and A and B from this agent on."""
+    """Best coefficients, excess costs of the best clearly different ones, and A and B from the agent on."""
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
     squares, outputs = np.empty_like(goals), np.empty_like(goals)
     for i in range(len(goals)):

@@ -1,4 +1,4 @@
-"""Every game's oracle, in one table: what a new game adds its line to."""
+"""The oracle of every kind of game, in one table to which a new game adds a line."""
 
 from __future__ import annotations
 

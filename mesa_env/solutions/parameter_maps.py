@@ -108,7 +108,8 @@ def equilibrium_map(
 
     def solve(block: slice) -> None:
         some = ends[block.start : block.stop + 1]
-        _solve_into(found, order, lengths, some, *(values[block] for values in family), bound)
+        deploys, rates, discounts, regularizations = (values[block] for values in family)
+        _solve_into(found, order, lengths, some, deploys, rates, discounts, regularizations, bound)
 
     run_in_blocks(solve, families.size, BLOCK)
     results = EquilibriumMap(*(values.reshape(shape) for values in found))
