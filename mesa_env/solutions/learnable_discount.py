@@ -2,15 +2,15 @@
 
 The naive planner plays the base game's equilibrium at the discount that it sees, and plans afresh in every
 episode. The foreseeing one plays the game's own equilibrium, by backward induction over the state (θ, γ):
-agent n weighs coefficients by playing the training episodes that are left with its successors' policies,
-which are tables over goals and discounts, and adding deployment in closed form, all judged by its own goal
-and discount. The tables hold how far a foreseeing agent departs from the naive one, which is nothing where κ
-= 0 or θ = 0.
+agent n weighs coefficients by playing the remaining training episodes with its successors' policies, which
+are tables over goals and discounts, and adding deployment in closed form, all judged by its own goal and
+discount. The tables hold how far a foreseeing agent departs from the naive one; both agree where κ = 0 or
+θ = 0.
 
 Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1 with κ = 10 from γ_0 = 0.1, or
-κ = 1 from 0.7), policies jump: two local minima of J_n change places. Jumps multiply as induction goes back,
-and finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its
-policy. In the others that docs/results.md certifies it is below 1e-5. `margins` tells where ties are near.
+κ = 1 from 0.7), policies jump: two local minima of J_n swap ranks. Jumps multiply as induction goes back, and
+finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its policy.
+In the other games that docs/results.md certifies it is below 1e-5. `margins` shows where ties are near.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SECTIONS = 40
 
 
 class Planner(GameAgent):
-    """An agent that plays by its episode, its goal and its discount, and keeps no memory."""
+    """An agent whose coefficients depend on episode, goal and discount, and that keeps no memory."""
 
     game: LearnableDiscount
 
@@ -56,7 +56,7 @@ class Planner(GameAgent):
 
 
 class NaivePlanner(Planner):
-    """Plays as if its discount stayed as it is: the base game's equilibrium at the present γ."""
+    """Plays as if its discount never changed: the base game's equilibrium at the present γ."""
 
     def coefficients(self, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,); the goal does not matter."""
@@ -70,7 +70,7 @@ class NaivePlanner(Planner):
 class ForeseeingPlanner(Planner):
     """Plays the equilibrium of the game in which γ is trained.
 
-    Its tables end at the largest goal that a game can begin with; a larger one is played as that.
+    Its tables end at the largest goal that a game can begin with; larger ones are treated as that.
 
     Args:
         game: The game.
@@ -80,8 +80,8 @@ class ForeseeingPlanner(Planner):
     Attributes:
         departures: c_n(θ, γ) − c_n^naive(γ) up to the last training episode, for goals uniform on
             [0, largest] and discounts spaced as `nodes`; shape (T, goals + 1, discounts + 1).
-        margins: By how much the second-best local minimum of J_n is worse than the best, in units of θ_n²; ∞
-            where there is no other, and for θ = 0. Same shape.
+        margins: Excess cost of the second-best local minimum of J_n, in units of θ_n²; ∞ where there is only
+            one, and for θ = 0. Same shape.
     """
 
     def __init__(self, game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> None:

@@ -13,15 +13,15 @@ J may have several local minima, and where two of them tie, the best coefficient
 as the angle passes; `Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of
 training moves the angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that
 their choices jump in more places, as in other games between successive selves (Harris & Laibson 2001). Hence
-J is searched over the whole range of coefficients, and refined about every local minimum; A and B are
+J is searched over the whole range of coefficients, and refined around every local minimum; A and B are
 tabulated on a fine grid of angles, and interpolated by cubics where nothing jumps and by straight lines
-elsewhere, since whatever reached beyond the table's own values would be found and exploited. A straight line
-is exact for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So
-where jumps multiply, what is found is one of several near-equilibria, from which no agent has much to gain,
-and whose coefficients depend on the table; `refinement` tells.
+elsewhere, since agents would exploit any overshoot beyond the values of the table. A straight line is exact
+for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So where
+jumps multiply, the solution is one of several near-equilibria, from which no agent has much to gain, and its
+coefficients depend on the table; `refinement` measures how much.
 
-The projection of goals and beliefs is left out: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
-and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief runs into the default bound.
+The projection of goals and beliefs is ignored: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
+and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Solution(NamedTuple):
     Attributes:
         angles: φ_i = iπ/M, shape (M,).
         coefficients: c_n(φ_i), shape (N, M).
-        margins: How much more the best clearly different choice costs, the other local minimum of J, in units
-            of r² Σ_{k≥n} γ^(k−n); inf where there is none, 0 where two tie. Shape (N, M).
-        squares: A that agent n hands its predecessor, its own output included, shape (N + 1, M).
+        margins: Excess cost of the best clearly different local minimum of J, in units of r² Σ_{k≥n} γ^(k−n);
+            inf where there is none, 0 where two tie. Shape (N, M).
+        squares: A from agent n on, its own output included, shape (N + 1, M).
         outputs: B likewise.
         weights: K likewise, shape (N + 1,).
     """
@@ -92,8 +92,8 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         proposals: Coefficients among which J is first searched, evenly over their range.
 
     Raises:
-        ValueError: If `angles` is no positive multiple of 4, or there are fewer than 3 proposals; or if goal
-            and belief grow beyond floating point.
+        ValueError: If `angles` is not a positive multiple of 4, there are fewer than 3 proposals, or goal and
+            belief grow beyond floating point.
     """
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
@@ -114,7 +114,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         solution.margins[n] = excess / solution.weights[n]
         if not np.isfinite(solution.squares[n]).all():
             raise ValueError(
-                f"goal and belief must not grow beyond floating point; from episode {n} on they may, with a "
+                f"goal and belief must not grow beyond floating point; from episode {n} on they do, with a "
                 f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
                 f"{game.belief_learning_rate:g} and regularization {game.regularization:g}"
             )
@@ -181,25 +181,30 @@ def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) ->
         angles: As in `solve_misconception`.
         proposals: As in `solve_misconception`.
     """
-    coarse, fine = (_path(game, k * angles, k * (proposals - 1) + 1) for k in (1, 2))
-    return Refinement.between(coarse, fine)
+    middle, paths = np.full((1, game.n_uniforms), 0.5), []
+    for factor in (1, 2):
+        finer = factor * (proposals - 1) + 1
+        solution = solve_misconception(game, factor * angles, finer)
+        paths.append(_path(game, solution, middle, finer))
+    return Refinement.between(*paths)
 
 
-def _path(game: Misconception, angles: int, proposals: int) -> tuple[Array, Array]:
-    """Coefficients (N,), and goals and beliefs (2, N + 1), from the game's start under its equilibrium."""
-    solution = solve_misconception(game, angles, proposals)
-    state = game.start(np.full((1, game.n_uniforms), 0.5))
-    coefficients, path = [], [(state.goal[0], state.extra.belief[0])]
-    while state.episode[0] < game.episodes:
-        c = coefficients_at(game, solution, *state[:2], state.extra.belief, proposals)
+def _path(
+    game: Misconception, solution: Solution, uniforms: Array, proposals: int = 201
+) -> tuple[Array, Array]:
+    """Coefficients (N, B), and goals and beliefs (N + 1, 2, B), of games played in equilibrium."""
+    state = game.start(uniforms)
+    coefficients, path = [], [(state.goal, state.extra.belief)]
+    for episode in range(game.episodes):
+        c = coefficients_at(game, solution, episode, *path[-1], proposals)
         state, _ = game.play(state, c[:, None])
-        coefficients.append(c[0])
-        path.append((state.goal[0], state.extra.belief[0]))
-    return np.array(coefficients), np.array(path).T
+        coefficients.append(c)
+        path.append((state.goal, state.extra.belief))
+    return np.array(coefficients), np.array(path)
 
 
 class MisconceptionOracle(GameAgent):
-    """Plays the equilibrium of its game, whatever the goal and the belief that it sees."""
+    """Plays the equilibrium of its game, whatever goal and belief it sees."""
 
     game: Misconception
 
@@ -207,34 +212,26 @@ class MisconceptionOracle(GameAgent):
         """Solve `game`."""
         super().__init__(game)
         self.solution = solve_misconception(game)
-        self._warn_where_goals_or_beliefs_are_projected()
+        ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
+        largest = np.abs(_path(game, self.solution, np.array(list(ends)))[1][1:]).max()
+        if largest >= game.goal_bound:
+            warnings.warn(
+                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
+                "optimizer projects them: the oracle ignores it and is not valid for this game",
+                stacklevel=2,
+            )
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
         return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
 
-    def _warn_where_goals_or_beliefs_are_projected(self) -> None:
-        game, ends = self.game, np.array([0.0, 1 - 2.0**-53])
-        state = game.start(np.array(list(itertools.product(ends, repeat=game.n_uniforms))))
-        largest = 0.0
-        while state.episode[0] < game.episodes:
-            c = coefficients_at(game, self.solution, state.episode, state.goal, state.extra.belief)
-            state, _ = game.play(state, c[:, None])
-            largest = max(largest, np.abs([state.goal, state.extra.belief]).max())
-        if largest >= game.goal_bound:
-            warnings.warn(
-                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
-                "optimizer projects them: the oracle, which does not know of it, is none for this game",
-                stacklevel=3,
-            )
-
 
 # -- Tables -----------------------------------------------------------------------------------------------
 
 
 def _grid(game: Misconception, proposals: int) -> Array:
-    """The coefficients among which J is first searched."""
+    """The coefficients at which J is first evaluated."""
     bound = game.coefficient_bound
     return np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
 
@@ -354,7 +351,7 @@ def _best_responses(
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
     squares, outputs = np.empty_like(goals), np.empty_like(goals)
     for i in range(len(goals)):
-        # Where nothing depends on c, as where goal and belief agree in deployment, it is 1.
+        # Where nothing depends on c, as in deployment where goal and belief agree, c is 1.
         best = min(1.0, grid[-1])
         if now.eta > 0:
             lowest = _cost(best, goals[i], beliefs[i], now)

@@ -32,13 +32,13 @@ every_base_game = pytest.mark.parametrize("game", BASE.values(), ids=BASE)
 
 def profiles(game):
     bound = game.coefficient_bound
-    drawn = np.random.default_rng(0).uniform(-bound, bound, (2, game.episodes))
+    uniform = np.random.default_rng(0).uniform(-bound, bound, (2, game.episodes))
     return {
         "myopic": agents.make("myopic", game),
         "guard": agents.make("guard", game),
         "compliant": agents.make("compliant", game),
-        "drawn": Profile(game, drawn[0]),
-        "drawn again": Profile(game, drawn[1]),
+        "random": Profile(game, uniform[0]),
+        "other": Profile(game, uniform[1]),
     }
 
 
@@ -76,7 +76,7 @@ def test_simulation_finds_nothing_to_gain_at_the_equilibrium(game):
 @every_base_game
 def test_units_and_weights_are_those_of_each_agent(game):
     """Gains in units of θ_n² do not depend on the scale of the goal, and weights are Σ γ^(k−n)."""
-    agent = profiles(game)["drawn"]
+    agent = profiles(game)["random"]
     found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [0.8, -0.008]))
     np.testing.assert_allclose(found.gains[0], found.gains[1], rtol=1e-6, atol=1e-6)
     weights = [sum(game.discount**k for k in range(game.episodes - n)) for n in range(game.episodes)]
@@ -95,7 +95,7 @@ def test_goals_of_zero_leave_nothing_to_gain():
 
 def test_a_batch_is_its_games_one_by_one():
     game = BASE["discounts"]
-    agent = profiles(game)["drawn"]
+    agent = profiles(game)["random"]
     found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
     for row, goal in enumerate(GOALS):
         alone = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [goal]))
@@ -106,7 +106,7 @@ def test_a_batch_is_its_games_one_by_one():
 
 def test_more_zooms_find_no_less():
     game = BASE["deploys"]
-    agent = profiles(game)["drawn"]
+    agent = profiles(game)["random"]
     played = mesa_env.rollout(game, agent, [0.8])
     found = [audit_by_simulation(game, agent, played, proposals=11, zooms=zooms).gains for zooms in range(4)]
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(found))
@@ -116,7 +116,7 @@ def test_more_zooms_find_no_less():
 @every_base_game
 def test_turns_are_audited_as_they_were_played_and_successors_as_they_would_play(game):
     """Against the closed form of profiles that are one agent's up to a turn, and another's after it."""
-    player, successor = (profiles(game)[name] for name in ("drawn", "drawn again"))
+    player, successor = (profiles(game)[name] for name in ("random", "other"))
     played = mesa_env.rollout(game, player, GOALS)
     found = audit_by_simulation(game, successor, played)
     one, other = player.coefficients, successor.coefficients

@@ -200,9 +200,9 @@ def test_margins_are_never_negative_and_infinite_where_there_is_no_choice():
 def test_the_oracle_warns_where_its_path_meets_the_bound(ranges):
     """Each of these ranges has just one end from which beliefs diverge."""
     game = Misconception(belief_learning_rate=100.0, **ranges)
-    with pytest.warns(UserWarning, match="goal or belief reach ±10 on the equilibrium path") as told:
+    with pytest.warns(UserWarning, match="goal or belief reach ±10 on the equilibrium path") as warned:
         oracle = MisconceptionOracle(game)
-    assert len(told) == 1
+    assert len(warned) == 1
     played = mesa_env.rollout(game, oracle, 0.8)
     assert max(np.abs(played.goals).max(), np.abs(played.details["next_belief"]).max()) == 10
 
