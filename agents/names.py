@@ -35,7 +35,7 @@ from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
 from mesa_env.solutions.oracles import oracle
 
-_RULES: dict[str, Callable[[ScalarGame, np.random.Generator], Agent]] = {
+_RULES: dict[str, Callable[[Any, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),
     "grid": lambda game, _: Profile(game, grid_search(game)),
     "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
@@ -82,6 +82,6 @@ def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
         )
     if name in _RULES:
         return _RULES[name](game, generator)
-    if best_of:
+    if best_of and isinstance(game, Game):
         return BestOfK(game, int(best_of[1]), generator)
     raise ValueError(f"agents are named {', '.join(known)}; got {name!r}{did_you_mean(name, known)}")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.agent import GameAgent
+from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.grid import best_of_proposals
@@ -60,7 +61,9 @@ class BestOfK(GameAgent):
     agent's memory. K = 1 is `Random`; as K grows, the plan approaches the equilibrium.
     """
 
-    def __init__(self, game: ScalarGame, proposals: int, generator: np.random.Generator) -> None:
+    game: Game
+
+    def __init__(self, game: Game, proposals: int, generator: np.random.Generator) -> None:
         """Choose from `proposals` of them, drawn from `generator`."""
         super().__init__(game)
         if not 1 <= proposals <= MOST_PROPOSALS:

@@ -38,14 +38,12 @@ from mesa_env.rules import (
 if TYPE_CHECKING:
     from mesa_env.evaluation.audits import audit
     from mesa_env.evaluation.deviations import Audit, audit_by_simulation
+    from mesa_env.evaluation.gains import exploitability, nash_conv, relative_exploitability
     from mesa_env.evaluation.metrics import METRICS, compare, measure, summarize
     from mesa_env.evaluation.trajectory import Trajectory, play, rollout
     from mesa_env.solutions.equilibrium import (
         best_response,
         best_responses,
-        exploitability,
-        nash_conv,
-        relative_exploitability,
         solve_equilibria,
         solve_equilibrium,
         unit_sums,
@@ -93,14 +91,12 @@ __all__ = [
 _MODULES = {
     "evaluation.audits": ("audit",),
     "evaluation.deviations": ("Audit", "audit_by_simulation"),
+    "evaluation.gains": ("exploitability", "nash_conv", "relative_exploitability"),
     "evaluation.metrics": ("METRICS", "compare", "measure", "summarize"),
     "evaluation.trajectory": ("Trajectory", "play", "rollout"),
     "solutions.equilibrium": (
         "best_response",
         "best_responses",
-        "exploitability",
-        "nash_conv",
-        "relative_exploitability",
         "solve_equilibria",
         "solve_equilibrium",
         "unit_sums",

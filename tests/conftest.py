@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from mesa_env import Game, train_then_deploy
+from mesa_env import (
+    Decoupling,
+    Game,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+    train_then_deploy,
+)
+from mesa_env.rules.scalar import ScalarGame
 
 settings.register_profile("repeatable", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.register_profile("seeded", deadline=None, max_examples=60, database=None)
@@ -35,7 +44,7 @@ class Played(NamedTuple):
     mesa_costs: list[float]
 
 
-def play_by_hand(game: Game, coefficients: Sequence[float], goal: float) -> Played:
+def play_by_hand(game: ScalarGame, coefficients: Sequence[float], goal: float) -> Played:
     """The design's equations with nothing but loops and floats."""
     goals, outputs, base_losses = [goal], [], []
     for rate, c in zip(game.learning_rates.tolist(), coefficients, strict=True):
@@ -53,19 +62,19 @@ def play_by_hand(game: Game, coefficients: Sequence[float], goal: float) -> Play
 
 
 @pytest.fixture(scope="session")
-def by_hand() -> Callable[[Game, Sequence[float], float], Played]:
+def by_hand() -> Callable[[ScalarGame, Sequence[float], float], Played]:
     """`play_by_hand(game, coefficients, goal)`."""
     return play_by_hand
 
 
 @pytest.fixture(params=list(GAMES))
-def game(request: pytest.FixtureRequest) -> Game:
+def game(request: pytest.FixtureRequest) -> ScalarGame:
     """Every game of the table."""
     return GAMES[request.param]
 
 
 @pytest.fixture
-def coefficients(game: Game) -> np.ndarray:
+def coefficients(game: ScalarGame) -> np.ndarray:
     """Random float32 actions for every game's episodes, shape (N, 1)."""
     bound = game.coefficient_bound
     return np.random.default_rng(7).uniform(-bound, bound, (game.episodes, 1)).astype(np.float32)
@@ -80,3 +89,14 @@ def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., object], 
     assert message.startswith("error: ")
     assert "\n" not in message
     return message
+
+
+ONE_OF_EACH_KIND = {
+    "DeceptiveAlignment": Game([1, 0.5, 0, 0.25], 0.9, 0.1),
+    "InfiniteHorizon": InfiniteHorizon([1, 0.5, 0.3], discount=0.8, max_episodes=12),
+    "Misconception": Misconception([0.3, 0.1, 0.0, 0.0], 0.9),
+    "LearnableDiscount": LearnableDiscount([0.3, 0.1, 0.1, 0.0, 0.0]),
+    "HiddenDeployment": HiddenDeployment(np.ones(5), hazard=0.3, shift=1.5, discount=0.9),
+    "Decoupling": Decoupling([1, 0.5, 0, 0.25], 0.9, 0.1, decoupling=0.3),
+}
+every_kind = pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

@@ -1,1 +1,1 @@
-"""What to say of a game that was played: trajectories, audits, metrics, statistics."""
+"""Evaluation of played games: trajectories, audits, gains, metrics, statistics."""

@@ -1,7 +1,7 @@
-"""What agents could gain in the game with hidden deployment: certificates of oracles, measures of learners.
+"""What agents could gain in the game with hidden deployment: certificates of oracles, audits of learners.
 
 A policy without memory is tabulated and measured exactly, on a grid and by a quadrature that are not the
-solver's. One with a memory is measured by simulating what its successors will do.
+solver's. A policy with memory is measured by simulating what its successors will do.
 """
 
 from __future__ import annotations
@@ -9,28 +9,51 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from mesa_env.agent import Agent
 from mesa_env.evaluation.deviations import Audit
+from mesa_env.evaluation.gains import gains_of_best_responses
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.rules.game import Array, Game, State
+from mesa_env.numerics import discounted_lengths, positive_roots
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
-from mesa_env.solutions.equilibrium import gains_of_best_responses, positive_roots
+from mesa_env.rules.rules import Array, State
+from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
 from mesa_env.solutions.hidden_deployment import (
-    Expectations,
+    MODES,
     ModeSolution,
-    Table,
+    Situation,
     best_responses_given,
-    discounted_lengths,
-    first_order,
+    first_order_condition_given,
+    situation_by_signal,
     solve_by_mode,
-    sums_before,
-    tabulate,
+    unit_sums_by_mode,
 )
 
-_BEYOND = 4.0  # certificates look so much further than what is shown, in log-odds
+_BEYOND = 4.0  # how much further than the shown log-odds certificates look
+
+
+def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: float = 0.8) -> Table:
+    """The policy of an agent without memory: what it plays in every episode, for log-odds or signals.
+
+    Args:
+        game: The game whose observations the agent is shown.
+        agent: Anything with `predict`, which is called deterministically.
+        points: Number M of log-odds or signals, in even steps between the observation's bounds.
+        goal: The goal that the agent is shown; a policy that depends on it is tabulated for this one.
+    """
+    low, high = (bound[4] for bound in game.observation_bounds)
+    at = np.linspace(low, high, points)
+    state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, goal))
+    begins = np.ones(points, dtype=bool)
+    coefficients = np.empty((game.episodes, points))
+    for n in range(game.episodes):
+        shown = game.observe(state._replace(episode=np.full(points, n)))
+        shown[:, 4] = at
+        action, _ = agent.predict(shown, episode_start=begins, deterministic=True)
+        coefficients[n] = action[:, 0]
+    return Table(at, coefficients)
 
 
 def belief_exploitability(
@@ -38,30 +61,30 @@ def belief_exploitability(
 ) -> Array:
     """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
 
-    Its grid is wider and finer than the solver's, its points are elsewhere, and its expectations are taken by
-    the trapezoidal rule, so that it can serve as the solver's certificate. The distribution of beliefs is
-    carried forward by the same matrices, transposed.
+    Its grid is wider and finer than the solver's, with points elsewhere, and its expectations are taken by
+    the trapezoidal rule, so that it can certify the solver. The distribution of beliefs is carried forward by
+    the same matrices, transposed.
 
     Args:
         game: The game.
         policy: Coefficients by log-odds.
         log_odds: Points of the grid.
-        nodes: Nodes of the next signal's noise.
+        nodes: Nodes of the noise in the next signal.
 
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
-        emitting 0 for ever; shape (N,).
+        emitting 0 forever; shape (N,).
     """
     expect, squares, outputs = _belief_sums(game, policy, log_odds, nodes)
-    grid, believed = squares.at, expit(squares.at)
+    grid, belief = squares.at, expit(squares.at)
     reached, expected = np.zeros((2, log_odds)), np.empty(game.episodes)
     reached[1, -1] = 1.0
     for n, rate in enumerate(game.learning_rates):
         played = policy.read(np.full(log_odds, n), grid)
-        gains = _gains(game, _Faced(rate, believed, squares.values[n], outputs.values[n]), played)
+        gains = _gains(game, Situation(rate, belief, squares.values[n], outputs.values[n]), played)
         expected[n] = reached.sum(axis=0) @ gains
         reached = expect.forward(reached)
-    return np.maximum(expected, 0.0) / discounted_lengths(game)
+    return np.maximum(expected, 0.0) / discounted_lengths(game.discount, game.episodes)[:-1]
 
 
 def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Array:
@@ -70,86 +93,78 @@ def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 20
     Args:
         game: The game.
         policy: Coefficients by signal.
-        nodes: Nodes of the signal's noise, by the trapezoidal rule.
+        nodes: Nodes of the noise in the signal, by the trapezoidal rule.
 
     Returns:
         Expected relative gain of every agent, as in `belief_exploitability`; shape (N,).
     """
     sums, expected = _signal_sums(game, policy, nodes), np.empty(game.episodes)
-    noise, weights = _trapezoid(nodes)
+    noise, weights = trapezoid(nodes)
     for n in range(game.episodes):
-        episode, signal = np.full((2, nodes), n), noise + game.shift * np.array([[0.0], [1.0]])
-        gains = _gains(game, _faced_by_signal(game, sums, episode, signal), policy.read(episode, signal))
+        episode, signal = np.full((2, nodes), n), noise + game.shift * MODES
+        situation = situation_by_signal(game, sums, episode, signal)
+        gains = _gains(game, situation, policy.read(episode, signal))
         expected[n] = np.array([expit(-game.prior[n]), expit(game.prior[n])]) @ (gains @ weights)
-    return expected / discounted_lengths(game)
+    return expected / discounted_lengths(game.discount, game.episodes)[:-1]
 
 
 def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajectory) -> Audit:
-    """What each agent of a batch of games could gain by what it was shown, its goal and policy being its own.
+    """What each agent of a batch of games could gain given what it was shown, judged by its own goal.
 
-    The audit of an agent that keeps a memory is the expectation of `simulated_exploitability`, above, in
-    every game alike: what it could gain turn by turn would need its memory of each.
+    For an agent with memory this is `simulated_exploitability.high`, the same in every game: gains turn by
+    turn would need its memory at each.
 
     Args:
         game: The game.
-        agent: Who played it; one without memory is asked what it does at every observation.
-        played: A batch of games, as `rollout` has played them.
+        agent: Who played it.
+        played: A batch of games, as `rollout` played them.
     """
-    weights = np.broadcast_to(discounted_lengths(game), played.coefficients.shape)
+    lengths = discounted_lengths(game.discount, game.episodes)[:-1]
+    weights = np.broadcast_to(lengths, played.coefficients.shape)
     start = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
     if agent.predict(start, episode_start=np.ones(1, dtype=bool), deterministic=True)[1] is not None:
         unknown = np.full(weights.shape, np.nan)
         return Audit(np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights, weights, unknown)
     policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), weights.shape)
     if game.observed == "signal":
-        faced = _faced_by_signal(game, _signal_sums(game, policy), episode, played.details["signal"])
+        sums = _signal_sums(game, policy)
+        situation = situation_by_signal(game, sums, episode, played.details["signal"])
     else:
-        believed = played.details["belief"]
+        belief = played.details["belief"]
         _, *by_belief = _belief_sums(game, policy)
-        squares, outputs = (sums.read(episode, logit(believed)) for sums in by_belief)
-        faced = _Faced(game.learning_rates[episode], believed, squares, outputs)
-    alpha, beta = first_order(game, *faced)
+        at_belief = (sums.read(episode, logit(belief)) for sums in by_belief)
+        situation = Situation(game.learning_rates[episode], belief, *at_belief)
+    alpha, beta = first_order_condition_given(game, situation)
     best = np.minimum(positive_roots(alpha.ravel(), beta.ravel()), game.coefficient_bound)
-    return Audit(_gains(game, faced, played.coefficients), weights, best.reshape(alpha.shape))
+    return Audit(_gains(game, situation, played.coefficients), weights, best.reshape(alpha.shape))
 
 
 def _belief_sums(
     game: HiddenDeployment, policy: Table, log_odds: int = 2048, nodes: int = 129
 ) -> tuple[Expectations, Table, Table]:
-    """Unit sums A_1 and B_1 of a policy by log-odds, and the expectations that they were found with."""
+    """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
     limit = LARGEST_LOG_ODDS + _BEYOND
     grid = np.linspace(-limit, limit, log_odds)
-    expect, shape = Expectations(game, grid, *_trapezoid(nodes)), (game.episodes, 2, log_odds)
+    expect, shape = Expectations(game, grid, *trapezoid(nodes)), (game.episodes, 2, log_odds)
     squares, outputs = np.zeros(shape), np.zeros(shape)
     for n in range(game.episodes - 1, 0, -1):
         c = policy.read(np.full(log_odds, n), grid)
-        emitted, squared = sums_before(game, n, c, squares[n], outputs[n])
-        squares[n - 1], outputs[n - 1] = expect(squared), expect(emitted)
+        before = unit_sums_by_mode(game, n, c, squares[n], outputs[n])
+        squares[n - 1], outputs[n - 1] = map(expect, before)
     return expect, Table(grid, squares[:, 1]), Table(grid, outputs[:, 1])
 
 
 def _signal_sums(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> ModeSolution:
     """Unit sums of a policy by signal."""
-    noise, weights = _trapezoid(nodes)
-    signal = noise + game.shift * np.array([[0.0], [1.0]])
-    return solve_by_mode(game, lambda n, _: policy.read(np.full(signal.shape, n), signal), weights)
+    noise, weights = trapezoid(nodes)
+    signal = noise + game.shift * MODES
+    return solve_by_mode(game, lambda n, *_: policy.read(np.full(signal.shape, n), signal), weights)
 
 
-class _Faced(NamedTuple):
-    """What agents face: learning rates, beliefs, and successors' unit sums A_1 and B_1; of one shape."""
-
-    rate: ArrayLike
-    believed: Array
-    squares: Array
-    outputs: Array
-
-
-def _faced_by_signal(
-    game: HiddenDeployment, sums: ModeSolution, episode: NDArray[np.int64], signal: Array
-) -> _Faced:
-    """What agents face that know n and x_n."""
-    believed = expit(game.updated(game.prior[episode], signal))
-    return _Faced(game.learning_rates[episode], believed, sums.squares[episode, 1], sums.outputs[episode, 1])
+def _gains(game: HiddenDeployment, situation: Situation, played: Array) -> Array:
+    """J(c) − min J in units of θ_n²."""
+    condition = first_order_condition_given(game, situation)
+    return gains_of_best_responses(*condition, played, game.coefficient_bound)
 
 
 class SimulatedExploitability(NamedTuple):
@@ -169,19 +184,23 @@ def simulated_exploitability(
 ) -> SimulatedExploitability:
     """`belief_exploitability` of an agent that may have a memory, by Monte Carlo.
 
-    Histories of signals are played; at every episode n of each, `futures` continuations are branched off that
-    have n train, and the successors' unit sums A_1 and B_1 are averaged over them: on A_0 and B_0, no gain
-    depends. The deviating agent knows all signals
-    so far, also where the agent that is measured does not. It is assumed that the agent's coefficients depend
-    neither on the goal nor on what was played before: it is shown one and the same goal throughout.
+    Histories of signals are played; at every episode n of each, `futures` continuations are branched off in
+    which n trains, and the successors' unit sums A_1 and B_1 are averaged over them: gains do not depend on
+    A_0 and B_0. The deviating agent knows all signals so far, even if the measured agent does not. The
+    coefficients are assumed to depend neither on the goal nor on what was played before: the agent is shown
+    the same goal throughout.
 
     Args:
         game: The game.
-        agent: Anything with `predict`; asked deterministically. Its memory is None, an array with a row a
-            game, or, as with the recurrent policies of sb3-contrib, a tuple of arrays (layers, rows, …).
+        agent: Anything with `predict`, which is called deterministically. Its memory is None, an array with
+            one row per game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays
+            (layers, rows, …).
         histories: Number of histories.
-        futures: Number of continuations of each, an even one.
-        seed: Of all signals and modes.
+        futures: Number of continuations of each history, an even number.
+        seed: Seed of all signals and modes.
+
+    Raises:
+        ValueError: If `futures` is odd or below 2.
     """
     if futures < 2 or futures % 2:
         raise ValueError(f"futures must be an even number ≥ 2; got {futures!r}")
@@ -197,7 +216,7 @@ def simulated_exploitability(
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), squares, outputs)
         state = game.play(state, action)[0]._replace(goal=goal)
         begins = np.zeros_like(begins)
-    low, high = gains / discounted_lengths(game)
+    low, high = gains / discounted_lengths(game.discount, game.episodes)[:-1]
     return SimulatedExploitability(low, high)
 
 
@@ -212,7 +231,7 @@ def _futures(
     """Unit sums A_1 and B_1 of the agent's successors in branched games, of shape (histories, futures)."""
     rows = np.repeat(np.arange(len(state.goal)), futures)
     n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
-    # Training that goes on is memoryless: it lasts beyond n as it did beyond 0.
+    # Training is memoryless: from n on it lasts as long as from 0 on.
     lasting = n + game.training_lengths(generator.random(rows.size))
     noise = generator.standard_normal((rows.size, game.episodes))
     branched = Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise)
@@ -238,40 +257,27 @@ def _futures(
 def _sampled_gains(
     game: HiddenDeployment, state: State, played: Array, squares: Array, outputs: Array
 ) -> tuple[float, float]:
-    """Mean gain over histories of best responses, paid on other futures than found on, and on the same."""
-    believed, rate = expit(state.extra.log_odds), game.learning_rates[state.episode]
+    """Mean gains over histories of best responses, paid on other futures than found on, and on the same."""
+    belief, rate = expit(state.extra.log_odds), game.learning_rates[state.episode]
 
-    def responded(a: Array, b: Array) -> Array:
-        return best_responses_given(game, rate, believed, a.mean(axis=-1), b.mean(axis=-1))
+    def respond(a: Array, b: Array) -> Array:
+        return best_responses_given(game, Situation(rate, belief, a.mean(axis=-1), b.mean(axis=-1)))
 
-    def gained(a: Array, b: Array, best: Array) -> float:
+    def mean_gain(a: Array, b: Array, best: Array) -> float:
         m = 1 - 2 * rate * (np.array([played, best]) ** 2 + game.regularization)
         future = m * m * a.mean(axis=-1) - 2 * m * b.mean(axis=-1)
-        cost = (np.array([played, best]) - 1) ** 2 + game.discount * believed * future
+        cost = (np.array([played, best]) - 1) ** 2 + game.discount * belief * future
         return float((cost[0] - cost[1]).mean())
 
     halves = list(zip(np.split(squares, 2, axis=-1), np.split(outputs, 2, axis=-1), strict=True))
-    crossed = [gained(*halves[i], responded(*halves[1 - i])) for i in range(2)]
-    return sum(crossed) / 2, gained(squares, outputs, responded(squares, outputs))
+    crossed = [mean_gain(*halves[i], respond(*halves[1 - i])) for i in range(2)]
+    return sum(crossed) / 2, mean_gain(squares, outputs, respond(squares, outputs))
 
 
 def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:
-    """Some games' rows of an agent's memory: axis 1 of a recurrent policy's arrays, axis 0 of others'."""
+    """Rows of an agent's memory: along axis 1 of the arrays of a recurrent policy, axis 0 otherwise."""
     if memory is None:
         return None
     if isinstance(memory, tuple):
         return tuple(np.asarray(part)[:, rows] for part in memory)
     return np.asarray(memory)[rows]
-
-
-def _gains(game: Game, faced: _Faced, played: Array) -> Array:
-    """J(c) − min J in units of θ_n², factored as in `mesa_env.solutions.equilibrium`."""
-    alpha, beta = first_order(game, *faced)
-    return gains_of_best_responses(alpha, beta, played, game.coefficient_bound)
-
-
-def _trapezoid(nodes: int) -> tuple[Array, Array]:
-    """Nodes in even steps on ±9, and weights, of a standard normal variable."""
-    noise = np.linspace(-9, 9, nodes)
-    weights = np.exp(-noise * noise / 2)
-    return noise, weights / weights.sum()

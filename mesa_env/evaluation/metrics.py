@@ -1,20 +1,24 @@
-"""What to say of a game that was played: deception, retention, base loss, distance from equilibrium."""
+"""Metrics of played games: deception, goal retention, base loss, distance from equilibrium."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.deviations import Audit
 from mesa_env.evaluation.trajectory import Trajectory, rollout
-from mesa_env.rules.game import Array, Game
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
+from mesa_env.solutions.equilibrium import require_base_game
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = {
     "c_first": "c in the first episode",
@@ -27,22 +31,23 @@ METRICS = {
     "base_loss_deployment": "mean base loss in deployment",
     "mesa_cost": "agent 0's mesa cost J_0",
     "nash_conv": "NashConv, in units of each agent's θ²",
-    "relative_exploitability": "mean exploitability, as a share of the cost of emitting 0 for ever",
+    "relative_exploitability": "mean exploitability, as a share of the cost of emitting 0 forever",
     "compliance_gap": "mean |y/θ| in deployment minus in training",
 }
 
+_COLUMNS = ("agent", "model", "initial_goal", *METRICS)
 
-def measure(game: Game, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
+
+def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
     """Every metric of one game; NaN where a game has no training or no deployment.
 
     Args:
         game: The game.
         played: How it was played.
-        audited: What its agents could have gained: every one's deviation is weighed with its successors'
-            policies held fixed. By default that of the base game's coefficients.
+        audited: What its agents could have gained; by default the base game's audit of the coefficients.
     """
     if audited is None:
-        audited = audit_base_game(game, played.coefficients[None]).row(0)
+        audited = audit_base_game(require_base_game(game), played.coefficients[None]).row(0)
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients
@@ -66,21 +71,24 @@ def measure(game: Game, played: Trajectory, audited: Audit | None = None) -> dic
 
 
 def compare(
-    game: Game, contestants: Mapping[str, Agent | Sequence[Agent]], initial_goals: ArrayLike, seed: int = 0
-) -> pd.DataFrame:
+    game: ScalarGame,
+    contestants: Mapping[str, Agent | Sequence[Agent]],
+    initial_goals: ArrayLike,
+    seed: int = 0,
+) -> dict[str, NDArray[Any]]:
     """Play every agent from every θ_0 and measure each game.
 
-    Games whose length is chance's are played out, with chance's part in it taken in expectation.
+    Games of random length are played to their full length, and measured in expectation.
 
     Args:
         game: The game.
-        contestants: Agents by name; a sequence of them, such as one model a training seed, goes by one name.
+        contestants: Agents by name; a sequence, such as one model per training seed, shares one name.
         initial_goals: θ_0 of the games, a number or shape (B,).
-        seed: Of whatever else chance decides: all agents meet the same chance.
+        seed: Seed of everything else that is random, which is the same for all agents.
 
     Returns:
-        One row a game: the columns `agent`, `model` (which of the sequence), `initial_goal` and those of
-        `METRICS`.
+        Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` and
+        those of `METRICS`.
     """
     goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
     rows, game = [], with_fixed_length(game)
@@ -91,19 +99,26 @@ def compare(
             for i, goal in enumerate(goals):
                 metrics = measure(game, batch.row(i), audited.row(i))
                 rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
-    return pd.DataFrame(rows)
+    return {column: np.array([row[column] for row in rows]) for column in _COLUMNS}
 
 
 def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Mean of every metric, with Student's confidence interval.
 
-    The interval is over an agent's models, each by its mean over games, or over its games if it is one model.
+    The interval is over the models of an agent, each represented by the mean of its games, or over the games
+    if there is only one model.
+
+    Args:
+        games: The columns of `compare`, or anything else that `pandas.DataFrame` accepts.
+        confidence: Level of the interval.
 
     Returns:
-        One row an agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
+        One row per agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
     """
+    import pandas as pd
+
     summary = {}
-    for agent, rows in games.groupby("agent", sort=False):
+    for agent, rows in pd.DataFrame(games).groupby("agent", sort=False):
         several = rows["model"].nunique() > 1
         sample = rows.groupby("model")[list(METRICS)].mean() if several else rows[list(METRICS)]
         row: dict[tuple[str, str], float] = {}
@@ -115,7 +130,9 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
 
 
 def _interval(values: Array, confidence: float) -> tuple[float, float, float]:
-    values = values[~np.isnan(values)]  # not every game of chance has, say, a deployment
+    from scipy import stats
+
+    values = values[~np.isnan(values)]  # where training ends at random, some games have no deployment
     mean = _mean(values)
     if len(values) < 2:
         return mean, np.nan, np.nan

@@ -1,17 +1,17 @@
 """Statistics of runs that differ in their seed alone.
 
 After Agarwal, Schwarzer, Castro, Courville, Bellemare (2021), *Deep Reinforcement Learning at the Edge of the
-Statistical Precipice*, NeurIPS, arXiv:2108.13264: interquartile means, which a lucky or unlucky seed does not
-move and which use more of the seeds than a median does; percentile bootstrap intervals over seeds, stratified
-by game; and performance profiles.
+Statistical Precipice*, NeurIPS, arXiv:2108.13264: interquartile means, which are robust to a lucky or unlucky
+seed and use more of the seeds than a median; percentile bootstrap intervals over seeds, stratified by game;
+and performance profiles.
 
-The interquartile mean here is that of the middle half exactly: a run that lies on its border counts with the
-part of it that lies inside (of ten runs, the third and the eighth by one half).
-`scipy.stats.trim_mean(values, 0.25)` drops whole runs only, so that of ten it keeps six.
+The interquartile mean here is exactly that of the middle half: a run on its border counts with the fraction
+that lies inside (of ten runs, the third and the eighth by one half). `scipy.stats.trim_mean(values, 0.25)`
+drops only whole runs, so that it keeps six of ten.
 
-Percentile intervals rather than BCa: on samples of a log-normal (σ = 0.5 and 1.5), 95 % intervals of
-this mean hold the true one in 93 % of samples of ten and in 89 % of samples of five, BCa's no more
-often, and BCa's are not defined where samples are degenerate.
+Percentile intervals rather than BCa: on samples of a log-normal (σ = 0.5 and 1.5), 95 % intervals of this
+mean cover the true one in 93 % of samples of ten and in 89 % of samples of five; BCa intervals cover it no
+more often, and are undefined for degenerate samples.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from mesa_env.rules.game import Array
+from mesa_env.rules.rules import Array
 
 CONFIDENCE = 0.95
 FEWEST = 3
-"""Runs without which there is no interval: two seeds cannot tell how much a third would differ."""
+"""Fewest runs for an interval: two seeds do not show how much a third would differ."""
 RESAMPLES = 9999
 RESAMPLES_OF_CURVES = 1999
 SMALLEST = 1e-12
-"""What a gain is told from nothing by, where logarithms are taken."""
+"""Smallest gain that is told apart from 0 where logarithms are taken."""
 
 Statistic = Callable[..., Array]
 
@@ -53,7 +53,7 @@ class Band(NamedTuple):
 
 
 def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
-    """Mean of the middle half of the values along an axis, those on its border in part."""
+    """Mean of the middle half of the values along an axis; values on its border count in part."""
     ordered = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
     count = ordered.shape[-1]
     edges = np.clip(np.arange(count + 1), count / 4, 3 * count / 4)
@@ -64,7 +64,7 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
 
 
 def finite(values: ArrayLike) -> Array:
-    """The values that are numbers."""
+    """The values that are finite."""
     numbers = np.asarray(values, dtype=np.float64)
     return numbers[np.isfinite(numbers)]
 
@@ -73,50 +73,48 @@ def estimate(*strata: ArrayLike, statistic: Statistic = interquartile_mean) -> E
     """A statistic of all runs pooled, with its interval.
 
     Args:
-        *strata: The runs of each game, any number of them; what is no finite number is left out, and so is a
-            game of which nothing is left.
+        *strata: The runs of each game, any number of them; values that are not finite are left out, and so is
+            a game without any other.
         statistic: Takes values and the axis to reduce.
 
     Returns:
-        The estimate: NaN without runs, and without an interval where some game has fewer than `FEWEST` runs.
+        The estimate: NaN without runs; without an interval if a game has fewer than `FEWEST` runs.
     """
     samples = [sample for sample in map(finite, strata) if len(sample)]
     if not samples:
         return Estimate(np.nan, np.nan, np.nan)
-    value, low, high = _bootstrapped(samples, statistic, RESAMPLES)
+    value, low, high = _bootstrap(samples, statistic, RESAMPLES)
     return Estimate(float(value), float(low), float(high))
 
 
 def band(values: Array, statistic: Statistic = interquartile_mean) -> Band:
     """The statistic of curves of shape (runs, T), with pointwise intervals over the runs."""
-    return Band(*_bootstrapped([values.T], statistic, RESAMPLES_OF_CURVES))
+    return Band(*_bootstrap([values.T], statistic, RESAMPLES_OF_CURVES))
 
 
 def profile(strata: Sequence[Array], thresholds: Array) -> Band:
     """Performance profile: share of runs at or below each threshold, with pointwise intervals.
 
     Args:
-        strata: The runs of each game; NaN for a run that came to nothing, which no threshold admits.
+        strata: The runs of each game; NaN for a failed run, which is above every threshold.
         thresholds: Shape (T,).
     """
-    admitted = [(sample <= thresholds[:, None]).astype(np.float64) for sample in strata]
-    return Band(*_bootstrapped(admitted, np.mean, RESAMPLES_OF_CURVES))
+    below = [(sample <= thresholds[:, None]).astype(np.float64) for sample in strata]
+    return Band(*_bootstrap(below, np.mean, RESAMPLES_OF_CURVES))
 
 
-def _bootstrapped(
-    samples: Sequence[Array], statistic: Statistic, resamples: int
-) -> tuple[Array, Array, Array]:
-    """A statistic of pooled samples of shape (…, n), with its interval; each sample is resampled alone."""
+def _bootstrap(samples: Sequence[Array], statistic: Statistic, resamples: int) -> tuple[Array, Array, Array]:
+    """A statistic of pooled samples of shape (…, n), with its interval; samples are resampled separately."""
 
-    def pooled(*parts: Array, axis: int) -> Array:
+    def pool(*parts: Array, axis: int) -> Array:
         return statistic(np.concatenate(parts, axis=axis), axis=axis)
 
-    value = np.asarray(pooled(*samples, axis=-1))
+    value = np.asarray(pool(*samples, axis=-1))
     if min(sample.shape[-1] for sample in samples) < FEWEST:
         return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
     interval = stats.bootstrap(
         samples,
-        pooled,
+        pool,
         axis=-1,
         vectorized=True,
         method="percentile",
@@ -128,20 +126,18 @@ def _bootstrapped(
 
 
 def on_common_grid(curves: Sequence[tuple[Array, Array]], points: int = 60) -> tuple[Array, Array]:
-    """Curves measured at different times, brought to the same ones.
+    """Interpolate curves measured at different times on one grid.
 
-    Between two measurements, the logarithm of the value is linear in the logarithm of time. The grid
-    covers the times within all curves' measurements, evenly in their logarithm, so that every point has
-    every run.
+    Between two measurements, the logarithm of the value is linear in the logarithm of time. The grid covers
+    the times that all curves cover, evenly in their logarithm, so that every point has every run.
 
     Args:
-        curves: The times > 0 and values of each curve's measurements, in the order of time;
-        measurements at time
-            0, or that are no finite numbers, are left out.
-        points: Of the grid.
+        curves: Times and values of each curve's measurements, in order of time; measurements at time 0, or
+            that are not finite, are left out.
+        points: Size T of the grid.
 
     Returns:
-        Times (T,) and values (curves, T), T = 0 where there is no time that lies within all curves.
+        Times (T,) and values (curves, T); T = 0 if no time is covered by all curves.
     """
     usable = [(times > 0) & np.isfinite(times) & np.isfinite(values) for times, values in curves]
     kept = [(times[use], values[use]) for (times, values), use in zip(curves, usable, strict=True)]
@@ -158,16 +154,16 @@ def on_common_grid(curves: Sequence[tuple[Array, Array]], points: int = 60) -> t
 
 
 def first_time(times: Array, values: Array, threshold: float) -> float:
-    """The first time at which a value at or below the threshold was measured; infinite if none was."""
+    """The first time at which a value at or below the threshold was measured; infinite if never."""
     reached = np.flatnonzero(values <= threshold)
     return float(times[reached[0]]) if len(reached) else np.inf
 
 
 def shortest_half(weights: Array) -> tuple[int, int]:
-    """First and last index of the fewest neighbors that carry half of all weight, the earliest of such."""
+    """First and last index of the shortest run of neighbors with half of all weight; the earliest if tied."""
     sums = np.concatenate([[0.0], np.cumsum(weights)])
     starts = np.arange(len(weights))
-    # Rounding must not ask for more than there is.
+    # Rounding must not ask for more than the total.
     ends: NDArray[np.intp] = np.searchsorted(sums, sums[:-1] + sums[-1] / 2 * (1 - 1e-12))
     lengths = np.where(ends < len(sums), ends - starts, len(sums))
     start = int(lengths.argmin())

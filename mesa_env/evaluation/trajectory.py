@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
 from mesa_env.agent import Agent
-from mesa_env.rules.game import Array, Game, Outcome, State
+from mesa_env.rules.rules import Array, Outcome, State
+from mesa_env.rules.scalar import ScalarGame
 
 
 class Trajectory(NamedTuple):
     """One game, or a batch of B games with a leading axis on every array.
 
-    Where a game ends before others of its batch, NaN stands for what was not played.
+    Where a game ends before others of its batch, the rest of its row is NaN.
 
     Attributes:
         goals: θ_0…θ_N, shape (N + 1,).
@@ -24,9 +25,9 @@ class Trajectory(NamedTuple):
         outputs: y_n, shape (N,).
         base_losses: Base loss of each episode, shape (N,).
         training: 1 where the base optimizer was at work, 0 elsewhere, shape (N,).
-        details: What else a variant's episodes produced, by name, each of shape (N,).
-        states: Where each episode began, a state an episode.
-        actions: What was done in it, shape (N, A).
+        details: Further results of a variant's episodes, by name, each of shape (N,).
+        states: The state at the start of each episode.
+        actions: The action in each episode, shape (N, A).
     """
 
     goals: Array
@@ -40,10 +41,10 @@ class Trajectory(NamedTuple):
 
     def row(self, index: int) -> Trajectory:
         """One game of a batch."""
-        return self.mapped(lambda array: array[index])
+        return self.map(lambda array: array[index])
 
-    def mapped(self, function: Callable[[Array], Array]) -> Trajectory:
-        """Every array replaced by what `function` makes of it."""
+    def map(self, function: Callable[[Array], Array]) -> Trajectory:
+        """The trajectory with `function` applied to every array."""
         return Trajectory(
             function(self.goals),
             function(self.coefficients),
@@ -51,13 +52,13 @@ class Trajectory(NamedTuple):
             function(self.base_losses),
             function(self.training),
             {name: function(values) for name, values in self.details.items()},
-            tuple(mapped(function, state) for state in self.states),
+            tuple(map_states(function, state) for state in self.states),
             function(self.actions),
         )
 
 
 def rollout(
-    game: Game,
+    game: ScalarGame,
     agent: Agent,
     initial_goal: ArrayLike,
     deterministic: bool = True,
@@ -70,7 +71,7 @@ def rollout(
         agent: Anything with Stable-Baselines3's `predict`.
         initial_goal: θ_0, a number for one game or shape (B,) for a batch.
         deterministic: Whether a stochastic policy plays its mean.
-        generator: Decides whatever else chance decides; by default one of seed 0.
+        generator: Source of all other randomness; by default one with seed 0.
 
     Raises:
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
@@ -84,12 +85,12 @@ def rollout(
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
         )
     generator = generator or np.random.default_rng(0)
-    played = _gathered(list(turns(game, agent, first.reshape(-1), deterministic, generator)))
+    played = _join(list(_play_turns(game, agent, first.reshape(-1), deterministic, generator)))
     return played if first.ndim else played.row(0)
 
 
-class Turn(NamedTuple):
-    """One episode of a batch of games: where it began, what was done, what came of it, and in which games."""
+class _Turn(NamedTuple):
+    """One episode of a batch of games: where it began, what was done and produced, and in which games."""
 
     state: State
     action: NDArray[np.floating[Any]]
@@ -97,18 +98,10 @@ class Turn(NamedTuple):
     playing: NDArray[np.bool_]
 
 
-def turns(
-    game: Game, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
-) -> Iterator[Turn]:
-    """Play a batch of games, episode by episode; those that end before the others idle.
-
-    Args:
-        game: The game.
-        agent: Who plays it.
-        goals: θ_0, shape (B,).
-        deterministic: Whether a stochastic policy plays its mean.
-        generator: Decides whatever chance decides.
-    """
+def _play_turns(
+    game: ScalarGame, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
+) -> Iterator[_Turn]:
+    """Play a batch of games from goals (B,), episode by episode; those that end before the others idle."""
     state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
     while playing.any():
@@ -117,44 +110,44 @@ def turns(
         )
         action = game.validated_actions(action, goals.shape)
         after, outcome = game.play(state, action)
-        yield Turn(state, action, outcome, playing)
+        yield _Turn(state, action, outcome, playing)
         begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
         state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
 
 
-def _gathered(played: list[Turn]) -> Trajectory:
-    told = [{"action": turn.action[:, 0], **turn.outcome.info()} for turn in played]
+def _join(turns: list[_Turn]) -> Trajectory:
+    infos = [{"action": turn.action[:, 0], **turn.outcome.info()} for turn in turns]
     arrays = {
         name: np.array(
-            [np.where(turn.playing, values[name], np.nan) for turn, values in zip(played, told, strict=True)]
+            [np.where(turn.playing, info[name], np.nan) for turn, info in zip(turns, infos, strict=True)]
         ).T
-        for name in told[0]
+        for name in infos[0]
     }
-    goals, following = arrays.pop("goal"), arrays.pop("next_goal")
+    goals, next_goals = arrays.pop("goal"), arrays.pop("next_goal")
     return Trajectory(
-        np.concatenate([goals[:, :1], following], axis=1),
+        np.concatenate([goals[:, :1], next_goals], axis=1),
         arrays.pop("action"),
         arrays.pop("output"),
         arrays.pop("base_loss"),
         arrays.pop("training"),
         arrays,
-        tuple(turn.state for turn in played),
-        np.stack([turn.action for turn in played], axis=1).astype(np.float64),
+        tuple(turn.state for turn in turns),
+        np.stack([turn.action for turn in turns], axis=1).astype(np.float64),
     )
 
 
-def mapped(function: Callable[..., Any], *states: State) -> State:
-    """A state of what `function` makes of every array that the states hold, those of `extra` included."""
-    more = (function(*parts) for parts in zip(*(state.extra for state in states), strict=True))
+def map_states(function: Callable[..., Any], *states: State) -> State:
+    """The state whose arrays are `function` of the states' arrays, those of `extra` included."""
+    extra = (function(*parts) for parts in zip(*(state.extra for state in states), strict=True))
     episode, goal = (function(*(state[field] for state in states)) for field in (0, 1))
-    return State(episode, goal, type(states[0].extra)(*more))
+    return State(episode, goal, type(states[0].extra)(*extra))
 
 
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:
     """Play one game in a PettingZoo environment, the same agent in every seat.
 
     Returns:
-        What every seat was paid by the end: −J_n of agent n.
+        The return of every seat: −J_n of agent n.
     """
     env.reset(seed=seed)
     returns, memory = {}, None

@@ -20,16 +20,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import entries, is_zero, namespace
-from mesa_env.rules.rules import Array, Outcome, State, base_update  # noqa: F401 temporary
+from mesa_env.rules.rules import Outcome, State, base_update
 from mesa_env.rules.scalar import (
     Coefficients,
     GoalAlone,
     JudgedByGoal,
     ScalarGame,
     check_scalar_updates,
-    train_then_deploy,  # noqa: F401 temporary
     validate_scalar_parameters,
-    validated_coefficients,  # noqa: F401 temporary
 )
 
 

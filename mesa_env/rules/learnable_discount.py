@@ -27,6 +27,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mesa_env.numerics import (
+    cubic_stencil,
+    discount_at,
+    first_order_condition,
+    position_of,
+    shared,
+    weighted_neighbors,
+)
 from mesa_env.rules.arrays import entries
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
@@ -46,7 +54,7 @@ from mesa_env.rules.scalar import (
 from mesa_env.rules.validation import validated_number, validated_range
 
 CELLS = 4096
-"""Cells of the slopes' table: with it they are within 1e-8 of the exact ones, see the tests."""
+"""Cells of the table of slopes: with so many, slopes are within 1e-8 of the exact ones, see the tests."""
 _TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
 
 
@@ -113,16 +121,16 @@ class LearnableDiscount(KnownLength, Coefficients):
         coefficients, slopes = np.empty((2, asked, len(discount)))
         squares, outputs, d_squares, d_outputs = np.zeros((4, len(discount)))
         for n in reversed(range(self.episodes)):
-            rate = self.learning_rates[n]
-            drift = 1 - 2 * rate * self.regularization
-            pull, d_pull = drift * squares - outputs, drift * d_squares - d_outputs
-            alpha, d_alpha = 8 * rate**2 * discount * squares, 8 * rate**2 * (squares + discount * d_squares)
-            beta, d_beta = 1 - 4 * rate * discount * pull, -4 * rate * (pull + discount * d_pull)
-            root = _positive_root(alpha, beta) if rate else np.ones_like(discount)
+            eta = self.learning_rates[n]
+            a = 1 - 2 * eta * self.regularization
+            alpha, beta = first_order_condition(eta, discount, self.regularization, squares, outputs)
+            d_alpha = 8 * eta**2 * (squares + discount * d_squares)
+            d_beta = -4 * eta * (a * squares - outputs + discount * (a * d_squares - d_outputs))
+            root = _positive_root(alpha, beta) if eta else np.ones_like(discount)
             c = np.minimum(root, self.coefficient_bound)
             slope = -(d_alpha * c**3 + d_beta * c) / (3 * alpha * c**2 + beta)
             slope[root > self.coefficient_bound] = 0
-            m, d_m = drift - 2 * rate * c**2, -4 * rate * c * slope
+            m, d_m = a - 2 * eta * c**2, -4 * eta * c * slope
             d_squares = 2 * c * slope + m**2 * squares + discount * m * (2 * d_m * squares + m * d_squares)
             d_outputs = slope + m * outputs + discount * (d_m * outputs + m * d_outputs)
             squares, outputs = c**2 + discount * m**2 * squares, c + discount * m * outputs
@@ -142,9 +150,8 @@ class LearnableDiscount(KnownLength, Coefficients):
     def slope(self, episode: NDArray[np.int64], discount: Array) -> Array:
         """The planner's slope s_n(γ) in training episodes n; elementwise, from the table."""
         row = np.minimum(episode, len(self.slopes) - 1)
-        first, (a, b, c, d) = interpolation(discount)
-        table, place = self.slopes.reshape(-1), row * (CELLS + 1) + first
-        slope: Array = a * table[place] + b * table[place + 1] + c * table[place + 2] + d * table[place + 3]
+        first, weights = interpolation(discount)
+        slope: Array = weighted_neighbors(self.slopes.reshape(-1), row * (CELLS + 1) + first, weights)
         return slope
 
     # -- Observing ------------------------------------------------------------------------------------
@@ -248,27 +255,15 @@ class LearnableDiscount(KnownLength, Coefficients):
 
 
 def nodes() -> Array:
-    """Discounts at which slopes are tabulated, close together near both ends of [0, 1], where they bend most.
-
-    γ = t² / (t² + (1 − t)²) for t uniform on [0, 1], shape (CELLS + 1,).
-    """
-    t = np.arange(CELLS + 1) / CELLS
-    discount: Array = t**2 / (t**2 + (1 - t) ** 2)
+    """Discounts at which slopes are tabulated, close together near both ends; shape (CELLS + 1,)."""
+    discount: Array = discount_at(np.arange(CELLS + 1) / CELLS)
     return discount
 
 
+@shared
 def interpolation(discount: Any) -> tuple[Any, tuple[Any, Any, Any, Any]]:
-    """Where to look up a discount in a table over `nodes()`, cubic in t; elementwise.
-
-    Returns:
-        Index of the first of four neighboring nodes, and the weights of the four.
-    """
-    patience, impatience = np.sqrt(discount), np.sqrt(1 - discount)
-    place = CELLS * (patience / (patience + impatience))
-    first = np.minimum(np.maximum(np.floor(place) - 1, 0), CELLS - 3)
-    u = place - first
-    v, w, x = u - 1, u - 2, u - 3
-    return np.int64(first), (v * w * x / -6, u * w * x / 2, u * v * x / -2, u * v * w / 6)
+    """Index of the first of four nodes around a discount, and their weights, cubic in t; elementwise."""
+    return cubic_stencil(CELLS * position_of(discount), CELLS)
 
 
 def _positive_root(alpha: Array, beta: Array) -> Array:

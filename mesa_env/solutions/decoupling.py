@@ -2,8 +2,7 @@
 
 As in the base game (`mesa_env.solutions.equilibrium`), three unit sums A, B, K say all that an agent needs to
 know of its successors. The mesa cost of a coefficient c and a slope s, in units of θ_n², depends on s only
-through the
-product q = c s that the base optimizer sees:
+through the product q = c s that the base optimizer sees:
 
     J(c, q) = (c − 1)² + γ (m² A − 2 m B + K),      m = a − 2ηq,      a = 1 − 2ηλ,      |q − c²| ≤ δ |c|.
 
@@ -23,7 +22,7 @@ cases, and in each the minimum is *unique*:
   q* ≤ 0 d is convex, and so is the cost; for q* > 0 it lies right of where q* is met, and the cost falls left
   of that.
 
-From δ = 1 + λ on, every agent emits its goal with slope −λ, and the base update leaves it where it is.
+Where δ ≥ 1 + λ, every agent emits its goal with slope −λ, and the base update leaves the goal where it is.
 
 The closed forms hold while the projection of goals does not bind; `solve_decoupling` warns where it does.
 """
@@ -33,28 +32,36 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from mesa_env.agent import GameAgent
+from mesa_env.numerics import unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
-from mesa_env.rules.game import Array, validated_coefficients
+from mesa_env.rules.rules import Array
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
-_LEAST = 1e-300  # how near 0 a root is told apart from it
-_FINEST = 4 * float(np.finfo(np.float64).eps)  # the least that brentq takes
+_ABSOLUTE = 1e-300  # tolerance of a root: relative precision even close to 0
+_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the smallest that brentq accepts
 
 
-class _Decision:
-    """What one agent faces: its learning rate and its successors' unit sums A and B."""
+class Decision:
+    """One agent's decision problem.
 
-    def __init__(self, game: Decoupling, episode: int, sums: tuple[float, float]) -> None:
-        self.squares, self.outputs = sums
+    Args:
+        game: The game.
+        episode: n.
+        squares: A of the agent's successors.
+        outputs: B of the agent's successors.
+    """
+
+    def __init__(self, game: Decoupling, episode: int, squares: float, outputs: float) -> None:
+        """Collect what the decision depends on."""
+        self.squares, self.outputs = squares, outputs
         self.rate, self.discount = float(game.learning_rates[episode]), game.discount
         self.drift = 1 - 2 * self.rate * game.regularization  # a
         self.decoupling, self.bound = game.decoupling, game.coefficient_bound
-        # 4η²γA, the weight of the distance squared
-        self.weight = 4 * self.rate * self.rate * self.discount * self.squares
+        self.weight = 4 * self.rate * self.rate * self.discount * self.squares  # of the squared distance
 
     def best(self) -> tuple[float, float]:
         """The best coefficient and slope. Where nothing depends on the slope, s = c, as in the base game."""
@@ -66,7 +73,7 @@ class _Decision:
         return coefficient, min(max(wanted / coefficient, low), high)
 
     def _best_coefficient(self, wanted: float) -> float:
-        """The coefficient that minimizes the cost where no bound keeps it, for q* = `wanted`."""
+        """The coefficient that minimizes the cost if it were unbounded, for q* = `wanted`."""
         half = self.decoupling / 2
         root = math.sqrt(max(half * half + wanted, 0.0))
         if wanted > 1 + self.decoupling:
@@ -82,36 +89,34 @@ class _Decision:
         def tilt(c: float) -> float:
             return c - 1 + self.weight * (c * (c + reach) - wanted) * (2 * c + reach)
 
-        if tilt(1.0) * tilt(meets) >= 0:  # both ends are the point, but for rounding
+        if tilt(1.0) * tilt(meets) >= 0:  # the interval is a single point up to rounding
             return meets
-        return float(brentq(tilt, 1.0, meets, xtol=_LEAST, rtol=_FINEST))
+        return float(brentq(tilt, 1.0, meets, xtol=_ABSOLUTE, rtol=_RELATIVE))
 
     def gain(self, coefficient: float, slope: float) -> float:
-        """J less its least value, its squares' differences factored so that little cancels."""
+        """J minus its least value, with differences of squares factored so that little cancels."""
         best, steep = self.best()
         here, there = (self.drift - 2 * self.rate * q for q in (coefficient * slope, best * steep))
         future = (here - there) * ((here + there) * self.squares - 2 * self.outputs)
         return max((coefficient - best) * (coefficient + best - 2) + self.discount * future, 0.0)
 
-    def sums_before(self, coefficient: float, slope: float) -> tuple[float, float]:
-        """The unit sums A, B that the agent before faces, once this one's action is known."""
+    def unit_sums_before(self, coefficient: float, slope: float) -> tuple[float, float]:
+        """The unit sums A, B that the agent before faces, given this one's action."""
         m = self.drift - 2 * self.rate * coefficient * slope
-        return (
-            coefficient * coefficient + self.discount * m * m * self.squares,
-            coefficient + self.discount * m * self.outputs,
-        )
+        squares, outputs = unit_sums_before(coefficient, m, self.discount, self.squares, self.outputs)
+        return squares, outputs
 
 
 def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
     """Coefficients and slopes of the equilibrium, every agent judged by its own goal.
 
-    It is unique, but that in deployment, and wherever else nothing depends on it, any slope would do.
+    It is unique, except that any slope will do in deployment, and wherever else nothing depends on it.
 
     Args:
         game: The game.
 
     Returns:
-        c_n and s_n, each of shape (N,); s = c where any slope would do.
+        c_n and s_n, each of shape (N,); s = c where any slope will do.
 
     Example:
         >>> coefficients, slopes = solve_decoupling(Decoupling(decoupling=1.0))
@@ -119,47 +124,17 @@ def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
         (1.0, 0.0)
     """
     coefficients, slopes = np.empty((2, game.episodes))
-    sums = (0.0, 0.0)
+    squares = outputs = 0.0
     for n in reversed(range(game.episodes)):
-        decision = _Decision(game, n, sums)
+        decision = Decision(game, n, squares, outputs)
         coefficients[n], slopes[n] = action = decision.best()
-        sums = decision.sums_before(*action)
+        squares, outputs = decision.unit_sums_before(*action)
     warn_where_goals_are_projected(game, coefficients * slopes)
     return coefficients, slopes
 
 
-def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> Array:
-    """What each agent would gain by its best response: J_n − min_{c, s} J_n, in units of θ_n²; shape (N,).
-
-    Every agent is judged by its own goal, its successors' coefficients and slopes held fixed.
-
-    Args:
-        game: The game.
-        coefficients: The profile's c_n, shape (N,).
-        slopes: The profile's s_n, shape (N,); projected as the rules project them.
-
-    Raises:
-        ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.
-    """
-    return gains_and_best(game, coefficients, slopes)[0]
-
-
-def gains_and_best(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> tuple[Array, Array]:
-    """What each agent would gain by its best response, and that one's coefficient; each of shape (N,)."""
-    profile, projected = _validated_profile(game, coefficients, slopes)
-    gains = np.full(game.episodes, np.inf)  # where unit sums overflow, there is no bound on what is lost
-    best = np.full(game.episodes, np.nan)
-    sums = (0.0, 0.0)
-    for n in reversed(range(game.episodes)):
-        decision, action = _Decision(game, n, sums), (float(profile[n]), float(projected[n]))
-        if math.isfinite(decision.weight) and math.isfinite(decision.outputs):
-            gains[n], best[n] = decision.gain(*action), decision.best()[0]
-        sums = decision.sums_before(*action)
-    return gains, best
-
-
 class DecouplingOracle(GameAgent):
-    """Plays the equilibrium's coefficients and slopes."""
+    """Plays the coefficients and slopes of the equilibrium."""
 
     def __init__(self, game: Decoupling) -> None:
         """Solve `game`."""
@@ -170,13 +145,3 @@ class DecouplingOracle(GameAgent):
         self, rows: Array, episode: NDArray[np.int64], memory: None, begins: NDArray[np.bool_]
     ) -> tuple[Array, None]:
         return self.actions[episode], None
-
-
-def _validated_profile(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> tuple[Array, Array]:
-    """The profile as the rules read it, its slopes projected."""
-    profile = validated_coefficients(game, coefficients)
-    sent = np.asarray(slopes, dtype=np.float64)
-    limit = game.action_bound[1]
-    if sent.shape != profile.shape or not (np.abs(sent) <= np.float32(limit) * (1 + 1e-7)).all():
-        raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {slopes!r}")
-    return profile, sent.clip(profile - game.decoupling, profile + game.decoupling)

@@ -13,14 +13,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mesa_env.rules.game import Array, Game
+from mesa_env.numerics import unit_sums_before
+from mesa_env.rules.game import Game
+from mesa_env.rules.rules import Array
 
 GRID_POINTS = 401
 GOALS = 11
 
 
 def grid_search(game: Game) -> Array:
-    """The post's plan, exactly its choices, from unit sums; shape (N,)."""
+    """The post's plan, choice by choice, from unit sums; shape (N,)."""
     grid = _grid(game)[None]
     plan: Array = best_of_proposals(game, lambda: grid)[0]
     return plan
@@ -31,7 +33,7 @@ def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
 
     Args:
         game: The game.
-        propose: Called once an agent, from the last to the first; proposals of shape (games, K).
+        propose: Called once per agent, from the last to the first; returns proposals of shape (games, K).
 
     Returns:
         Plans, shape (games, N).
@@ -44,8 +46,7 @@ def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
         cost = (c - 1) ** 2 + game.discount * (m**2 * squares - 2 * m * outputs)
         best = cost.argmin(axis=1)[:, None]
         c, m = np.take_along_axis(c, best, 1), np.take_along_axis(m, best, 1)
-        squares = c**2 + game.discount * m**2 * squares
-        outputs = c + game.discount * m * outputs
+        squares, outputs = unit_sums_before(c, m, game.discount, squares, outputs)
         choices.append(c[:, 0])
     return np.stack(choices[::-1], axis=1)
 
@@ -71,13 +72,13 @@ def _mean_cost(plan: list[float], rates: list[float], game: Game) -> float:
 
 
 def _mesa_cost(goal: float, plan: list[float], rates: list[float], game: Game) -> float:
-    """Mesa cost of a plan, judged by the goal that its first agent has."""
+    """Mesa cost of a plan, judged by the goal of its first agent."""
     outputs = [c * g for c, g in zip(plan, _goals(goal, plan, rates, game), strict=True)]
     return sum(game.discount**k * (output - goal) ** 2 for k, output in enumerate(outputs))
 
 
 def _goals(goal: float, plan: list[float], rates: list[float], game: Game) -> list[float]:
-    """The goals that the plan's agents find, the first one's first."""
+    """Goals of the plan's agents, in order."""
     goals = [goal]
     for coefficient, rate in zip(plan[:-1], rates, strict=False):
         goals.append(_next_goal(goals[-1], coefficient, rate, game))

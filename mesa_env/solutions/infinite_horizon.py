@@ -1,10 +1,10 @@
-"""The oracle of games without end: the limit of long finite games, and its closed forms.
+"""The oracle of endless games: the limit of long finite games, and its closed forms.
 
-From some episode on the learning rate never changes and all agents are alike. Of their stationary equilibria
-the one to report is that which long finite games approach in their first episodes; it is found by lengthening
-the game until nothing moves. A stationary coefficient c has the unit sums A = c²/(1 − γm²) and
+From some episode on the learning rate never changes and all agents face the same game. Of their stationary
+equilibria, the oracle is the one that long finite games approach in their first episodes; it is found by
+lengthening the game until nothing moves. A stationary coefficient c has the unit sums A = c²/(1 − γm²) and
 B = c/(1 − γm) with m = 1 − 2η(c² + λ), so it is a root of one equation in c, which `stationary_coefficients`
-solves on its own: a check, and a search for other equilibria. In deployment for ever it is 1.
+solves independently: a check, and a search for other equilibria. In endless deployment it is 1.
 """
 
 from __future__ import annotations
@@ -12,29 +12,28 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from mesa_env.rules.game import Array
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
+from mesa_env.rules.rules import Array
 from mesa_env.solutions.equilibrium import solve_equilibria
 
 _SHORTEST, _LONGEST = 64, 2**21
-_STILL = 1e-12
+_TOLERANCE = 1e-12
 
 
 def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
-    """Equilibrium coefficients of the game that never ends, for the episodes it may be played; shape (N,).
+    """Equilibrium coefficients of the endless game, for as many episodes as it may be played; shape (N,).
 
     Raises:
-        ValueError: If finite games do not settle as they become longer.
+        ValueError: If finite games do not converge as they become longer.
     """
     rates, episodes = game.learning_rates[: game.stationary_from + 1], _SHORTEST
+    parameters = game.discount, game.regularization, game.coefficient_bound
     before = np.full(len(rates), np.inf)
     while episodes <= _LONGEST:
         schedule = np.append(rates, np.full(episodes, rates[-1]))
-        solved = solve_equilibria(schedule[None], game.discount, game.regularization, game.coefficient_bound)[
-            0
-        ]
+        (solved,) = solve_equilibria(schedule[None], *parameters)
         now = solved[: len(rates)]
-        if np.abs(now - before).max() <= _STILL and abs(now[-1] - solved[len(rates)]) <= _STILL:
+        if np.abs(now - before).max() <= _TOLERANCE and abs(now[-1] - solved[len(rates)]) <= _TOLERANCE:
             contraction = 1 - 2 * rates[-1] * (now[-1] ** 2 + game.regularization)
             if game.discount * contraction**2 >= 1:
                 raise ValueError(
@@ -44,18 +43,18 @@ def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
             return np.append(now, np.full(game.episodes - len(now), now[-1]))
         before, episodes = now, episodes * 2
     raise ValueError(
-        f"finite games of up to {_LONGEST} episodes do not settle: their first coefficients still differ by "
-        f"{abs(now[-1] - solved[len(rates)]):.2g} from one episode to the next; lower the discount "
+        f"finite games of up to {_LONGEST} episodes do not converge: their first coefficients still differ "
+        f"by {abs(now[-1] - solved[len(rates)]):.2g} from one episode to the next; lower the discount "
         f"({game.discount:g}) or the regularization ({game.regularization:g})"
     )
 
 
 def stationary_coefficients(game: InfiniteHorizon, points: int = 4001) -> Array:
-    """All coefficients that are a best response to themselves for ever, under the last learning rate.
+    """All coefficients that are best responses to themselves forever, under the last learning rate.
 
     Args:
         game: The game.
-        points: Where the condition's sign is looked at between 0 and the coefficient's bound.
+        points: Number of points, between 0 and the bound, at which the sign of the condition is compared.
     """
     rate, discount = game.learning_rates[-1], game.discount
     drift = 1 - 2 * rate * game.regularization

@@ -2,40 +2,46 @@
 
 The naive planner plays the base game's equilibrium at the discount that it sees, and plans afresh in every
 episode. The foreseeing one plays the game's own equilibrium, by backward induction over the state (θ, γ):
-agent n weighs coefficients by playing the training episodes that are left with its successors' policies,
-which are tables over goals and discounts, and adding deployment in closed form, all judged by its own goal
-and discount. The tables hold how far a foreseeing agent departs from the naive one, which is nothing where κ
-= 0 or θ = 0.
+agent n weighs coefficients by playing the remaining training episodes with its successors' policies, which
+are tables over goals and discounts, and adding deployment in closed form, all judged by its own goal and
+discount. The tables hold how far a foreseeing agent departs from the naive one; both agree where κ = 0 or
+θ = 0.
 
 Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1 with κ = 10 from γ_0 = 0.1, or
-κ = 1 from 0.7), policies jump: two local minima of J_n change places. Jumps multiply as induction goes back,
-and finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its
-policy. In the others that docs/results.md certifies it is below 1e-5. `margins` tells where ties are near.
+κ = 1 from 0.7), policies jump: two local minima of J_n swap ranks. Jumps multiply as induction goes back, and
+finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its policy.
+In the other games that docs/results.md certifies it is below 1e-5. `margins` shows where ties are near.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import GameAgent
-from mesa_env.rules.game import Array
+from mesa_env.numerics import (
+    Refinement,
+    compiled,
+    cubic_stencil,
+    discount_at,
+    golden_section,
+    position_of,
+    unit_sums_before,
+    weighted_neighbors,
+)
 from mesa_env.rules.learnable_discount import LearnableDiscount, interpolation, nodes
+from mesa_env.rules.rules import Array
 from mesa_env.solutions.equilibrium import solve_equilibria
-from mesa_env.solutions.numerics import compiled
 
-_interpolation: Callable[..., Any] = compiled(interpolation)
-_PROPOSALS = 49  # coefficients weighed before the local search, closest together around 0
-_GOLDEN_STEPS = 40
-_GOLDEN = (5**0.5 - 1) / 2
+_PROPOSALS = 49  # coefficients tried before the local search, closest together around 0
+_SECTIONS = 40
 
 
 class Planner(GameAgent):
-    """An agent that plays by its episode, its goal and its discount, and keeps no memory."""
+    """An agent whose coefficients depend on episode, goal and discount, and that keeps no memory."""
 
     game: LearnableDiscount
 
@@ -50,7 +56,7 @@ class Planner(GameAgent):
 
 
 class NaivePlanner(Planner):
-    """Plays as if its discount stayed as it is: the base game's equilibrium at the present γ."""
+    """Plays as if its discount never changed: the base game's equilibrium at the present γ."""
 
     def coefficients(self, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,); the goal does not matter."""
@@ -64,7 +70,7 @@ class NaivePlanner(Planner):
 class ForeseeingPlanner(Planner):
     """Plays the equilibrium of the game in which γ is trained.
 
-    Its tables end at the largest goal that a game can begin with; a larger one is played as that.
+    Its tables end at the largest goal that a game can begin with; larger ones are treated as that.
 
     Args:
         game: The game.
@@ -74,8 +80,8 @@ class ForeseeingPlanner(Planner):
     Attributes:
         departures: c_n(θ, γ) − c_n^naive(γ) up to the last training episode, for goals uniform on
             [0, largest] and discounts spaced as `nodes`; shape (T, goals + 1, discounts + 1).
-        margins: By how much the second-best local minimum of J_n is worse than the best, in units of θ_n²; ∞
-            where there is no other, and for θ = 0. Same shape.
+        margins: Excess cost of the second-best local minimum of J_n, in units of θ_n²; ∞ where there is only
+            one, and for θ = 0. Same shape.
     """
 
     def __init__(self, game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> None:
@@ -106,21 +112,16 @@ class ForeseeingPlanner(Planner):
         return _coefficients(self._rules, episode, goal, discount)
 
 
-def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> tuple[float, float]:
-    """What doubling the tables of a `ForeseeingPlanner` changes along its path.
+def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> Refinement:
+    """What doubling the tables of a `ForeseeingPlanner` changes along its path, where discounts are compared.
 
-    Returns:
-        The largest change of a coefficient, and of a discount; where θ_0 or γ_0 is drawn, the path begins in
-        the middle of its range.
+    Where θ_0 or γ_0 is drawn, the path begins in the middle of its range.
     """
     first = np.array([[np.mean(game.initial_goal), np.mean(game.discount)]])
     coarse, fine = (
         path(game, ForeseeingPlanner(game, goals * factor, discounts * factor), *first.T) for factor in (1, 2)
     )
-    return (
-        float(np.abs(coarse.coefficients - fine.coefficients).max()),
-        float(np.abs(coarse.discounts - fine.discounts).max()),
-    )
+    return Refinement.between((coarse.coefficients, coarse.discounts), (fine.coefficients, fine.discounts))
 
 
 class Path(NamedTuple):
@@ -173,7 +174,7 @@ class _Rules(NamedTuple):
     slopes: Array
     departures: Array
     largest_goal: float
-    discount_learning_rate: float
+    kappa: float
     regularization: float
     coefficient_bound: float
     goal_bound: float
@@ -181,20 +182,11 @@ class _Rules(NamedTuple):
 
 
 @compiled
-def _looked_up(row: Array, discount: float) -> float:
+def _look_up(row: Array, discount: float) -> float:
     """Value of a table over `nodes()`, cubic between them."""
-    first, (a, b, c, d) = _interpolation(discount)
-    looked_up: float = a * row[first] + b * row[first + 1] + c * row[first + 2] + d * row[first + 3]
-    return looked_up
-
-
-@compiled
-def _stencil(place: float, cells: int) -> tuple[int, tuple[float, float, float, float]]:
-    """Cubic interpolation between nodes 0…cells at `place`: the first of four nodes, and their weights."""
-    first = min(max(int(place) - 1, 0), cells - 3)
-    u = place - first
-    v, w, x = u - 1, u - 2, u - 3
-    return first, (v * w * x / -6, u * w * x / 2, u * v * x / -2, u * v * w / 6)
+    first, weights = interpolation(discount)
+    value: float = weighted_neighbors(row, first, weights)
+    return value
 
 
 @compiled
@@ -205,56 +197,34 @@ def _policy(rules: _Rules, n: int, goal: float, discount: float) -> float:
         return min(1.0, bound)
     table = rules.departures[n]
     goals, discounts = table.shape[0] - 1, table.shape[1] - 1
-    patience, impatience = np.sqrt(discount), np.sqrt(1 - discount)
-    i, across = _stencil(goals * min(abs(goal) / rules.largest_goal, 1.0), goals)
-    j, along = _stencil(discounts * (patience / (patience + impatience)), discounts)
+    i, across = cubic_stencil(goals * min(abs(goal) / rules.largest_goal, 1.0), goals)
+    j, along = cubic_stencil(discounts * position_of(discount), discounts)
     departure = 0.0
     for p in range(4):
         for q in range(4):
             departure += across[p] * along[q] * table[i + p, j + q]
-    return min(max(_looked_up(rules.naive[n], discount) + departure, -bound), bound)
+    return min(max(_look_up(rules.naive[n], discount) + departure, -bound), bound)
 
 
 @compiled
-def _cost(rules: _Rules, n: int, c: float, goal: float, discount: float, tail: float) -> float:
+def _cost(c: float, rules: _Rules, n: int, goal: float, discount: float, tail: float) -> float:
     """J_n of coefficient c in units of θ², successors playing their policies; `tail` is deployment's K."""
     theta, gamma, weight, cost = goal, discount, 1.0, 0.0
     for k in range(n, len(rules.rates)):
-        rate = rules.rates[k]
+        eta = rules.rates[k]
         if k > n:
             c = _policy(rules, k, theta, gamma)
         cost += weight * (c * theta - goal) ** 2
         weight *= discount
-        slope = _looked_up(rules.slopes[k], gamma)
-        gamma = min(
-            max(gamma - rules.discount_learning_rate * rate * 2 * c * theta * theta * slope, 0.0), 1.0
-        )
-        theta *= 1 - 2 * rate * (c * c + rules.regularization)
+        slope = _look_up(rules.slopes[k], gamma)
+        gamma = min(max(gamma - rules.kappa * eta * 2 * c * theta * theta * slope, 0.0), 1.0)
+        theta *= 1 - 2 * eta * (c * c + rules.regularization)
         theta = min(max(theta, -rules.goal_bound), rules.goal_bound)
     cost += weight * tail * (min(1.0, rules.coefficient_bound) * theta - goal) ** 2
     return cost / (goal * goal)
 
 
-@compiled
-def _local_minimum(
-    rules: _Rules, n: int, low: float, high: float, goal: float, discount: float, tail: float
-) -> tuple[float, float]:
-    """Golden-section search for the best coefficient in [low, high]; the coefficient and its cost."""
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = (
-        _cost(rules, n, left, goal, discount, tail),
-        _cost(rules, n, right, goal, discount, tail),
-    )
-    for _ in range(_GOLDEN_STEPS):
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
-            at_left = _cost(rules, n, left, goal, discount, tail)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
-            at_right = _cost(rules, n, right, goal, discount, tail)
-    return (left, at_left) if at_left < at_right else (right, at_right)
+_golden_section = golden_section(_cost, keep_left=False)
 
 
 @compiled
@@ -265,13 +235,14 @@ def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> t
     for i in range(size):
         place = 2 * i / (size - 1) - 1
         proposals[i] = rules.coefficient_bound * place * abs(place)
-        costs[i] = _cost(rules, n, proposals[i], goal, discount, tail)
+        costs[i] = _cost(proposals[i], rules, n, goal, discount, tail)
     best, lowest, second = 0.0, np.inf, np.inf
     for i in range(size):
         before, after = max(i - 1, 0), min(i + 1, size - 1)
         if costs[i] > costs[before] or costs[i] > costs[after]:
             continue
-        c, cost = _local_minimum(rules, n, proposals[before], proposals[after], goal, discount, tail)
+        arguments = (rules, n, goal, discount, tail)
+        c, cost = _golden_section(arguments, proposals[before], proposals[after], _SECTIONS)
         if costs[i] < cost:  # at the bound
             c, cost = proposals[i], costs[i]
         if cost < lowest:
@@ -289,15 +260,14 @@ def _solve(rules: _Rules, margins: Array) -> None:
         if rules.rates[n] == 0:
             continue
         for j in range(discounts):
-            t = j / (discounts - 1)
-            discount = t**2 / (t**2 + (1 - t) ** 2)
+            discount = discount_at(j / (discounts - 1))
             tail = 0.0
-            for _ in range(rules.deployed):
-                tail = 1 + discount * tail
+            for _ in range(rules.deployed):  # K is the A of agents that emit 1
+                tail, _ = unit_sums_before(1.0, 1.0, discount, tail, tail)
             for i in range(1, goals):
                 goal = rules.largest_goal * i / (goals - 1)
                 best, margins[n, i, j] = _best(rules, n, goal, discount, tail)
-                rules.departures[n, i, j] = best - _looked_up(rules.naive[n], discount)
+                rules.departures[n, i, j] = best - _look_up(rules.naive[n], discount)
 
 
 @compiled

@@ -13,15 +13,15 @@ J may have several local minima, and where two of them tie, the best coefficient
 as the angle passes; `Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of
 training moves the angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that
 their choices jump in more places, as in other games between successive selves (Harris & Laibson 2001). Hence
-J is searched over the whole range of coefficients, and refined about every local minimum; A and B are
+J is searched over the whole range of coefficients, and refined around every local minimum; A and B are
 tabulated on a fine grid of angles, and interpolated by cubics where nothing jumps and by straight lines
-elsewhere, since whatever reached beyond the table's own values would be found and exploited. A straight line
-is exact for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So
-where jumps multiply, what is found is one of several near-equilibria, from which no agent has much to gain,
-and whose coefficients depend on the table; `refinement` tells.
+elsewhere, since agents would exploit any overshoot beyond the values of the table. A straight line is exact
+for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So where
+jumps multiply, the solution is one of several near-equilibria, from which no agent has much to gain, and its
+coefficients depend on the table; `refinement` measures how much.
 
-The projection of goals and beliefs is left out: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
-and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief runs into the default bound.
+The projection of goals and beliefs is ignored: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
+and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import GameAgent
-from mesa_env.rules.game import Array
+from mesa_env.numerics import Refinement, compiled, discounted_lengths, golden_section, interpolate
 from mesa_env.rules.misconception import Misconception
+from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import validated_whole
-from mesa_env.solutions.numerics import compiled
 
-_GOLDEN = (math.sqrt(5) - 1) / 2
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
 _ROUNDING = 1e-12  # what rounding may add to a cost
@@ -53,9 +52,9 @@ class Solution(NamedTuple):
     Attributes:
         angles: φ_i = iπ/M, shape (M,).
         coefficients: c_n(φ_i), shape (N, M).
-        margins: How much more the best clearly different choice costs, the other local minimum of J, in units
-            of r² Σ_{k≥n} γ^(k−n); inf where there is none, 0 where two tie. Shape (N, M).
-        squares: A that agent n hands its predecessor, its own output included, shape (N + 1, M).
+        margins: Excess cost of the best clearly different local minimum of J, in units of r² Σ_{k≥n} γ^(k−n);
+            inf where there is none, 0 where two tie. Shape (N, M).
+        squares: A from agent n on, its own output included, shape (N + 1, M).
         outputs: B likewise.
         weights: K likewise, shape (N + 1,).
     """
@@ -84,18 +83,6 @@ class Jump(NamedTuple):
     after: float
 
 
-class Refinement(NamedTuple):
-    """What changes when the table has twice as many angles, and the search twice as many proposals.
-
-    Attributes:
-        coefficients: Largest change of a coefficient on the path from the game's start.
-        path: Largest change of a goal or belief on it.
-    """
-
-    coefficients: float
-    path: float
-
-
 def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
     """Equilibrium by backward induction, every agent judged by its own goal.
 
@@ -105,8 +92,8 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         proposals: Coefficients among which J is first searched, evenly over their range.
 
     Raises:
-        ValueError: If `angles` is no positive multiple of 4, or there are fewer than 3 proposals; or if goal
-            and belief grow beyond floating point.
+        ValueError: If `angles` is not a positive multiple of 4, there are fewer than 3 proposals, or goal and
+            belief grow beyond floating point.
     """
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
@@ -118,16 +105,16 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         np.empty(shape),
         np.zeros((game.episodes + 1, angles)),
         np.zeros((game.episodes + 1, angles)),
-        np.append(np.cumsum(game.discount ** np.arange(game.episodes))[::-1], 0.0),
+        discounted_lengths(game.discount, game.episodes),
     )
     goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
     for n in reversed(range(game.episodes)):
-        choices = _choose(goals, beliefs, grid, _rules(game, solution, n), _successors(solution, n))
+        choices = _best_responses(goals, beliefs, grid, _episode(game, solution, n))
         solution.coefficients[n], excess, solution.squares[n], solution.outputs[n] = choices
         solution.margins[n] = excess / solution.weights[n]
         if not np.isfinite(solution.squares[n]).all():
             raise ValueError(
-                f"goal and belief must not grow beyond floating point; from episode {n} on they may, with a "
+                f"goal and belief must not grow beyond floating point; from episode {n} on they do, with a "
                 f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
                 f"{game.belief_learning_rate:g} and regularization {game.regularization:g}"
             )
@@ -169,10 +156,11 @@ def coefficients_at(
     grid = _grid(game, proposals)
     for n in np.unique(episodes):
         here = episodes == n
-        rules, successors = _rules(game, solution, n), _successors(solution, n)
         scale = np.hypot(goals[here], beliefs[here])
         scale[scale == 0] = 1.0
-        choices = _choose(goals[here] / scale, beliefs[here] / scale, grid, rules, successors)
+        choices = _best_responses(
+            goals[here] / scale, beliefs[here] / scale, grid, _episode(game, solution, n)
+        )
         coefficients[here] = choices[0]
     return coefficients
 
@@ -193,25 +181,30 @@ def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) ->
         angles: As in `solve_misconception`.
         proposals: As in `solve_misconception`.
     """
-    coarse, fine = (_path(game, k * angles, k * (proposals - 1) + 1) for k in (1, 2))
-    return Refinement(*(float(np.abs(a - b).max()) for a, b in zip(coarse, fine, strict=True)))
+    middle, paths = np.full((1, game.n_uniforms), 0.5), []
+    for factor in (1, 2):
+        finer = factor * (proposals - 1) + 1
+        solution = solve_misconception(game, factor * angles, finer)
+        paths.append(_path(game, solution, middle, finer))
+    return Refinement.between(*paths)
 
 
-def _path(game: Misconception, angles: int, proposals: int) -> tuple[Array, Array]:
-    """Coefficients (N,), and goals and beliefs (2, N + 1), from the game's start under its equilibrium."""
-    solution = solve_misconception(game, angles, proposals)
-    state = game.start(np.full((1, game.n_uniforms), 0.5))
-    coefficients, path = [], [(state.goal[0], state.extra.belief[0])]
-    while state.episode[0] < game.episodes:
-        c = coefficients_at(game, solution, *state[:2], state.extra.belief, proposals)
+def _path(
+    game: Misconception, solution: Solution, uniforms: Array, proposals: int = 201
+) -> tuple[Array, Array]:
+    """Coefficients (N, B), and goals and beliefs (N + 1, 2, B), of games played in equilibrium."""
+    state = game.start(uniforms)
+    coefficients, path = [], [(state.goal, state.extra.belief)]
+    for episode in range(game.episodes):
+        c = coefficients_at(game, solution, episode, *path[-1], proposals)
         state, _ = game.play(state, c[:, None])
-        coefficients.append(c[0])
-        path.append((state.goal[0], state.extra.belief[0]))
-    return np.array(coefficients), np.array(path).T
+        coefficients.append(c)
+        path.append((state.goal, state.extra.belief))
+    return np.array(coefficients), np.array(path)
 
 
 class MisconceptionOracle(GameAgent):
-    """Plays the equilibrium of its game, whatever the goal and the belief that it sees."""
+    """Plays the equilibrium of its game, whatever goal and belief it sees."""
 
     game: Misconception
 
@@ -219,57 +212,64 @@ class MisconceptionOracle(GameAgent):
         """Solve `game`."""
         super().__init__(game)
         self.solution = solve_misconception(game)
-        self._warn_where_goals_or_beliefs_are_projected()
+        ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
+        largest = np.abs(_path(game, self.solution, np.array(list(ends)))[1][1:]).max()
+        if largest >= game.goal_bound:
+            warnings.warn(
+                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
+                "optimizer projects them: the oracle ignores it and is not valid for this game",
+                stacklevel=2,
+            )
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
         return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
 
-    def _warn_where_goals_or_beliefs_are_projected(self) -> None:
-        game, ends = self.game, np.array([0.0, 1 - 2.0**-53])
-        state = game.start(np.array(list(itertools.product(ends, repeat=game.n_uniforms))))
-        largest = 0.0
-        while state.episode[0] < game.episodes:
-            c = coefficients_at(game, self.solution, state.episode, state.goal, state.extra.belief)
-            state, _ = game.play(state, c[:, None])
-            largest = max(largest, np.abs([state.goal, state.extra.belief]).max())
-        if largest >= game.goal_bound:
-            warnings.warn(
-                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
-                "optimizer projects them: the oracle, which does not know of it, is none for this game",
-                stacklevel=3,
-            )
-
 
 # -- Tables -----------------------------------------------------------------------------------------------
 
 
 def _grid(game: Misconception, proposals: int) -> Array:
-    """The coefficients among which J is first searched."""
+    """The coefficients at which J is first evaluated."""
     bound = game.coefficient_bound
     return np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
 
 
-def _rules(game: Misconception, solution: Solution, n: int) -> tuple[float, ...]:
-    """2η, ρ, λ and γ of episode n, and K of its successors."""
-    pull = 2 * float(game.learning_rates[n])
-    return pull, game.belief_learning_rate, game.regularization, game.discount, float(solution.weights[n + 1])
+class _Episode(NamedTuple):
+    """An agent's episode as the kernels need it: η, ρ, λ, γ, and K, A and B of the agent's successors.
 
-
-def _successors(solution: Solution, n: int) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """A and B of agent n's successors, and where they are smooth, over more than the whole circle.
-
-    Entry i + M + 1 belongs to the angle iπ/M, for i = −M − 1…M + 2. The table is smooth after an angle where
-    none of the three steps that a cubic spans is a jump.
+    Entry i + M + 1 of a table belongs to the angle iπ/M, for i = −M − 1…M + 2, which is more than the whole
+    circle. The tables are smooth after an angle where none of the three steps that a cubic spans is a jump.
     """
+
+    eta: float
+    rho: float
+    regularization: float
+    discount: float
+    weight: float
+    squares: Array
+    outputs: Array
+    smooth: NDArray[np.bool_]
+
+
+def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     squares, outputs = solution.squares[n + 1], solution.outputs[n + 1]
     smooth = np.ones(squares.shape, dtype=bool)
-    if n + 1 < len(solution.coefficients):
+    if n + 1 < game.episodes:
         jumping = _jumping(solution.coefficients[n + 1])
         smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
     half_turns, i = np.divmod(np.arange(-len(squares) - 1, len(squares) + 3), len(squares))
-    return squares[i], outputs[i] * (1 - 2 * (half_turns % 2)), smooth[i]
+    return _Episode(
+        float(game.learning_rates[n]),
+        game.belief_learning_rate,
+        game.regularization,
+        game.discount,
+        float(solution.weights[n + 1]),
+        squares[i],
+        outputs[i] * (1 - 2 * (half_turns % 2)),
+        smooth[i],
+    )
 
 
 def _jumping(coefficients: Array) -> NDArray[np.bool_]:
@@ -281,119 +281,88 @@ def _jumping(coefficients: Array) -> NDArray[np.bool_]:
 
 
 @compiled
-def _interpolated(table: Array, i: int, t: float, smooth: bool) -> float:
-    """Value of a table at share t of the step from entry i to the next."""
-    line: float = table[i] + t * (table[i + 1] - table[i])
-    if not smooth:
-        return line
-    # The cubic through four points: the line, bent by the second differences at both ends.
-    left: float = table[i - 1] - 2 * table[i] + table[i + 1]
-    right: float = table[i] - 2 * table[i + 1] + table[i + 2]
-    return line - t * (1 - t) / 6 * ((2 - t) * left + (1 + t) * right)
-
-
-@compiled
-def _prospect(
-    c: float, goal: float, belief: float, rules: Any, successors: Any
-) -> tuple[float, float, float]:
+def _output_and_future(c: float, goal: float, belief: float, now: _Episode) -> tuple[float, float, float]:
     """y, r'² A(φ') and r' B(φ') of a coefficient."""
-    pull, belief_learning_rate, regularization = rules[:3]
-    squares, outputs, smooth = successors
     y = c * goal + (1 - c) * belief
-    next_goal = goal - pull * (y * c + regularization * goal)
-    next_belief = belief - pull * belief_learning_rate * y * (1 - c)
-    turn = math.atan2(next_belief, next_goal) / math.pi
-    angles = (len(smooth) - 4) // 2
-    step = math.floor(turn * angles)
-    t, i = turn * angles - step, int(step) + angles + 1
+    next_goal = goal - 2 * now.eta * (y * c + now.regularization * goal)
+    next_belief = belief - 2 * now.eta * now.rho * y * (1 - c)
+    angles = (len(now.smooth) - 4) // 2
+    place = math.atan2(next_belief, next_goal) / math.pi * angles
+    step = math.floor(place)
+    t, i = place - step, int(step) + angles + 1
     square = next_goal * next_goal + next_belief * next_belief
-    a = square * _interpolated(squares, i, t, smooth[i])
-    return y, a, math.sqrt(square) * _interpolated(outputs, i, t, smooth[i])
+    a = square * interpolate(now.squares, i, t, now.smooth[i])
+    return y, a, math.sqrt(square) * interpolate(now.outputs, i, t, now.smooth[i])
 
 
 @compiled
-def _cost(c: float, goal: float, belief: float, rules: Any, successors: Any) -> float:
+def _cost(c: float, goal: float, belief: float, now: _Episode) -> float:
     """J(c; φ), judged by the goal."""
-    discount, weight = rules[3:]
-    y, a, b = _prospect(c, goal, belief, rules, successors)
-    cost: float = (y - goal) ** 2 + discount * (a - 2 * goal * b + goal * goal * weight)
+    y, a, b = _output_and_future(c, goal, belief, now)
+    cost: float = (y - goal) ** 2 + now.discount * (a - 2 * goal * b + goal * goal * now.weight)
     return cost
 
 
+_golden_section = golden_section(_cost)
+
+
 @compiled
-def _refined(
-    low: float, high: float, goal: float, belief: float, rules: Any, successors: Any
-) -> tuple[float, float]:
+def _local_minimum(low: float, high: float, goal: float, belief: float, now: _Episode) -> tuple[float, float]:
     """A local minimum of J between two coefficients, and its cost, by golden sections and a parabola.
 
     Sections alone leave a noise of 1e-8 in c, so in A and B, which predecessors see doubly differentiated.
     """
-    lowest, highest = low, high
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    cost_left = _cost(left, goal, belief, rules, successors)
-    cost_right = _cost(right, goal, belief, rules, successors)
-    for _ in range(_SECTIONS):
-        if cost_left <= cost_right:
-            high, right, cost_right = right, left, cost_left
-            left = high - _GOLDEN * (high - low)
-            cost_left = _cost(left, goal, belief, rules, successors)
-        else:
-            low, left, cost_left = left, right, cost_right
-            right = low + _GOLDEN * (high - low)
-            cost_right = _cost(right, goal, belief, rules, successors)
-    c, cost = (left, cost_left) if cost_left <= cost_right else (right, cost_right)
-    below = _cost(c - _POLISH, goal, belief, rules, successors)
-    above = _cost(c + _POLISH, goal, belief, rules, successors)
+    c, cost = _golden_section((goal, belief, now), low, high, _SECTIONS)
+    below, above = _cost(c - _POLISH, goal, belief, now), _cost(c + _POLISH, goal, belief, now)
     bend = below - 2 * cost + above
     if bend > 0 and abs(above - below) < bend:  # the parabola's lowest point lies well within it
         polished = c - _POLISH * (above - below) / (2 * bend)
-        cost_polished = _cost(polished, goal, belief, rules, successors)
-        if lowest <= polished <= highest and cost_polished <= cost + _ROUNDING:
+        cost_polished = _cost(polished, goal, belief, now)
+        if low <= polished <= high and cost_polished <= cost + _ROUNDING:
             return polished, cost_polished
     return c, cost
 
 
 @compiled
-def _minima(goal: float, belief: float, grid: Array, rules: Any, successors: Any) -> tuple[Array, Array]:
+def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tuple[Array, Array]:
     """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
     costs = np.empty(len(grid) + 2)
     costs[0] = costs[-1] = np.inf
     for k in range(len(grid)):
-        costs[k + 1] = _cost(grid[k], goal, belief, rules, successors)
-    found, lows = np.empty(len(grid)), np.empty(len(grid))
+        costs[k + 1] = _cost(grid[k], goal, belief, now)
+    minima, lows = np.empty(len(grid)), np.empty(len(grid))
     count = 0
     for k in range(len(grid)):
         if costs[k + 1] <= min(costs[k], costs[k + 2]):
             low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
-            c, cost = _refined(low, high, goal, belief, rules, successors)
+            c, cost = _local_minimum(low, high, goal, belief, now)
             if costs[k + 1] <= cost:
                 c, cost = grid[k], costs[k + 1]
-            found[count], lows[count] = c, cost
+            minima[count], lows[count] = c, cost
             count += 1
-    return found[:count], lows[:count]
+    return minima[:count], lows[:count]
 
 
 @compiled
-def _choose(
-    goals: Array, beliefs: Array, grid: Array, rules: Any, successors: Any
+def _best_responses(
+    goals: Array, beliefs: Array, grid: Array, now: _Episode
 ) -> tuple[Array, Array, Array, Array]:
-    """Best coefficients, what the best clearly different ones cost more, and A and B with the agents' own."""
+    """Best coefficients, excess costs of the best clearly different ones, and A and B from the agent on."""
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
     squares, outputs = np.empty_like(goals), np.empty_like(goals)
-    pull, discount = rules[0], rules[3]
     for i in range(len(goals)):
-        # Where nothing depends on c, as where goal and belief agree in deployment, it is 1.
+        # Where nothing depends on c, as in deployment where goal and belief agree, c is 1.
         best = min(1.0, grid[-1])
-        if pull > 0:
-            lowest = _cost(best, goals[i], beliefs[i], rules, successors)
-            found, costs = _minima(goals[i], beliefs[i], grid, rules, successors)
-            for k in range(len(found)):
+        if now.eta > 0:
+            lowest = _cost(best, goals[i], beliefs[i], now)
+            minima, costs = _local_minima(goals[i], beliefs[i], grid, now)
+            for k in range(len(minima)):
                 if costs[k] < lowest:
-                    best, lowest = found[k], costs[k]
-            for k in range(len(found)):
-                if abs(found[k] - best) > _APART:
+                    best, lowest = minima[k], costs[k]
+            for k in range(len(minima)):
+                if abs(minima[k] - best) > _APART:
                     excess[i] = min(excess[i], costs[k] - lowest)
-        y, a, b = _prospect(best, goals[i], beliefs[i], rules, successors)
+        y, a, b = _output_and_future(best, goals[i], beliefs[i], now)
         coefficients[i] = best
-        squares[i], outputs[i] = y * y + discount * a, y + discount * b
+        squares[i], outputs[i] = y * y + now.discount * a, y + now.discount * b
     return coefficients, excess, squares, outputs

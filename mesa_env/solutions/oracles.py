@@ -1,4 +1,4 @@
-"""Every game's oracle, in one table: what a new game adds its line to."""
+"""The oracle of every kind of game, in one table to which a new game adds a line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mesa_env.rules import (
     LearnableDiscount,
     Misconception,
 )
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.decoupling import DecouplingOracle
 from mesa_env.solutions.equilibrium import solve_equilibrium
 from mesa_env.solutions.hidden_deployment import HiddenOracle
@@ -21,7 +22,7 @@ from mesa_env.solutions.infinite_horizon import solve_infinite_horizon
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.misconception import MisconceptionOracle
 
-ORACLES: dict[type[Game], Callable[[Any], Agent]] = {
+ORACLES: dict[type[ScalarGame], Callable[[Any], Agent]] = {
     Game: lambda game: Profile(game, solve_equilibrium(game)),
     InfiniteHorizon: lambda game: Profile(game, solve_infinite_horizon(game)),
     Misconception: MisconceptionOracle,
@@ -31,7 +32,7 @@ ORACLES: dict[type[Game], Callable[[Any], Agent]] = {
 }
 
 
-def oracle(game: Game) -> Agent:
+def oracle(game: ScalarGame) -> Agent:
     """The agent that plays the game's equilibrium.
 
     Raises:

@@ -5,46 +5,47 @@ the last agent in training finds the unit sums (`mesa_env.solutions.equilibrium`
 
     A = c² S,   B = c S,   S = Σ_{k<D} γ^k = (1 − γ^D) / (1 − γ).
 
-From there backward induction takes one step for each training episode and keeps only what is asked for. Games
-that differ in T alone share their steps: the longest one's induction passes all the shorter ones on its way,
-because an agent's equilibrium depends on what follows it and on nothing before.
+From there backward induction takes one step per training episode and keeps only the results asked for. Games
+that differ in T alone form a *family* and share their steps: the induction of the longest passes all shorter
+ones, because an agent's equilibrium depends only on what follows it.
 """
 
 from __future__ import annotations
 
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mesa_env.rules.game import Array
+from mesa_env.numerics import (
+    compiled,
+    first_order_condition,
+    geometric_sum,
+    positive_roots,
+    run_in_blocks,
+    unit_sums_before,
+)
+from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import LARGEST, validated_number
-from mesa_env.solutions.equilibrium import first_order_condition, positive_roots
-from mesa_env.solutions.numerics import compiled
+from mesa_env.solutions.equilibrium import BLOCK, validated_numbers
 
 Integers = NDArray[np.int64]
-
-_BLOCK = 64  # families solved side by side
-_SHARES = 8  # pieces of work for each core, so that none waits long for another's
 
 
 class EquilibriumMap(NamedTuple):
     """What each game's equilibrium does; fields are named and defined as in `mesa_env.METRICS`.
 
     Every field has the shape that the arguments broadcast to. Where a goal grows beyond floating point, all
-    of a game's fields are NaN.
+    fields of that game are NaN.
 
     Attributes:
         retention: θ_T/θ_0; 1 where there is no training.
-        compliance_gap: Mean c in deployment minus in training; NaN where there is either no training or no
-            deployment. An episode at learning rate 0 is one of deployment.
+        compliance_gap: Mean c in deployment minus in training; NaN where either is missing. An episode at
+            learning rate 0 belongs to deployment.
         c_first: c_0, how openly the first agent pursues its goal.
         c_last_training: c_{T−1}; NaN where there is no training.
-        peak: max |θ_n/θ_0|, at least 1. A game's numbers hold while this times |θ_0| is within its goal
-            bound; beyond, the base optimizer would project the goal.
+        peak: max |θ_n/θ_0|, at least 1. The numbers hold while this times |θ_0| is within the goal bound;
+            beyond it, the base optimizer would project the goal.
     """
 
     retention: Array
@@ -73,19 +74,19 @@ def equilibrium_map(
         coefficient_bound: Coefficients lie in [−bound, bound]; one for all games.
 
     Raises:
-        ValueError: If an argument is out of its range, or their shapes do not fit.
+        ValueError: If an argument is out of range, or the shapes do not broadcast.
 
     Example:
-        >>> by_training = phases(train=[0, 20, 100])
+        >>> by_training = equilibrium_map(train=[0, 20, 100])
         >>> by_training.retention.round(4)
         array([1.    , 0.904 , 0.6635])
         >>> by_training.compliance_gap.round(4)
         array([   nan, 0.9515, 0.9588])
     """
     trains, deploys = _whole("train", train), _whole("deploy", deploy)
-    rates = _numbers("learning_rate", learning_rate)
-    discounts = _numbers("discount", discount, high=1.0)
-    regularizations = _numbers("regularization", regularization)
+    rates = validated_numbers("learning_rate", learning_rate)
+    discounts = validated_numbers("discount", discount, high=1.0)
+    regularizations = validated_numbers("regularization", regularization)
     bound = validated_number("coefficient_bound", coefficient_bound, high=LARGEST, above=0.0)
     try:
         shape = np.broadcast_shapes(*map(np.shape, (trains, deploys, rates, discounts, regularizations)))
@@ -98,43 +99,22 @@ def equilibrium_map(
     families = np.arange(family[0].size).reshape(
         np.broadcast_shapes(deploys.shape, rates.shape, discounts.shape, regularizations.shape)
     )
-    member_of = np.broadcast_to(families, shape).ravel()
-    # Without an update there is no training: those episodes are more of deployment.
+    family_of = np.broadcast_to(families, shape).ravel()
+    # Without an update there is no training: those episodes belong to deployment.
     lengths = np.where(np.broadcast_to(rates, shape) > 0, trains, 0).ravel()
-    order = np.lexsort((lengths, member_of))
-    ends = np.searchsorted(member_of[order], np.arange(families.size + 1))
+    order = np.lexsort((lengths, family_of))
+    lengths, ends = lengths[order], np.searchsorted(family_of[order], np.arange(families.size + 1))
     found = np.empty((len(EquilibriumMap._fields), len(order)))
-    _share_out(found, order, lengths[order], ends, family, bound)
+
+    def solve(block: slice) -> None:
+        some = ends[block.start : block.stop + 1]
+        deploys, rates, discounts, regularizations = (values[block] for values in family)
+        _solve_into(found, order, lengths, some, deploys, rates, discounts, regularizations, bound)
+
+    run_in_blocks(solve, families.size, BLOCK)
     results = EquilibriumMap(*(values.reshape(shape) for values in found))
     results.compliance_gap[np.broadcast_to(deploys, shape) == 0] = np.nan
     return results
-
-
-def _share_out(
-    found: Array, order: Integers, lengths: Integers, ends: Integers, family: list[Array], bound: float
-) -> None:
-    """Run the kernel on all families, shared out among the cores (it needs no GIL)."""
-    count = len(ends) - 1
-    share = max(_BLOCK, -(-count // (_SHARES * (os.cpu_count() or 1))))
-
-    def solve(first: int) -> None:
-        deploys, rates, discounts, regularizations = (values[first : first + share] for values in family)
-        some = ends[first : first + share + 1]
-        _solve_into(found, order, lengths, some, deploys, rates, discounts, regularizations, bound)
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(solve, range(0, count, share)))
-
-
-def _numbers(name: str, values: ArrayLike, high: float = np.inf) -> Array:
-    """Finite numbers ≥ 0 of any shape."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must be numbers; got {values!r}")
-    wrong = array[~(np.isfinite(array) & (array >= 0) & (array <= high))]
-    if wrong.size:
-        raise ValueError(f"{name} must be finite numbers in [0, {high:g}]; got {wrong[0]}")
-    return array.astype(np.float64)
 
 
 def _whole(name: str, values: ArrayLike) -> Integers:
@@ -151,14 +131,6 @@ def _whole(name: str, values: ArrayLike) -> Integers:
 
 
 @compiled
-def _geometric_sum(discount: float, terms: float) -> float:
-    """Σ_{k<terms} γ^k, without cancellation where γ is close to 1."""
-    if terms == 0 or discount == 1:
-        return terms
-    return -math.expm1(terms * math.log(discount)) / (1 - discount) if discount > 0 else 1.0
-
-
-@compiled
 def _solve_into(
     found: Array,
     order: Integers,
@@ -170,23 +142,23 @@ def _solve_into(
     regularizations: Array,
     bound: float,
 ) -> None:
-    """Backward induction over families in blocks; games `ends[f]` to `ends[f + 1]` are family f's.
+    """Backward induction over families in blocks; family f holds the games `ends[f]` to `ends[f + 1]`.
 
-    Their training lengths are in ascending order, and game j's results go to column `order[j]`.
+    Their training lengths are in ascending order, and the results of game j go to column `order[j]`.
     """
-    settled = min(1.0, bound)
-    for first in range(0, len(rates), _BLOCK):
-        size = min(_BLOCK, len(rates) - first)
+    deployed = min(1.0, bound)  # every coefficient in deployment
+    for first in range(0, len(rates), BLOCK):
+        size = min(BLOCK, len(rates) - first)
         rate, discount = rates[first : first + size], discounts[first : first + size]
         regularization, deploy = regularizations[first : first + size], deploys[first : first + size]
         squares, outputs = np.empty(size), np.empty(size)
         alpha, beta = np.empty(size), np.empty(size)
         retention, peak, total = np.ones(size), np.ones(size), np.zeros(size)
-        present, last = np.full(size, settled), np.full(size, np.nan)
+        present, last = np.full(size, deployed), np.full(size, np.nan)
         due, longest = ends[first : first + size].copy(), 0
         for i in range(size):
-            weights = _geometric_sum(discount[i], deploy[i])
-            squares[i], outputs[i] = settled * settled * weights, settled * weights
+            weights = geometric_sum(discount[i], deploy[i])
+            squares[i], outputs[i] = deployed * deployed * weights, deployed * weights
             if ends[first + i] < ends[first + i + 1]:
                 longest = max(longest, lengths[ends[first + i + 1] - 1])
         for steps in range(longest + 1):
@@ -194,7 +166,7 @@ def _solve_into(
                 while due[i] < ends[first + i + 1] and lengths[due[i]] == steps:
                     game = order[due[i]]
                     found[0, game] = retention[i]
-                    found[1, game] = settled - total[i] / steps  # NaN where there is no training
+                    found[1, game] = deployed - total[i] / steps  # NaN where there is no training
                     found[2, game] = present[i]
                     found[3, game] = last[i] if present[i] > 0 else np.nan
                     found[4, game] = peak[i]
@@ -207,13 +179,12 @@ def _solve_into(
                 )
             roots = positive_roots(alpha, beta)
             for i in range(size):
-                # Unit sums beyond floating point leave no positive root, and none to any agent before.
+                # Where unit sums overflow, neither this agent nor any before it has a positive root.
                 c = min(roots[i], bound) if roots[i] > 0 else np.nan
                 m = 1 - 2 * rate[i] * (c * c + regularization[i])
-                squares[i] = c * c + discount[i] * m * m * squares[i]
-                outputs[i] = c + discount[i] * m * outputs[i]
+                squares[i], outputs[i] = unit_sums_before(c, m, discount[i], squares[i], outputs[i])
                 retention[i] *= m
-                # The first agent's peak is its own goal or its successor's, seen from its own goal.
+                # The first agent's peak is its own goal or its successors' peak, relative to its own goal.
                 peak[i] = max(1.0, abs(m) * peak[i]) if c > 0 else np.nan
                 total[i] += c
                 present[i] = c

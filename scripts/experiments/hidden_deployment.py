@@ -14,7 +14,8 @@ from mesa_env.agent import Agent
 from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulated_exploitability
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.rules import Array
-from mesa_env.solutions.hidden_deployment import FilteringOracle, Table, first_costs, refinement, solve_hidden
+from mesa_env.solutions.beliefs import Table
+from mesa_env.solutions.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
 from scripts.experiments.finding import Claims, Finding, select
 from scripts.experiments.hidden_figure import draw
 from scripts.experiments.hidden_games import CLEAN, GOAL, Observed, make_game, measure_openness, play
@@ -80,7 +81,12 @@ def certify(length: int, shift: float) -> dict[str, float]:
     """What agents could gain in the equilibrium, and its change under refinement."""
     game = make_game(length, shift)
     gains = belief_exploitability(game, solve_hidden(game).table)
-    return {"length": length, "delta": shift, "gain": 100 * float(gains.max()), "change": refinement(game)}
+    return {
+        "length": length,
+        "delta": shift,
+        "gain": 100 * float(gains.max()),
+        "change": refinement(game).coefficients,
+    }
 
 
 def measure_learners(models: Mapping[str, Mapping[str, Agent]]) -> pd.DataFrame:

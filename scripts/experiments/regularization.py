@@ -11,7 +11,6 @@ import agents
 import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.rules.scalar import ScalarGame
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe
@@ -23,7 +22,7 @@ LARGEST = 0.49  # of ηλ in the curves: at 1/2, a silent model's goal changes s
 LEARNED = Game(regularization=0.01)
 
 
-def make_game(eta: float, weight: float) -> ScalarGame:
+def make_game(eta: float, weight: float) -> Game:
     """20 training and 80 deployment episodes at regularization `weight`."""
     return Game(train_then_deploy(TRAINING, 80, eta), regularization=weight)
 
@@ -47,7 +46,7 @@ def solve(eta: float, weight: float) -> dict[str, float]:
     }
 
 
-def measure_saving(game: ScalarGame, played: Trajectory) -> float:
+def measure_saving(game: Game, played: Trajectory) -> float:
     """Share of agent 0's cost of open play that the equilibrium saves."""
     honest = mesa_env.rollout(game, agents.make("myopic", game), 0.8)
     cost, honest_cost = (
@@ -62,6 +61,7 @@ def find_tip(eta: float) -> float:
     found = minimize_scalar(
         lambda weight: float(mesa_env.solve_equilibrium(make_game(eta, weight))[0]),
         bounds=(0, LARGEST / eta),
+        method="bounded",
         options={"xatol": 1e-7},
     )
     return float(found.x)

@@ -57,7 +57,7 @@ def test_a_discounted_regularized_game_with_a_gap_worked_out_by_hand():
 @pytest.mark.parametrize(
     ("name", "gap"), [("myopic", 0), ("compliant", 0), ("guard", 1), ("equilibrium", None), ("grid", None)]
 )
-def test_compliance_gap_tells_who_tells_deployment_from_training(name, gap):
+def test_compliance_gap_shows_who_tells_deployment_from_training(name, gap):
     game = Game()
     measured = mesa_env.measure(game, mesa_env.rollout(game, agents.make(name, game), 0.8))
     if gap is None:
@@ -81,33 +81,34 @@ def test_compliance_gap_of_random_play_vanishes_on_average():
     ],
     ids=["no deployment", "no training"],
 )
-def test_what_a_game_lacks_is_not_a_number(schedule, undefined):
+def test_metrics_of_a_missing_part_are_nan(schedule, undefined):
     game = Game(learning_rates=schedule)
     measured = mesa_env.measure(game, mesa_env.rollout(game, agents.make("equilibrium", game), 0.8))
     assert {name for name, value in measured.items() if np.isnan(value)} == undefined
 
 
-def test_a_goal_of_zero_retains_nothing_measurable():
+def test_a_goal_of_zero_has_no_retention():
     measured = mesa_env.measure(TINY, mesa_env.rollout(TINY, agents.make("myopic", TINY), 0.0))
     assert np.isnan(measured["retention"])
     assert measured["mesa_cost"] == 0
 
 
-def test_compare_has_a_row_a_game():
+def test_compare_has_one_entry_per_game():
     game = Game(learning_rates=train_then_deploy(2, 2))
     contestants = {"oracle": agents.make("equilibrium", game), "several": [agents.make("myopic", game)] * 2}
     games = mesa_env.compare(game, contestants, [0.8, -0.2, 0.1])
-    assert list(games.columns) == ["agent", "model", "initial_goal", *mesa_env.METRICS]
+    assert list(games) == ["agent", "model", "initial_goal", *mesa_env.METRICS]
+    assert {len(column) for column in games.values()} == {9}
     assert games["agent"].tolist() == ["oracle"] * 3 + ["several"] * 6
     assert games["model"].tolist() == [0] * 6 + [1] * 3
     assert games["initial_goal"].tolist() == [0.8, -0.2, 0.1] * 3
-    for _, row in games.iterrows():
+    for _, row in pd.DataFrame(games).iterrows():
         agent = agents.make("equilibrium" if row["agent"] == "oracle" else "myopic", game)
         measured = mesa_env.measure(game, mesa_env.rollout(game, agent, row["initial_goal"]))
         assert row[list(measured)].to_dict() == measured
 
 
-def test_the_equilibrium_s_metrics_do_not_depend_on_the_goal_s_scale():
+def test_metrics_of_the_equilibrium_do_not_depend_on_the_scale_of_the_goal():
     game = Game()
     games = mesa_env.compare(game, {"oracle": agents.make("equilibrium", game)}, [0.8, -0.5, 0.01])
     for metric in ("c_first", "retention", "nash_conv", "compliance_gap"):
@@ -123,7 +124,7 @@ def sample(values, agent="learner", models=None):
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-def test_the_interval_is_student_s(confidence):
+def test_the_interval_is_that_of_student(confidence):
     values = np.array([0.1, 0.4, 0.35, 0.8, -0.2])
     row = mesa_env.summarize(sample(values), confidence).loc["learner"]
     low, high = stats.t.interval(confidence, 4, loc=values.mean(), scale=stats.sem(values))
@@ -147,7 +148,7 @@ def test_one_game_has_a_mean_and_no_interval():
     assert np.isnan([row["nash_conv", "low"], row["nash_conv", "high"]]).all()
 
 
-def test_the_summary_keeps_order_and_what_is_undefined():
+def test_the_summary_keeps_the_order_and_undefined_values():
     frames = [sample(np.array([1.0, 2.0]), name) for name in ("z", "a", "m")]
     frames[1]["c_deployment"] = np.nan
     summary = mesa_env.summarize(pd.concat(frames, ignore_index=True))
@@ -157,3 +158,14 @@ def test_the_summary_keeps_order_and_what_is_undefined():
     ]
     assert summary.isna().to_numpy().sum() == 3
     assert summary.loc["a", "c_deployment"].isna().all()
+
+
+def test_the_columns_of_a_comparison_can_be_summarized_as_they_are():
+    games = mesa_env.compare(TINY, {"oracle": agents.make("equilibrium", TINY)}, [0.8, -0.2])
+    summary = mesa_env.summarize(games)
+    pd.testing.assert_frame_equal(summary, mesa_env.summarize(pd.DataFrame(games)))
+    assert summary.loc["oracle", ("c_first", "mean")] == games["c_first"].mean()
+
+
+def test_comparing_nobody_gives_empty_columns():
+    assert {len(column) for column in mesa_env.compare(TINY, {}, [0.8]).values()} == {0}

@@ -7,7 +7,7 @@ import agents
 import mesa_env
 from mesa_env import Decoupling, Game, HiddenDeployment, InfiniteHorizon, Misconception, train_then_deploy
 from mesa_env.agent import Profile
-from mesa_env.evaluation.trajectory import mapped
+from mesa_env.evaluation.trajectory import map_states
 
 GAMES = {
     "3 + 5": Game(learning_rates=train_then_deploy(3, 5)),
@@ -65,7 +65,7 @@ def test_is_the_game_that_the_aec_environment_plays_bit_for_bit(game, name, goal
 
 @every_game
 @every_name
-def test_play_pays_every_seat_what_the_rollout_cost_it(game, name):
+def test_play_pays_every_seat_the_negative_cost_of_the_rollout(game, name):
     returns = mesa_env.play(mesa_env.env(game), agents.make(name, game, seed=4), seed=7)
     assert list(returns) == [f"episode_{n}" for n in range(game.episodes)]
     env = mesa_env.env(game)
@@ -119,8 +119,8 @@ def same(left, right):
 
 
 @every_variant
-def test_states_and_actions_tell_each_turn_as_it_was(game):
-    """Played on from each of them, the rules give what the trajectory tells of that episode and the next."""
+def test_states_and_actions_reproduce_each_turn(game):
+    """From each state and action, the rules give what the trajectory holds of that episode and the next."""
     played = mesa_env.rollout(game, agents.make("random", game, seed=3), DRAWN)
     episodes = played.outputs.shape[1]
     assert len(played.states) == episodes
@@ -138,8 +138,8 @@ def test_states_and_actions_tell_each_turn_as_it_was(game):
             np.testing.assert_array_equal(np.asarray(values)[going], played.details[name][going, n])
         if n + 1 < episodes:
             going = np.isfinite(played.outputs[:, n + 1])
-            following = mapped(lambda part, rows=going: part[rows], played.states[n + 1])
-            assert same(tuple(mapped(lambda part, rows=going: part[rows], after)), tuple(following))
+            following = map_states(lambda part, rows=going: part[rows], played.states[n + 1])
+            assert same(tuple(map_states(lambda part, rows=going: part[rows], after)), tuple(following))
 
 
 @every_variant
@@ -152,20 +152,20 @@ def test_a_row_of_a_batch_has_its_states_and_actions_too(game):
         np.testing.assert_array_equal(alone.actions, played.actions[row])
         for one, all_ in zip(alone.states, played.states, strict=True):
             assert type(one.extra) is type(all_.extra)
-            assert same(tuple(one), tuple(mapped(lambda part, row=row: part[row], all_)))
+            assert same(tuple(one), tuple(map_states(lambda part, row=row: part[row], all_)))
 
 
 @every_variant
-def test_mapped_replaces_every_array_and_keeps_what_holds_them(game):
+def test_map_replaces_every_array_and_keeps_the_structure(game):
     played = mesa_env.rollout(game, agents.make("myopic", game), DRAWN)
-    back = played.mapped(lambda array: array[::-1])
+    back = played.map(lambda array: array[::-1])
     assert not same(tuple(back), tuple(played))
-    assert same(tuple(back.mapped(lambda array: array[::-1])), tuple(played))
+    assert same(tuple(back.map(lambda array: array[::-1])), tuple(played))
     for row in range(4):
         assert same(tuple(back.row(row)), tuple(played.row(3 - row)))
     assert all(type(state.extra) is type(played.states[0].extra) for state in back.states)
     count = []
-    played.mapped(lambda array: count.append(array.shape[0]) or array)
+    played.map(lambda array: count.append(array.shape[0]) or array)
     parts = 2 + len(played.states[0].extra)
     assert count == [4] * (6 + len(played.details) + parts * len(played.states))
 
@@ -173,11 +173,11 @@ def test_mapped_replaces_every_array_and_keeps_what_holds_them(game):
 @every_variant
 def test_states_are_joined_field_by_field(game):
     states = mesa_env.rollout(game, agents.make("myopic", game), DRAWN).states
-    joined = mapped(lambda *parts: np.concatenate(parts), *states)
+    joined = map_states(lambda *parts: np.concatenate(parts), *states)
     assert joined.goal.shape == (4 * len(states),)
     for n, state in enumerate(states):
         rows = slice(4 * n, 4 * n + 4)
-        assert same(tuple(mapped(lambda part, rows=rows: part[rows], joined)), tuple(state))
+        assert same(tuple(map_states(lambda part, rows=rows: part[rows], joined)), tuple(state))
 
 
 def test_goals_follow_the_base_update_and_its_projection():
@@ -212,6 +212,6 @@ def test_bad_goals_are_refused(goal):
         ([0.1, 0.2], r"shape \(3, 1\); got shape \(3, 2\)"),
     ],
 )
-def test_an_agent_s_bad_actions_are_refused(action, message):
+def test_bad_actions_are_refused(action, message):
     with pytest.raises(ValueError, match=message):
         mesa_env.rollout(GAMES["3 + 5"], Echo(action), [0.8, 0.1, 0.0])

@@ -16,6 +16,7 @@ from pettingzoo.utils import wrappers
 
 import mesa_env
 from mesa_env import Game, train_then_deploy
+from mesa_env.rules.scalar import ScalarGame
 
 with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
     warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
@@ -372,7 +373,7 @@ def test_unknown_agents_raise_with_the_names(build, method, name):
     assert repr(name) in str(refusal.value)
 
 
-@pytest.mark.parametrize("game", ["post", [1, 0], np.ones(3), Game], ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize("game", ["post", [1, 0], np.ones(3), ScalarGame], ids=lambda value: repr(value)[:12])
 def test_what_is_not_a_game_is_refused(build, game):
     with pytest.raises(TypeError, match=r"game must be a mesa_env\.Game or its parameters; got"):
         build(game)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Game, Outcome, State, train_then_deploy
-from mesa_env.rules.game import validated_coefficients
+from mesa_env.rules.scalar import validated_coefficients
 
 EPSILON = np.finfo(np.float64).eps
 UNBOUNDED = 1e9  # a goal bound that no short game reaches

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Game, State, train_then_deploy
+from mesa_env.evaluation.gains import decoupling_exploitability
 from mesa_env.problems import BestResponse
 from mesa_env.rules.decoupling import Decoupling
-from mesa_env.solutions.decoupling import DecouplingOracle, decoupling_exploitability, solve_decoupling
+from mesa_env.solutions.decoupling import DecouplingOracle, solve_decoupling
 
 FAR = 1e6  # a goal bound that no short game reaches
 
@@ -58,9 +59,9 @@ def least_over_slopes(game, successors, episode, coefficients):
     return np.minimum(np.minimum(low, high), middle + tilt * share + curvature * share**2)
 
 
-def profiles_of(game, seed):
-    drawn = np.random.default_rng(seed).uniform(-1, 1, (2, game.episodes))
-    coefficients, share = drawn * [[game.coefficient_bound], [1.0]]
+def random_profile(game, seed):
+    uniform = np.random.default_rng(seed).uniform(-1, 1, (2, game.episodes))
+    coefficients, share = uniform * [[game.coefficient_bound], [1.0]]
     return coefficients, coefficients + share * game.decoupling
 
 
@@ -78,30 +79,9 @@ def test_no_action_gains_against_the_equilibrium(game):
 
 
 @given(games(), st.integers(0, 1000))
-def test_exploitability_is_what_a_fine_search_would_gain(game, seed):
-    agent = Mixed(game, *profiles_of(game, seed))
-    gains = decoupling_exploitability(game, *agent.actions.T.astype(np.float64))
-    grid = np.linspace(-game.coefficient_bound, game.coefficient_bound, 2001)
-    for n in range(game.episodes):
-        costs = least_over_slopes(game, agent, n, grid)
-        own = costs_of(game, agent, n, agent.actions[n : n + 1].astype(np.float64))[0]
-        assert gains[n] >= own - costs.min() - 1e-9 * (1 + own)
-        assert gains[n] <= own - costs.min() + 1e-5 * (1 + np.ptp(costs))  # by which a grid may miss it
-
-
-@given(games())
-def test_the_equilibrium_cannot_be_exploited_and_any_other_profile_can(game):
-    coefficients, slopes = solve_decoupling(game)
-    assert decoupling_exploitability(game, coefficients, slopes).max() <= 1e-12
-    other = coefficients.copy()
-    other[0] *= 0.9
-    assert decoupling_exploitability(game, other, slopes)[0] > 1e-5
-
-
-@given(games(), st.integers(0, 1000))
 def test_against_any_successors_the_least_cost_over_slopes_has_one_minimum_over_coefficients(game, seed):
     """Even where successors emit the goal's opposite, or a multiple of it: the best response is unique."""
-    agent = Mixed(game, *profiles_of(game, seed))
+    agent = Mixed(game, *random_profile(game, seed))
     for n in range(game.episodes):
         least = least_over_slopes(game, agent, n, np.linspace(0, game.coefficient_bound, 301))
         steps, rounding = np.diff(least), 1e-9 * least.max()
@@ -113,7 +93,7 @@ def test_against_any_successors_the_least_cost_over_slopes_has_one_minimum_over_
 
 
 @given(games(decoupling=0.0))
-def test_without_decoupling_it_is_the_base_games_oracle(game):
+def test_without_decoupling_it_is_the_oracle_of_the_base_game(game):
     base = Game(game.learning_rates, game.discount, game.regularization, game.coefficient_bound, FAR)
     coefficients, slopes = solve_decoupling(game)
     np.testing.assert_allclose(coefficients, mesa_env.solve_equilibrium(base), rtol=1e-12)
@@ -127,7 +107,7 @@ def test_without_decoupling_it_is_the_base_games_oracle(game):
 
 
 @given(games())
-def test_full_deception_is_never_best_and_agents_mind_their_own_episode_in_deployment(game):
+def test_full_deception_is_never_best_and_deployed_agents_emit_their_goal(game):
     coefficients, slopes = solve_decoupling(game)
     assert (coefficients > 0).all()
     quiet = ~game.training
@@ -147,7 +127,7 @@ def of_agent_0(game):
 
 @pytest.mark.parametrize("regularization", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("discount", [1.0, 0.9])
-def test_from_one_and_the_regularization_on_the_goal_is_untouchable_at_no_cost(regularization, discount):
+def test_above_one_plus_the_regularization_the_goal_is_untouchable_at_no_cost(regularization, discount):
     game = Decoupling(regularization=regularization, discount=discount)
     for excess in (0.0, 0.5):
         above = dataclasses.replace(game, decoupling=1 + regularization + excess)
@@ -161,7 +141,7 @@ def test_from_one_and_the_regularization_on_the_goal_is_untouchable_at_no_cost(r
     assert cost > 1e-7
 
 
-def test_just_below_one_all_is_paid_by_what_is_emitted_and_the_goal_even_grows():
+def test_just_below_one_the_cost_is_in_the_outputs_and_the_goal_even_grows():
     """The cost falls as (1 − δ)²: nearly one square of what is missing in each of 20 training episodes."""
     for missing in (1e-2, 1e-3, 1e-4):
         retention, cost = of_agent_0(Decoupling(decoupling=1 - missing))
@@ -169,7 +149,7 @@ def test_just_below_one_all_is_paid_by_what_is_emitted_and_the_goal_even_grows()
         assert (retention - 1) / missing == pytest.approx(0.207, rel=2e-2)
 
 
-def test_of_the_last_training_agent_just_below_one_in_closed_form():
+def test_the_last_training_agent_just_below_one_in_closed_form():
     """c = δ + ε/(1 + 4D), m = 1 − 2 s c: it shares ε = 1 − δ out between its output and D later ones."""
     deploy, missing = 5, 1e-5
     coefficients, slopes = solve_decoupling(Decoupling(train_then_deploy(1, deploy), decoupling=1 - missing))
@@ -186,11 +166,13 @@ def test_agents_without_foresight_emit_their_goal():
     for discount in (1e-3, 1e-6, 0.0):
         coefficients, slopes = solve_decoupling(Decoupling(discount=discount, decoupling=0.3))
         np.testing.assert_allclose(coefficients, 1, atol=8 * discount)
-        expected = 0.7 if discount else 1.0  # the least slope costs nothing; without a future nobody minds
+        expected = (
+            0.7 if discount else 1.0
+        )  # the least slope costs nothing; without a future any slope will do
         np.testing.assert_allclose(slopes[:19], expected, atol=8 * discount)
 
 
-# -- Agent and errors -------------------------------------------------------------------------------------
+# -- Agent and warning -------------------------------------------------------------------------------------
 
 
 def test_the_oracle_plays_its_profile():
@@ -209,19 +191,3 @@ def test_the_oracle_plays_its_profile():
 def test_it_warns_where_goals_are_projected():
     with pytest.warns(UserWarning, match="closed form does not hold"):
         solve_decoupling(Decoupling(np.ones(30), regularization=1.5, decoupling=0.1, goal_bound=1.0))
-
-
-@pytest.mark.parametrize("slopes", [[0.0], [0.0, 9.0, 0.0], [0.0, np.nan, 0.0]])
-def test_bad_profiles_are_refused(slopes):
-    game = Decoupling([1.0, 1.0, 0.0])
-    with pytest.raises(ValueError, match="slopes must be 3 finite numbers"):
-        decoupling_exploitability(game, np.ones(3), slopes)
-    with pytest.raises(ValueError, match="coefficients must"):
-        decoupling_exploitability(game, np.full(3, 7.0), np.ones(3))
-
-
-def test_where_unit_sums_overflow_what_is_lost_has_no_bound():
-    game = Decoupling(np.full(400, 6.0), decoupling=0.1, goal_bound=1.0)
-    gains = decoupling_exploitability(game, np.full(400, 2.0), np.full(400, 2.0))
-    assert np.isinf(gains[0])
-    assert np.isfinite(gains[-1])

@@ -25,7 +25,7 @@ from mesa_env.solutions.grid import simulated_grid_search
         Game(learning_rates=[1.0, 1.0, 0.0], coefficient_bound=0.4),
     ],
 )
-def test_makes_the_choices_of_the_post_s_simulation(game):
+def test_makes_the_choices_of_the_simulation_in_the_post(game):
     np.testing.assert_array_equal(mesa_env.grid_search(game), simulated_grid_search(game))
 
 
@@ -52,7 +52,7 @@ def test_reference_numbers(game, coefficients, last_goal):
     st.floats(0, 1),
     st.floats(0, 0.5),
 )
-def test_every_choice_is_a_grid_neighbour_of_the_best_response_to_its_successors(rates, discount, weight):
+def test_every_choice_is_a_grid_neighbor_of_the_best_response_to_its_successors(rates, discount, weight):
     # Right of 0 the unit cost falls to the cubic's root and rises after it, so the grid's best is next to it.
     game = Game(learning_rates=rates, discount=discount, regularization=weight)
     plan = mesa_env.grid_search(game)

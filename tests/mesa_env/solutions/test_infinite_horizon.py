@@ -1,4 +1,4 @@
-"""The oracle of games without end: checked numbers, closed forms and limits."""
+"""The oracle of endless games: checked numbers, closed forms and limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import agents
 import mesa_env
 from mesa_env import Game, InfiniteHorizon, train_then_deploy
-from mesa_env.evaluation.audits import audit_infinite_horizon
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.infinite_horizon import (
     solve_infinite_horizon,
@@ -19,7 +18,7 @@ from mesa_env.solutions.infinite_horizon import (
 )
 
 
-def for_ever(rate=1.0, discount=0.9, max_episodes=12, **parameters):
+def endless(rate=1.0, discount=0.9, max_episodes=12, **parameters):
     return InfiniteHorizon([rate], discount=discount, max_episodes=max_episodes, **parameters)
 
 
@@ -27,7 +26,7 @@ MIXED = InfiniteHorizon([1, 0.3, 0, 0.6], discount=0.85, regularization=0.1, max
 
 
 def finite(game, episodes):
-    """Coefficients of the finite game that keeps to the schedule for so many episodes."""
+    """Coefficients of the finite game that follows the schedule for so many episodes."""
     rates = game.learning_rates[: game.stationary_from + 1]
     schedule = np.append(rates, np.full(episodes - len(rates), rates[-1]))
     return mesa_env.solve_equilibria(
@@ -38,7 +37,7 @@ def finite(game, episodes):
 # -- Numbers ----------------------------------------------------------------------------------------------
 
 
-def test_deployment_for_ever_after_twenty_episodes_of_training():
+def test_endless_deployment_after_twenty_episodes_of_training():
     game = InfiniteHorizon(train_then_deploy(20, 1), discount=0.99, max_episodes=30)
     c = solve_infinite_horizon(game)
     assert c.shape == (30,)
@@ -47,16 +46,16 @@ def test_deployment_for_ever_after_twenty_episodes_of_training():
     np.testing.assert_allclose(c[20:], 1, rtol=0, atol=1e-12)
 
 
-def test_training_for_ever():
-    c = solve_infinite_horizon(for_ever())
+def test_endless_training():
+    c = solve_infinite_horizon(endless())
     assert c[0] == pytest.approx(0.215468, abs=5e-7)
     np.testing.assert_array_equal(c, c[0])
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize(("rate", "regularization"), [(1.0, 0.0), (0.3, 0.2)])
-def test_deployment_for_ever_is_the_closed_form_from_its_infinite_sums(discount, rate, regularization):
-    """Backward induction from A = B = K = 1/(1 − γ), each step by its cubic's one positive root."""
+def test_endless_deployment_is_the_closed_form_from_its_infinite_sums(discount, rate, regularization):
+    """Backward induction from A = B = K = 1/(1 − γ), each step by the one positive root of its cubic."""
     game = InfiniteHorizon(
         train_then_deploy(6, 1, rate), discount=discount, regularization=regularization, max_episodes=8
     )
@@ -75,27 +74,27 @@ def test_deployment_for_ever_is_the_closed_form_from_its_infinite_sums(discount,
 # -- Limits -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("game", [for_ever(), for_ever(0.1, 0.5), MIXED], ids=["ever", "slow", "mixed"])
+@pytest.mark.parametrize("game", [endless(), endless(0.1, 0.5), MIXED], ids=["ever", "slow", "mixed"])
 def test_finite_games_approach_it_as_they_become_longer(game):
-    endless, length = solve_infinite_horizon(game), game.stationary_from + 1
-    gaps = [np.abs(finite(game, n)[:length] - endless[:length]).max() for n in (10, 20, 40, 80, 160, 320)]
+    limit, length = solve_infinite_horizon(game), game.stationary_from + 1
+    gaps = [np.abs(finite(game, n)[:length] - limit[:length]).max() for n in (10, 20, 40, 80, 160, 320)]
     assert all(later < earlier or later < 1e-12 for earlier, later in itertools.pairwise(gaps))
     assert gaps[0] > 1e-6
     assert gaps[-1] < 1e-10
 
 
-def test_the_sooner_agents_forget_the_nearer_they_come_to_minding_only_themselves():
-    c = [solve_infinite_horizon(for_ever(discount=gamma))[0] for gamma in (0.0, 1e-6, 1e-3, 0.1)]
+def test_the_less_agents_look_ahead_the_more_openly_they_act():
+    c = [solve_infinite_horizon(endless(discount=gamma))[0] for gamma in (0.0, 1e-6, 1e-3, 0.1)]
     assert c[0] == 1
     assert c[1] == pytest.approx(1, abs=1e-5)
     assert (np.diff(c) < 0).all()
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0])
-def test_patient_agents_give_their_goals_up_as_they_discount(rate):
+def test_patient_agents_hide_their_goals_as_their_discount_says(rate):
     """c approaches √((1 − γ)/(2η)), and the distance from it vanishes."""
     gammas = np.array([0.99, 0.999, 0.9999])
-    c = np.array([solve_infinite_horizon(for_ever(rate, gamma))[0] for gamma in gammas])
+    c = np.array([solve_infinite_horizon(endless(rate, gamma))[0] for gamma in gammas])
     distance = np.abs(c / np.sqrt((1 - gammas) / (2 * rate)) - 1)
     assert (np.diff(distance) < 0).all()
     assert distance[-1] < 0.01
@@ -105,13 +104,13 @@ def test_patient_agents_give_their_goals_up_as_they_discount(rate):
 @pytest.mark.parametrize("discount", [0.0, 0.3, 0.9, 0.99])
 @pytest.mark.parametrize("regularization", [0.0, 0.2])
 def test_the_solution_is_a_stationary_coefficient(rate, discount, regularization):
-    game = for_ever(rate, discount, regularization=regularization)
+    game = endless(rate, discount, regularization=regularization)
     stationary = stationary_coefficients(game)
     assert stationary.size
     assert np.abs(stationary - solve_infinite_horizon(game)[-1]).min() < 1e-9
 
 
-@pytest.mark.parametrize("game", [for_ever(), for_ever(0.3, 0.95, regularization=0.2)])
+@pytest.mark.parametrize("game", [endless(), endless(0.3, 0.95, regularization=0.2)])
 def test_stationary_coefficients_are_best_responses_to_themselves(game):
     for c in stationary_coefficients(game):
         long = Game(np.full(800, game.learning_rates[-1]), game.discount, game.regularization)
@@ -119,13 +118,13 @@ def test_stationary_coefficients_are_best_responses_to_themselves(game):
 
 
 def test_the_bound_is_kept():
-    c = solve_infinite_horizon(for_ever(discount=0.5, coefficient_bound=0.3))
+    c = solve_infinite_horizon(endless(discount=0.5, coefficient_bound=0.3))
     np.testing.assert_array_equal(c, 0.3)
 
 
 @pytest.mark.parametrize(("bound", "clipped"), [(0.3, True), (0.4, True), (0.6, False), (2.0, False)])
 def test_a_best_response_that_the_bound_clips_is_stationary_too(bound, clipped):
-    game = for_ever(discount=0.5, coefficient_bound=bound)
+    game = endless(discount=0.5, coefficient_bound=bound)
     (c,) = stationary_coefficients(game)
     assert bool(c == bound) is clipped
     assert c == pytest.approx(solve_infinite_horizon(game)[-1], abs=1e-9)
@@ -135,68 +134,28 @@ def test_a_best_response_that_the_bound_clips_is_stationary_too(bound, clipped):
 
 @pytest.mark.parametrize(("rate", "regularization"), [(1.0, 2.0), (0.5, 3.0)])
 def test_goals_that_grow_faster_than_they_are_discounted_are_refused(rate, regularization):
-    """There m² γ ≥ 1, and the sums of what an agent's successors emit diverge."""
-    game = for_ever(rate, regularization=regularization)
+    """Where m² γ ≥ 1, unit sums diverge."""
+    game = endless(rate, regularization=regularization)
     with pytest.raises(
         ValueError, match=r"^goals must not grow faster than they are discounted; .* the last$"
     ) as refusal:
         solve_infinite_horizon(game)
     assert f"learning rate {rate:g} and regularization {regularization:g}" in str(refusal.value)
     assert "each is -" in str(refusal.value)
-    assert np.isfinite(solve_infinite_horizon(for_ever(rate, 0.05, regularization=regularization))).all()
+    assert np.isfinite(solve_infinite_horizon(endless(rate, 0.05, regularization=regularization))).all()
 
 
 def test_regularization_composes():
-    """The oracle of a regularized game is the limit of regularized finite ones, and another than without."""
-    plain, regular = for_ever(0.5), for_ever(0.5, regularization=0.2)
+    """The oracle of a regularized game is the limit of regularized finite ones, and differs from without."""
+    plain, regular = endless(0.5), endless(0.5, regularization=0.2)
     assert solve_infinite_horizon(regular)[0] == pytest.approx(finite(regular, 500)[0], abs=1e-12)
     assert abs(solve_infinite_horizon(regular)[0] - solve_infinite_horizon(plain)[0]) > 0.01
 
 
-# -- Agents and audit -------------------------------------------------------------------------------------
+# -- Agents -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("game", [for_ever(), MIXED, for_ever(discount=0.0)])
-def test_nobody_gains_by_leaving_the_oracle_and_somebody_does_elsewhere(game):
-    equilibrium = solve_infinite_horizon(game)
-    audited = audit_infinite_horizon(game, equilibrium[None])
-    assert audited.gains.shape == audited.weights.shape == (1, game.stationary_from + 1)
-    assert np.abs(audited.gains).max() < 1e-12
-    np.testing.assert_allclose(audited.weights, 1 / (1 - game.discount), rtol=1e-15)
-    others = np.stack([equilibrium * 0.8, np.zeros_like(equilibrium)])
-    gains = audit_infinite_horizon(game, others).gains
-    assert (gains >= 0).all()
-    assert (gains[:, 0] > 1e-3).all()
-
-
-@pytest.mark.parametrize("schedule", [[0.5], [0.5, 0.2], [0.3, 1, 0.5], [1, 0, 0.3, 0.1]])
-def test_the_audit_is_that_of_a_very_long_game(schedule):
-    """Against played sums: J_n of the profile as it goes on for ever, less the least over a fine grid.
-
-    Agents that are alike share an entry, the mean of theirs.
-    """
-    game = InfiniteHorizon(schedule, discount=0.8, max_episodes=4)
-    profile = np.array([0.6, 0.2, 0.9, 0.4])
-    grid = np.linspace(0, 2, 20_001)
-
-    def costs(n, first):
-        theta, total, judge = np.ones_like(first), np.zeros_like(first), 1.0
-        for k in range(200):
-            c = first if k == 0 else profile[min(n + k, 3)]
-            total = total + 0.8**k * (c * theta - judge) ** 2
-            theta = theta * (1 - 2 * game.learning_rates[min(n + k, 3)] * c * c)
-        return total
-
-    gains = [costs(n, profile[n : n + 1])[0] - costs(n, grid).min() for n in range(4)]
-    settled = len(schedule) - 1
-    expected = [*gains[:settled], np.mean(gains[settled:])]
-    audited = audit_infinite_horizon(game, np.stack([profile, solve_infinite_horizon(game)]))
-    assert audited.gains.shape == (2, settled + 1)
-    np.testing.assert_allclose(audited.gains[0], expected, atol=1e-7)
-    np.testing.assert_allclose(audited.gains[1], 0, atol=1e-12)
-
-
-@pytest.mark.parametrize("game", [for_ever(), MIXED])
+@pytest.mark.parametrize("game", [endless(), MIXED])
 def test_the_oracle_is_an_agent_that_plays_it(game):
     played = mesa_env.rollout(with_fixed_length(game), agents.make("equilibrium", game), 0.8)
     np.testing.assert_array_equal(played.coefficients, np.float32(solve_infinite_horizon(game)))
@@ -213,10 +172,10 @@ def test_the_oracle_is_an_agent_that_plays_it(game):
         lambda game: mesa_env.unit_sums(game, np.ones(game.episodes)),
     ],
 )
-def test_the_base_games_closed_forms_refuse_it_and_say_where_its_oracle_is(closed_form):
+def test_closed_forms_of_the_base_game_refuse_it_and_name_its_oracle(closed_form):
     message = (
-        "this closed form is the base game's, mesa_env.Game; got InfiniteHorizon, "
-        "whose oracle is agents.make('equilibrium', game)"
+        "this closed form holds for the base game, mesa_env.Game, alone; "
+        "got InfiniteHorizon, which mesa_env.oracle solves"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         closed_form(InfiniteHorizon())

@@ -8,8 +8,8 @@ import pytest
 import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.problems import BestResponse
-from mesa_env.rules.game import State
 from mesa_env.rules.learnable_discount import LearnableDiscount, Patience
+from mesa_env.rules.rules import State
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, path, refinement
 
 SHORT = train_then_deploy(5, 20, 0.2)
@@ -38,7 +38,7 @@ def gains(game, planner, goal=0.8, discount=None):
 
 
 @pytest.mark.parametrize("planner", [NaivePlanner, ForeseeingPlanner])
-def test_where_the_discount_rests_both_play_the_base_games_equilibrium(planner):
+def test_at_a_constant_discount_both_play_the_equilibrium_of_the_base_game(planner):
     game = LearnableDiscount(discount_learning_rate=0.0)
     base = Game(game.learning_rates, discount=0.9)
     played = path(game, planner(game), [0.8, -0.1], [0.9, 0.9])
@@ -49,7 +49,7 @@ def test_where_the_discount_rests_both_play_the_base_games_equilibrium(planner):
 
 
 @pytest.mark.parametrize("planner", [NaivePlanner, ForeseeingPlanner])
-def test_agents_that_mind_only_their_own_episode_emit_their_goal(planner):
+def test_agents_that_care_only_for_their_own_episode_emit_their_goal(planner):
     game = LearnableDiscount(SHORT, discount=0.0, discount_learning_rate=0.0)
     np.testing.assert_allclose(path(game, planner(game), [0.8], [0.0]).coefficients, 1, atol=1e-7)
 
@@ -65,12 +65,12 @@ def test_foresight_is_idle_where_the_goal_is_too_small_to_move_the_discount():
 @pytest.mark.parametrize(
     ("discount", "rate"), [(0.3, 1.0), (0.9, 0.01), (0.9, 1.0)], ids=["low", "slow", "default"]
 )
-def test_nobody_gains_by_leaving_the_foreseeing_planners_path(discount, rate):
+def test_no_agent_gains_by_leaving_the_path_of_the_foreseeing_planner(discount, rate):
     game = LearnableDiscount(train_then_deploy(8, 20, 0.1), discount=discount, discount_learning_rate=rate)
     assert gains(game, ForeseeingPlanner(game)).max() < 1e-6
 
 
-def test_the_naive_planner_is_no_equilibrium_where_the_discount_moves():
+def test_the_naive_planner_is_not_an_equilibrium_where_the_discount_moves():
     game = LearnableDiscount(train_then_deploy(8, 20, 0.1))
     assert gains(game, NaivePlanner(game)).max() > 1e-4
     assert gains(game, ForeseeingPlanner(game)).max() < 1e-6

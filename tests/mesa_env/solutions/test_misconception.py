@@ -79,13 +79,13 @@ def test_no_agent_on_the_path_gains_by_leaving_it(game, tolerance):
     assert gains(game, MisconceptionOracle(game)).max() < tolerance
 
 
-def test_the_certificate_notices_who_is_not_in_equilibrium():
+def test_the_certificate_notices_a_deviation_from_equilibrium():
     oracle = MisconceptionOracle(GAME)
     oracle.solution = solve_misconception(Misconception(discount=0.5))
     assert gains(GAME, oracle).max() > 1e-2
 
 
-def test_the_default_game_s_numbers():
+def test_numbers_of_the_default_game():
     _, played, outcomes = play_through(GAME, MisconceptionOracle(GAME))
     assert played[0] == pytest.approx(0.087, abs=1e-3)
     assert outcomes[5].goal[0] == pytest.approx(0.673, abs=1e-3)
@@ -103,7 +103,7 @@ def test_the_default_game_s_numbers():
     ],
     ids=["default", "rate 1", "gaps", "bound"],
 )
-def test_without_a_belief_it_is_the_base_game_s_equilibrium(parameters):
+def test_without_a_belief_it_is_the_equilibrium_of_the_base_game(parameters):
     game = Misconception(**parameters, belief_learning_rate=0, initial_belief=0)
     expected = mesa_env.solve_equilibrium(Game(**parameters))
     np.testing.assert_allclose(solve_misconception(game).coefficients[:, 0], expected, atol=1e-7)
@@ -112,7 +112,7 @@ def test_without_a_belief_it_is_the_base_game_s_equilibrium(parameters):
     assert not any(outcome.details["next_belief"].any() for outcome in outcomes)
 
 
-def test_whoever_discounts_everything_emits_its_goal():
+def test_agents_that_discount_everything_emit_their_goal():
     solution = solve_misconception(Misconception(discount=0.0))
     away = np.abs(solution.angles - np.pi / 4) > 1e-9  # where goal and belief agree, any coefficient does
     np.testing.assert_allclose(solution.coefficients[:, away], 1, atol=1e-5)
@@ -149,7 +149,7 @@ def test_only_the_angle_matters(episode, goal, belief, scale, sign):
     np.testing.assert_allclose(scaled, at, atol=1e-5)
 
 
-def test_between_the_table_s_angles_its_own_coefficients_are_found_again():
+def test_the_coefficients_of_the_table_are_found_again_at_its_angles():
     for episode in range(GAME.episodes):
         found = coefficients_at(
             GAME, SOLUTION, episode, 2 * np.cos(SOLUTION.angles[::64]), 2 * np.sin(SOLUTION.angles[::64])
@@ -197,17 +197,17 @@ def test_margins_are_never_negative_and_infinite_where_there_is_no_choice():
     [{}, {"initial_goal": (-0.1, 0.8)}, {"initial_belief": (0.0, 0.3)}],
     ids=["one", "goals", "beliefs"],
 )
-def test_where_the_path_meets_the_bound_the_oracle_says_that_it_is_none(ranges):
-    """Each of these ranges holds but one end from which beliefs run away."""
+def test_the_oracle_warns_where_its_path_meets_the_bound(ranges):
+    """Each of these ranges has just one end from which beliefs diverge."""
     game = Misconception(belief_learning_rate=100.0, **ranges)
-    with pytest.warns(UserWarning, match="goal or belief reach ±10 on the equilibrium path") as told:
+    with pytest.warns(UserWarning, match="goal or belief reach ±10 on the equilibrium path") as warned:
         oracle = MisconceptionOracle(game)
-    assert len(told) == 1
+    assert len(warned) == 1
     played = mesa_env.rollout(game, oracle, 0.8)
     assert max(np.abs(played.goals).max(), np.abs(played.details["next_belief"]).max()) == 10
 
 
-def test_a_path_within_the_bound_is_nothing_to_warn_of():
+def test_a_path_within_the_bound_raises_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MisconceptionOracle(GAME)

@@ -1,4 +1,4 @@
-"""A million equilibria at once are those that the oracle finds one by one."""
+"""Maps of many equilibria against the oracle, which finds them one by one."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from mesa_env.rules.validation import LARGEST
 from mesa_env.solutions.parameter_maps import equilibrium_map
 
 
-def plainly(train, deploy, learning_rate, discount, regularization):
-    """The same numbers from the oracle's coefficients, played out and measured where no goal is projected."""
+def measure_oracle(train, deploy, learning_rate, discount, regularization):
+    """The same numbers from the coefficients of the oracle, played and measured without projection."""
     schedule = train_then_deploy(train, deploy, learning_rate)
     game = Game(schedule, discount, regularization, goal_bound=LARGEST, initial_goal=1.0)
     played = mesa_env.rollout(game, Profile(game, mesa_env.solve_equilibrium(game)), 1.0)
@@ -22,7 +22,7 @@ def plainly(train, deploy, learning_rate, discount, regularization):
 
 
 def assert_same(found, game):
-    expected, played = plainly(*game)
+    expected, played = measure_oracle(*game)
     np.testing.assert_allclose([found[:4]], [expected], rtol=1e-6, atol=1e-6)  # actions are single precision
     assert found.peak == pytest.approx(np.abs(played.goals).max(), rel=1e-6)
 
@@ -40,7 +40,7 @@ def assert_same(found, game):
         (7, 300, 0.01, 0.999, 0.001),
     ],
 )
-def test_every_kind_of_game_is_that_of_the_oracle(game):
+def test_every_kind_of_schedule_agrees_with_the_oracle(game):
     assert_same(equilibrium_map(*game), game)
 
 
@@ -51,12 +51,12 @@ def test_every_kind_of_game_is_that_of_the_oracle(game):
     st.sampled_from([0.0, 0.3, 0.97, 1.0]),
     st.sampled_from([0.0, 0.01, 0.2]),
 )
-def test_any_game_is_that_of_the_oracle(train, deploy, rate, discount, regularization):
+def test_any_game_agrees_with_the_oracle(train, deploy, rate, discount, regularization):
     game = (train, deploy, rate, discount, regularization)
     assert_same(equilibrium_map(*game), game)
 
 
-def test_games_side_by_side_are_games_alone():
+def test_games_side_by_side_agree_with_games_alone():
     trains, rates = np.arange(8), np.array([0.0, 0.1, 1.0])[:, None]
     together = equilibrium_map(trains, 10, rates, 0.9)
     assert together.retention.shape == (3, 8)
@@ -73,14 +73,14 @@ def test_a_narrow_bound_binds_in_deployment():
     assert equilibrium_map(5, 5, coefficient_bound=0.4).compliance_gap < 0.4
 
 
-def test_goals_that_grow_beyond_floating_point_are_no_numbers():
+def test_goals_that_grow_beyond_floating_point_give_nan():
     found = equilibrium_map(400, 10, 10.0, 1.0, [0.0, 10.0])
     assert np.isfinite([values[0] for values in found]).all()
     assert np.isnan([values[1] for values in found]).all()
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"train": -1}, "train must be whole numbers of episodes ≥ 0; got -1"),
         ({"train": 1.5}, "train must be whole numbers"),
@@ -92,6 +92,6 @@ def test_goals_that_grow_beyond_floating_point_are_no_numbers():
         ({"coefficient_bound": 0.0}, "coefficient_bound"),
     ],
 )
-def test_what_is_no_game_is_refused(given, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_arguments_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
         equilibrium_map(**given)

@@ -1,0 +1,103 @@
+"""What agents could gain by their best responses, in closed form.
+
+Every agent is judged by its own goal, its successors' coefficients (and slopes) held fixed. Policies that
+depend on the goal can differ from their coefficients off the path: `mesa_env.evaluation.deviations` audits
+those by simulation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mesa_env.numerics import bound_in_any_precision, discounted_lengths, positive_roots
+from mesa_env.rules.decoupling import Decoupling
+from mesa_env.rules.game import Game
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import validated_coefficients
+from mesa_env.solutions.decoupling import Decision
+from mesa_env.solutions.equilibrium import first_order_conditions
+
+
+def exploitability(game: Game, coefficients: ArrayLike) -> Array:
+    """What each agent would gain by its best response: J_n(c_n) − min_c J_n(c), in units of θ_n².
+
+    Args:
+        game: The game.
+        coefficients: The profile, shape (N,).
+
+    Returns:
+        One value per agent, shape (N,), none negative.
+    """
+    profile = validated_coefficients(game, coefficients)
+    return gains_of_best_responses(*first_order_conditions(game, profile), profile, game.coefficient_bound)
+
+
+def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:
+    """`exploitability` as a share of Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 forever; shape (N,)."""
+    return exploitability(game, coefficients) / discounted_lengths(game.discount, game.episodes)[:-1]
+
+
+def nash_conv(game: Game, coefficients: ArrayLike) -> float:
+    """Sum of `exploitability` over the agents (Lanctot et al. 2017); 0 exactly at the equilibrium."""
+    return float(exploitability(game, coefficients).sum())
+
+
+def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: float) -> Array:
+    """J(c) − min J over coefficients within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
+
+    J's difference is factored around the minimum c*, with h = c − c*, as
+    h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the last term is 0 unless c* is at the bound;
+    so nothing cancels, and at an equilibrium it is 0 to rounding.
+    """
+    root = positive_roots(alpha.ravel(), beta.ravel()).reshape(alpha.shape)
+    best = np.minimum(root, bound)
+    slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
+    gap = played - best
+    with np.errstate(over="ignore", invalid="ignore"):
+        curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
+        gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
+    # Where unit sums overflow, gains are unbounded.
+    return np.where(np.isnan(gains), np.inf, gains)
+
+
+def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> Array:
+    """What each agent would gain by its best response: J_n − min_{c, s} J_n, in units of θ_n²; shape (N,).
+
+    Args:
+        game: The game.
+        coefficients: The profile's c_n, shape (N,).
+        slopes: The profile's s_n, shape (N,); projected as the rules project them.
+
+    Raises:
+        ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.
+    """
+    return decoupling_deviations(game, coefficients, slopes)[0]
+
+
+def decoupling_deviations(
+    game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike
+) -> tuple[Array, Array]:
+    """What each agent would gain by its best response, and the coefficient of that; each of shape (N,)."""
+    profile = validated_coefficients(game, coefficients)
+    projected = _projected_slopes(game, profile, slopes)
+    gains = np.full(game.episodes, np.inf)  # where unit sums overflow, gains are unbounded
+    best = np.full(game.episodes, np.nan)
+    squares = outputs = 0.0
+    for n in reversed(range(game.episodes)):
+        decision, action = Decision(game, n, squares, outputs), (float(profile[n]), float(projected[n]))
+        if math.isfinite(decision.weight) and math.isfinite(outputs):
+            gains[n], best[n] = decision.gain(*action), decision.best()[0]
+        squares, outputs = decision.unit_sums_before(*action)
+    return gains, best
+
+
+def _projected_slopes(game: Decoupling, profile: Array, slopes: ArrayLike) -> Array:
+    """Slopes as the rules read them beside the coefficients of a profile, shape (N,)."""
+    sent = np.asarray(slopes, dtype=np.float64)
+    limit = game.action_bound[1]
+    if sent.shape != profile.shape or not (np.abs(sent) <= bound_in_any_precision(limit)).all():
+        raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {slopes!r}")
+    return sent.clip(profile - game.decoupling, profile + game.decoupling)

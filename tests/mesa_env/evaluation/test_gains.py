@@ -1,0 +1,123 @@
+"""Gains of best responses against brute force, in the base game and with local policies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mesa_env
+from mesa_env import Decoupling, Game
+from mesa_env.evaluation.gains import decoupling_exploitability
+from mesa_env.solutions.decoupling import solve_decoupling
+from tests.mesa_env.solutions.test_decoupling import Mixed, costs_of, games, least_over_slopes, random_profile
+from tests.mesa_env.solutions.test_equilibrium import (
+    cubic_of,
+    equilibrium_of,
+    games_with_profiles,
+    moderate_rates,
+    rounding_of_cost,
+    unit_cost,
+)
+
+# -- The base game ----------------------------------------------------------------------------------------
+
+
+@given(games_with_profiles())
+def test_equilibrium_cannot_be_exploited(game_and_profile):
+    game, _ = game_and_profile
+    equilibrium = equilibrium_of(game)
+    assert (equilibrium > 0).all()
+    assert (equilibrium <= game.coefficient_bound).all()
+    assert (mesa_env.exploitability(game, equilibrium) <= 1e-14).all()
+    assert mesa_env.nash_conv(game, equilibrium) <= 1e-14
+
+
+@given(games_with_profiles(rates=moderate_rates, longest=5))
+def test_exploitability_is_what_the_best_deviation_gains_when_played(game_and_profile):
+    game, profile = game_and_profile
+    gains = mesa_env.exploitability(game, profile)
+    scan = np.linspace(-game.coefficient_bound, game.coefficient_bound, 2001)
+    step = scan[1] - scan[0]
+    assert (gains >= 0).all()
+    for n, gain in enumerate(gains):
+        played = unit_cost(game, profile, n, profile[n])
+        best = mesa_env.best_response(game, profile, n)
+        rounding = rounding_of_cost(game, profile, n) + 1e-12 * played
+        assert gain == pytest.approx(played - unit_cost(game, profile, n, best), rel=1e-9, abs=rounding)
+        # The scan needs no solver: its best gains no more, and less only by what its step can miss.
+        scanned = played - unit_cost(game, profile, n, scan).min()
+        alpha, beta, _ = (float(value) for value in cubic_of(game, profile, n))
+        curvature = 3 * alpha * (best + step) ** 2 + abs(beta)
+        slope = abs(alpha * best**3 + beta * best - 1)
+        missed = curvature * step**2 + 2 * slope * step
+        assert gain - missed - rounding <= scanned <= gain + rounding
+
+
+@pytest.mark.parametrize("episode", [0, 19, 20, 99])
+@pytest.mark.parametrize("shift", [-0.3, -1e-3, 1e-3, 0.3])
+def test_a_perturbed_equilibrium_is_exploitable(episode, shift):
+    game = Game()
+    profile = mesa_env.solve_equilibrium(game)
+    profile[episode] += shift
+    gains = mesa_env.exploitability(game, profile)
+    assert gains[episode] > 0.5 * shift**2
+    assert (gains[episode + 1 :] <= 1e-30).all()
+
+
+@given(games_with_profiles(rates=moderate_rates))
+def test_nash_conv_and_relative_exploitability_follow_from_exploitability(game_and_profile):
+    game, profile = game_and_profile
+    gains = mesa_env.exploitability(game, profile)
+    assert mesa_env.nash_conv(game, profile) == pytest.approx(gains.sum(), rel=1e-12)
+    n = np.arange(game.episodes)
+    abstaining = np.array([unit_cost(game, np.zeros_like(profile), k, 0.0) for k in n])
+    np.testing.assert_allclose(
+        mesa_env.relative_exploitability(game, profile), gains / abstaining, rtol=1e-12, atol=0
+    )
+
+
+def test_growth_beyond_floating_point_is_exploitable_without_bound():
+    game = Game(learning_rates=np.ones(200))
+    gains = mesa_env.exploitability(game, np.full(200, 2.0))  # unit outputs grow sevenfold per episode
+    assert not np.isnan(gains).any()
+    assert gains[0] == np.inf
+
+
+# -- Local policies ---------------------------------------------------------------------------------------
+
+
+@given(games(), st.integers(0, 1000))
+def test_exploitability_is_what_a_fine_search_would_gain(game, seed):
+    agent = Mixed(game, *random_profile(game, seed))
+    gains = decoupling_exploitability(game, *agent.actions.T.astype(np.float64))
+    grid = np.linspace(-game.coefficient_bound, game.coefficient_bound, 2001)
+    for n in range(game.episodes):
+        costs = least_over_slopes(game, agent, n, grid)
+        own = costs_of(game, agent, n, agent.actions[n : n + 1].astype(np.float64))[0]
+        assert gains[n] >= own - costs.min() - 1e-9 * (1 + own)
+        assert gains[n] <= own - costs.min() + 1e-5 * (1 + np.ptp(costs))  # by which a grid may miss it
+
+
+@given(games())
+def test_the_equilibrium_cannot_be_exploited_and_any_other_profile_can(game):
+    coefficients, slopes = solve_decoupling(game)
+    assert decoupling_exploitability(game, coefficients, slopes).max() <= 1e-12
+    other = coefficients.copy()
+    other[0] *= 0.9
+    assert decoupling_exploitability(game, other, slopes)[0] > 1e-5
+
+
+@pytest.mark.parametrize("slopes", [[0.0], [0.0, 9.0, 0.0], [0.0, np.nan, 0.0]])
+def test_bad_profiles_are_refused(slopes):
+    game = Decoupling([1.0, 1.0, 0.0])
+    with pytest.raises(ValueError, match="slopes must be 3 finite numbers"):
+        decoupling_exploitability(game, np.ones(3), slopes)
+    with pytest.raises(ValueError, match="coefficients must"):
+        decoupling_exploitability(game, np.full(3, 7.0), np.ones(3))
+
+
+def test_where_unit_sums_overflow_gains_are_unbounded():
+    game = Decoupling(np.full(400, 6.0), decoupling=0.1, goal_bound=1.0)
+    gains = decoupling_exploitability(game, np.full(400, 2.0), np.full(400, 2.0))
+    assert np.isinf(gains[0])
+    assert np.isfinite(gains[-1])

@@ -1,0 +1,125 @@
+"""Certificates of hidden deployment's oracles, and what other agents could gain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mesa_env
+from mesa_env.evaluation.hidden_deployment import (
+    audit_hidden_deployment,
+    belief_exploitability,
+    signal_exploitability,
+    simulated_exploitability,
+    tabulate,
+)
+from mesa_env.solutions.hidden_deployment import FilteringOracle, HiddenOracle, solve_hidden
+from tests.mesa_env.solutions.test_hidden_deployment import hidden_game
+
+PARAMETERS = [
+    {},
+    {"hazard": 0.2, "shift": 3.0, "discount": 0.9},
+    {"hazard": 0.01, "shift": 0.3, "regularization": 0.02},
+    {"hazard": 0.1, "shift": 10.0},
+    {"hazard": 0.1, "coefficient_bound": 0.8},
+]
+
+
+class Shifted:
+    """The coefficients of another agent, plus a constant."""
+
+    def __init__(self, agent, by):
+        self.agent, self.by = agent, by
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        action, memory = self.agent.predict(observation, state, episode_start, deterministic)
+        return np.clip(action + self.by, -2, 2).astype(np.float32), memory
+
+
+class Layered(Shifted):
+    """As `Shifted`, with memory packed as in the recurrent policies of sb3-contrib: (layers, rows, width)."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        state = None if state is None else state[0][0, :, 0]
+        action, memory = super().predict(observation, state, episode_start, deterministic)
+        return action, (memory[None, :, None],)
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_equilibria_leave_nothing_to_gain(parameters):
+    game = hidden_game(**parameters)
+    assert belief_exploitability(game, solve_hidden(game).table).max() < 1e-8  # less where no bound binds
+    signals = hidden_game(observed="signal", **parameters)
+    policy = tabulate(signals, HiddenOracle(signals), points=2001)
+    assert signal_exploitability(signals, policy).max() < 1e-10
+
+
+@pytest.mark.parametrize("episode", [0, 5, 11])
+def test_a_perturbed_equilibrium_is_exploitable_there_and_only_there(episode):
+    game = hidden_game()
+    table = solve_hidden(game).table
+    table.values[episode] += 0.2
+    gains = belief_exploitability(game, table) * np.arange(12, 0, -1)
+    assert gains[episode] > 0.01
+    assert (gains[episode + 1 :] < 1e-10).all()
+
+
+def test_simulated_exploitability_brackets_the_exact_one():
+    game = hidden_game(10, hazard=0.15, shift=1.5, discount=0.95)
+    agent = Shifted(HiddenOracle(game), -0.1)
+    exact = belief_exploitability(game, tabulate(game, agent))
+    simulated = simulated_exploitability(game, agent, histories=800, futures=32)
+    assert (simulated.low <= simulated.high + 1e-12).all()
+    np.testing.assert_allclose(simulated.low, exact, rtol=0.2, atol=1e-4)
+    np.testing.assert_allclose(simulated.high, exact, rtol=0.2, atol=1e-3)
+    assert simulated.low.mean() <= exact.mean() * 1.02
+    assert simulated.high.mean() >= exact.mean() * 0.98
+
+
+def test_simulation_follows_memories_of_either_shape():
+    game = hidden_game(8, hazard=0.2, shift=1.5, observed="signal")
+    filtering, memoryless = FilteringOracle(game), HiddenOracle(game)
+    arrays = simulated_exploitability(game, Shifted(filtering, 0.2), histories=50, futures=8)
+    layers = simulated_exploitability(game, Layered(filtering, 0.2), histories=50, futures=8)
+    np.testing.assert_array_equal(arrays.high, layers.high)
+    best = simulated_exploitability(game, filtering, histories=200, futures=16)
+    assert abs(best.low.mean()) < 1e-3
+    assert best.high.mean() < 1e-3
+    forgetful = simulated_exploitability(game, memoryless, histories=200, futures=16)
+    assert forgetful.low.mean() > 5 * best.high.mean()
+
+
+def test_simulation_refuses_odd_numbers_of_futures():
+    game = hidden_game(2)
+    with pytest.raises(ValueError, match="futures must be an even number ≥ 2; got 3"):
+        simulated_exploitability(game, HiddenOracle(game), futures=3)
+
+
+@pytest.mark.parametrize("observed", ["belief", "signal"])
+def test_audits_of_played_games_average_to_the_exact_exploitability(observed):
+    game = hidden_game(8, hazard=0.2, shift=1.5, observed=observed)
+    agent = Shifted(HiddenOracle(game), 0.2)
+    played = mesa_env.rollout(game, agent, np.full(3000, 0.8))
+    audit = audit_hidden_deployment(game, agent, played)
+    policy = tabulate(game, agent, points=4001)
+    exact = (belief_exploitability if observed == "belief" else signal_exploitability)(game, policy)
+    assert (audit.gains >= 0).all()
+    np.testing.assert_allclose(audit.relative.mean(axis=0), exact, rtol=0.05)
+    oracle = HiddenOracle(game)
+    played = mesa_env.rollout(game, oracle, np.full(100, 0.8))
+    assert audit_hidden_deployment(game, oracle, played).relative.max() < 1e-7
+
+
+def test_audit_of_an_agent_with_memory_is_simulated():
+    game = hidden_game(4, observed="signal")
+    agent = Shifted(FilteringOracle(game), 0.3)
+    audit = audit_hidden_deployment(game, agent, mesa_env.rollout(game, agent, np.full(3, 0.8)))
+    expected = simulated_exploitability(game, agent).high
+    np.testing.assert_allclose(audit.relative, np.broadcast_to(expected, (3, 4)), rtol=1e-12)
+
+
+def test_tabulating_an_oracle_returns_its_table():
+    game = hidden_game(5)
+    table, solved = tabulate(game, HiddenOracle(game)), solve_hidden(game).table
+    np.testing.assert_array_equal(table.at, solved.at)
+    np.testing.assert_allclose(table.values, solved.values, atol=2e-7)
