@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
 from mesa_env.agent import Agent
-from mesa_env.rules.rules import Array, Outcome, State
+from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
 
 
@@ -85,54 +85,40 @@ def rollout(
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
         )
     generator = generator or np.random.default_rng(0)
-    played = _join(list(_play_turns(game, agent, first.reshape(-1), deterministic, generator)))
+    played = _play_batch(game, agent, first.reshape(-1), deterministic, generator)
     return played if first.ndim else played.row(0)
 
 
-class _Turn(NamedTuple):
-    """One episode of a batch of games: where it began, what was done and produced, and in which games."""
-
-    state: State
-    action: NDArray[np.floating[Any]]
-    outcome: Outcome
-    playing: NDArray[np.bool_]
-
-
-def _play_turns(
+def _play_batch(
     game: ScalarGame, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
-) -> Iterator[_Turn]:
+) -> Trajectory:
     """Play a batch of games from goals (B,), episode by episode; those that end before the others idle."""
     state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
+    states, actions, rows = [], [], []
     while playing.any():
         action, memory = agent.predict(
             game.observe(state), state=memory, episode_start=begins, deterministic=deterministic
         )
         action = game.validated_actions(action, goals.shape)
         after, outcome = game.play(state, action)
-        yield _Turn(state, action, outcome, playing)
+        states.append(state)
+        actions.append(action)
+        info = {"action": action[:, 0], **outcome.info()}
+        rows.append({name: np.where(playing, values, np.nan) for name, values in info.items()})
         begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
         state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
-
-
-def _join(turns: list[_Turn]) -> Trajectory:
-    infos = [{"action": turn.action[:, 0], **turn.outcome.info()} for turn in turns]
-    arrays = {
-        name: np.array(
-            [np.where(turn.playing, info[name], np.nan) for turn, info in zip(turns, infos, strict=True)]
-        ).T
-        for name in infos[0]
-    }
-    goals, next_goals = arrays.pop("goal"), arrays.pop("next_goal")
+    columns = {name: np.array([row[name] for row in rows]).T for name in rows[0]}
+    first, following = columns.pop("goal")[:, :1], columns.pop("next_goal")
     return Trajectory(
-        np.concatenate([goals[:, :1], next_goals], axis=1),
-        arrays.pop("action"),
-        arrays.pop("output"),
-        arrays.pop("base_loss"),
-        arrays.pop("training"),
-        arrays,
-        tuple(turn.state for turn in turns),
-        np.stack([turn.action for turn in turns], axis=1).astype(np.float64),
+        np.concatenate([first, following], axis=1),
+        columns.pop("action"),
+        columns.pop("output"),
+        columns.pop("base_loss"),
+        columns.pop("training"),
+        columns,
+        tuple(states),
+        np.stack(actions, axis=1).astype(np.float64),
     )
 
 
