@@ -14,7 +14,7 @@ from mesa_env.evaluation.trajectory import Trajectory
 Source = Literal["trained", "recorded", "missing"]
 """Where measures of learners come from: models found here, the documentation's tables, or nowhere."""
 Claims = dict[str, Any]
-"""Whether each claim holds, by name; NumPy's booleans are no `bool`."""
+"""Whether each claim holds, by name; values may be NumPy's booleans."""
 TRAINING = 20
 """Training episodes of most experiments."""
 

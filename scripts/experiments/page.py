@@ -158,7 +158,7 @@ def _look_up(finding: Finding, hole: re.Match[str]) -> Any:
         return select(frame, *key)[hole["field"]]
     except KeyError as error:
         raise ValueError(
-            f"a template must name cells that its experiment computes; {hole[0]!r} is none"
+            f"a template may only name cells that its experiment computes; got {hole[0]}"
         ) from error
 
 
@@ -183,7 +183,7 @@ def _match_names(kind: str, used: Iterable[str], computed: Iterable[str]) -> Non
     unknown, unused = sorted(set(used) - set(computed)), sorted(set(computed) - set(used))
     if unknown:
         raise ValueError(
-            f"a template must use {kind} that its experiment computes; {', '.join(unknown)} is none"
+            f"a template may only use {kind} that its experiment computes; got {', '.join(unknown)}"
         )
     if unused:
-        raise ValueError(f"a template must use all {kind} of its experiment; {', '.join(unused)} is not used")
+        raise ValueError(f"a template must use all {kind} of its experiment; it lacks {', '.join(unused)}")
