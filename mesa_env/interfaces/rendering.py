@@ -52,9 +52,11 @@ def _signed(value: Any) -> str:
 
 def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and rarely needed
-    from matplotlib.figure import Figure
-
+    try:  # slow to import, and rarely needed
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise _not_installed("rgb_array", "matplotlib") from None
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -74,6 +76,12 @@ def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     axes.legend(loc="upper right")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _not_installed(render_mode: str, package: str) -> DependencyNotInstalled:
+    return DependencyNotInstalled(
+        f"render_mode={render_mode!r} needs {package}: run pip install 'mesa-env[render]'"
+    )
 
 
 class Screen:
@@ -102,9 +110,7 @@ class Screen:
         try:
             import pygame
         except ImportError:
-            raise DependencyNotInstalled(
-                "render_mode='human' needs pygame: run pip install 'mesa-env[render]'"
-            ) from None
+            raise _not_installed("human", "pygame") from None
         # Pygame has one display for all: another environment may have closed it since.
         window = pygame.display.get_surface()
         if window is None:

@@ -202,11 +202,18 @@ def test_an_environment_with_a_window_can_be_copied(pygame, copied):
     twin.close()
 
 
-def test_a_missing_pygame_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pygame", None)
-    env = mesa_env.env(GAME, render_mode="human")
-    with pytest.raises(DependencyNotInstalled, match=r"pip install 'mesa-env\[render\]'"):
+@pytest.mark.parametrize(
+    ("render_mode", "package", "module"),
+    [("human", "pygame", "pygame"), ("rgb_array", "matplotlib", "matplotlib.figure")],
+)
+def test_a_missing_package_says_how_to_get_it(monkeypatch, render_mode, package, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    env = mesa_env.env(GAME, render_mode=render_mode)
+    with pytest.raises(
+        DependencyNotInstalled, match=rf"needs {package}: run pip install 'mesa-env\[render\]'"
+    ):
         env.reset()
+        env.render()
 
 
 @pytest.mark.parametrize("render_mode", ["human", "ansi"])
