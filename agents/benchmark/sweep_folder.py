@@ -24,13 +24,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from agents.atomic_files import PARTIAL, write_atomically
-from agents.benchmark.rows import COLUMNS
 from agents.benchmark.run import Result, Run
 from agents.benchmark.run_folder import RunFolder, as_json, without_nan
-from agents.benchmark.store import SCHEMA, read_folder, read_row, write_row
+from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
 
 FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")
 """Files of a run's folder."""
@@ -47,8 +44,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 asks for: a sweep if True, nothing if False.
         """
         _check_folder(out, resume)
-        self.folder = RunFolder(out)
-        self.out = out
+        self.folder, self.out = RunFolder(out), out
         self._lock = _acquire_lock(out)
         try:
             _check_folder(out, resume)  # once more: another process may have started a sweep meanwhile
@@ -74,11 +70,12 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         """
         left = []
         for run in runs:
-            folder = self._folder_of(run)
+            folder, path = self._folder_of(run), self._row_of(run)
             self._clear_partial(run)
             row = _recorded_row(run, folder) if folder.exists() else None
-            if row is not None:
-                self._restore(row)
+            if row and not (path.exists() and read_row(path, SCHEMA).to_pylist() == [row]):
+                with self._writing():
+                    write_row(path, row, SCHEMA)
             if row is None or row["status"] != "finished":
                 left.append(run)
         return left
@@ -103,7 +100,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 if folder.exists():
                     _replace(folder, temporary)
                 temporary.rename(folder)
-                write_row(self._row_of(run.id), row, SCHEMA)
+                write_row(self._row_of(run), row, SCHEMA)
         finally:
             self._clear_partial(run)
 
@@ -114,25 +111,19 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             ValueError: If a symbolic link on the way to it or its row could lead out of the sweep's folder.
         """
         folder = self.out / "runs" / run.id
-        for path in (folder, self._row_of(run.id)):
+        for path in (folder, self._row_of(run)):
             _refuse_links(path, *path.parents[: len(path.relative_to(self.out).parts) - 1])
         return folder
 
-    def _row_of(self, run_id: str) -> Path:
-        return self.out / "data" / f"{run_id}.parquet"
+    def _row_of(self, run: Run) -> Path:
+        return self.out / "data" / f"{run.id}.parquet"
 
     def _clear_partial(self, run: Run) -> None:
         """Remove what a killed process left half written of a run, and nothing else."""
-        folder, row = self.out / "runs" / run.id, self._row_of(run.id)
+        folder, row = self.out / "runs" / run.id, self._row_of(run)
         _remove_files(folder.with_name(f".{folder.name}{PARTIAL}"))
         for path in row.parent.glob(f".{row.name}.*{PARTIAL}"):
             path.unlink()
-
-    def _restore(self, row: dict[str, Any]) -> None:
-        path = self._row_of(row["run_id"])
-        if not (path.exists() and read_row(path, SCHEMA).equals(pa.Table.from_pylist([row], schema=SCHEMA))):
-            with self._writing():
-                write_row(path, row, SCHEMA)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -143,6 +134,30 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 f"{self.out} cannot be written to: {error.strerror}; runs that had finished are kept, and "
                 "--resume continues from there"
             ) from error
+
+
+def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
+    """The run that a run's folder records, and its row.
+
+    Raises:
+        ValueError: If the folder is damaged, or is not that of a run.
+    """
+    try:
+        result = json.loads((folder / "result.json").read_text())
+        row, digests = result["row"], result["sha256"]
+        for name, digest in digests.items():
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+                raise ValueError(f"{name} has changed since it was written")
+        run = Run(**json.loads((folder / "config.json").read_text()))
+        if set(row) != set(COLUMNS):
+            raise ValueError("result.json has other columns than a row")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
+        raise ValueError(
+            f"{folder} must be the complete folder of a run, and is damaged: {reason}; delete it, and "
+            "sweep.py --resume runs it again"
+        ) from error
+    return run, row
 
 
 def _check_folder(out: Path, resume: bool) -> None:

@@ -24,7 +24,7 @@ def executed(monkeypatch):
             nash_conv = nash_convs[len(runs)]
             runs.append(run)
             status = "failed" if nash_conv is None else "finished"
-            return Result({"status": status, "nash_conv": nash_conv}, {}, 0.0)
+            return Result({"status": status, "nash_conv": nash_conv}, {})
 
         monkeypatch.setattr(tuning, "execute", execute)
         return runs
