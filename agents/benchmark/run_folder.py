@@ -21,17 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_PACKAGES = [
-    "mesa-env",
-    "gymnasium",
-    "numba",
-    "numpy",
-    "pettingzoo",
-    "sb3-contrib",
-    "scipy",
-    "stable-baselines3",
-    "torch",
-]
+_PACKAGES = "mesa-env, gymnasium, numba, numpy, pettingzoo, sb3-contrib, scipy, stable-baselines3, torch"
 
 
 class RunFolder:
@@ -98,7 +88,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "versions": {package: _version(package) for package in _PACKAGES.split(", ")},
     }
 
 

@@ -72,11 +72,17 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         for run in runs:
             folder, path = self._folder_of(run), self._row_of(run)
             self._clear_partial(run)
-            row = _recorded_row(run, folder) if folder.exists() else None
-            if row and not (path.exists() and read_row(path, SCHEMA).to_pylist() == [row]):
+            if not folder.exists():
+                left.append(run)
+                continue
+            recorded, row = read_folder(folder)
+            if recorded != run:
+                difference = _describe_difference(dataclasses.asdict(recorded), dataclasses.asdict(run))
+                raise ValueError(f"{folder} holds a different run: {difference}")
+            if not (path.exists() and read_row(path, SCHEMA).to_pylist() == [row]):
                 with self._writing():
                     write_row(path, row, SCHEMA)
-            if row is None or row["status"] != "finished":
+            if row["status"] != "finished":
                 left.append(run)
         return left
 
@@ -169,7 +175,10 @@ def _check_folder(out: Path, resume: bool) -> None:
         others = [path.name for path in out.iterdir() if not _precedes_config(path)] if out.exists() else []
     except OSError as error:
         raise ValueError(f"{out} must be a readable folder: {error.strerror}") from error
-    exists = _is_sweep(out)
+    try:
+        exists = json.loads((out / "config.json").read_text(encoding="utf-8"))["command"] == "sweep"
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        exists = False
     if exists and not resume:
         raise ValueError(f"{out} already holds a sweep: add --resume to continue it, or name another --out")
     if resume and not exists:
@@ -187,15 +196,6 @@ def _refuse_links(*paths: Path) -> None:
 def _precedes_config(path: Path) -> bool:
     """Whether a file is one that a sweep leaves if it is killed before it has written its config.json."""
     return path.name == ".lock" or path.match(f".config.json.*{PARTIAL}")
-
-
-def _is_sweep(out: Path) -> bool:
-    """Whether a folder's config.json is that of a sweep."""
-    try:
-        config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(config, dict) and config.get("command") == "sweep"
 
 
 def _acquire_lock(out: Path) -> int:
@@ -236,19 +236,9 @@ def _remove_files(folder: Path) -> None:
         folder.rmdir()
 
 
-def _recorded_row(run: Run, folder: Path) -> dict[str, Any]:
-    """The row in a run's folder."""
-    recorded, row = read_folder(folder)
-    before, now = dataclasses.asdict(recorded), dataclasses.asdict(run)
-    for name in before:
-        if before[name] != now[name]:
-            difference = _describe_difference(name, before[name], now[name])
-            raise ValueError(f"{folder} holds a different run: {difference}")
-    return row
-
-
-def _describe_difference(name: str, before: Any, now: Any) -> str:
+def _describe_difference(before: Any, now: Any, name: str = "") -> str:
+    """The first part of nested tables that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         part = next(key for key in before | now if before.get(key) != now.get(key))
-        return _describe_difference(f"{name}.{part}", before.get(part), now.get(part))
+        return _describe_difference(before.get(part), now.get(part), f"{name}.{part}" if name else part)
     return f"its {name} was {before} and is now {now}"
