@@ -18,8 +18,8 @@ import tyro
 from scripts.arguments import refusing_bad_input, run_command
 
 if TYPE_CHECKING:
-    from agents.benchmark.rows import Comparison
     from agents.benchmark.run import Run
+    from agents.benchmark.store import Comparison
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Repeat the run of every folder, and print and record how it compares."""
-    from agents.benchmark.rows import compare_rows
     from agents.benchmark.run_folder import without_nan
+    from agents.benchmark.store import compare_rows
     from agents.benchmark.workers import LocalWorkers
 
     with refusing_bad_input():
@@ -61,7 +61,7 @@ def main(arguments: Arguments) -> None:
 
 
 def _read_finished(folder: Path) -> tuple[Run, dict[str, Any]]:
-    from agents.benchmark.store import read_folder
+    from agents.benchmark.sweep_folder import read_folder
 
     run, row = read_folder(folder)
     if row["status"] != "finished":

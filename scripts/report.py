@@ -35,7 +35,7 @@ def main(arguments: Arguments) -> None:
     from agents.atomic_files import write_atomically
     from agents.benchmark import figures, report, summaries, tables
     from agents.benchmark.heat_map import draw_episodes
-    from agents.benchmark.run_folder import RunFolder, png_bytes
+    from agents.benchmark.run_folder import RunFolder
     from agents.benchmark.store import REDONE, read_rows
 
     with refusing_bad_input():
@@ -54,7 +54,7 @@ def main(arguments: Arguments) -> None:
     for label in sweep.games:
         pictures[f"learning_{label}"] = figures.draw_learning(sweep, label, references.get(label, {}))
     for name, figure in pictures.items():
-        write_atomically(folder.path / f"{name}.png", png_bytes(figure, 110, {"Software": None}))
+        folder.figure(f"{name}.png", figure, dpi=110, versioned=False)
     folder.table("runs.csv", summaries.runs_table(sweep))
     folder.table("summary.csv", summary)
     folder.table("curves.csv", summaries.curves_table(sweep))

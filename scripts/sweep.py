@@ -104,11 +104,12 @@ def execute_all(runs: Sequence[Run], workers: Workers, folder: SweepFolder) -> N
     """Execute runs, and record each one as it ends."""
     from agents.benchmark.progress import SweepProgress
 
-    with contextlib.closing(workers.results(runs)) as results, SweepProgress(runs, workers.slots) as progress:
+    progress = SweepProgress(len(runs), workers.slots)
+    with contextlib.closing(workers.results(runs)) as results, progress:
         for run, result in results:
             with refusing_bad_input():
                 folder.keep(run, result)
-            progress.advance(run, result)
+            progress.advance(result)
 
 
 if __name__ == "__main__":

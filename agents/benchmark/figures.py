@@ -6,7 +6,8 @@ same in grayscale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,18 +31,8 @@ WIDTH = 9.0
 _COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#000000", "#808080")
 _MARKERS = "osD^vPX*"
 _DASHES = ("-", "--", "-.", ":")
-_REFERENCE_LINE: dict[str, Any] = {
-    "color": "0.35",
-    "linewidth": 0.9,
-    "linestyle": (0, (1, 1.5)),
-    "zorder": 1,
-}
-_REFERENCE_TEXT: dict[str, Any] = {
-    "textcoords": "offset points",
-    "va": "top",
-    "fontsize": 7,
-    "color": "0.35",
-}
+_REFERENCE_LINE: dict[str, Any] = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (1, 1.5)), "zorder": 1}
+_REFERENCE_TEXT: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": "0.35"}
 
 
 class Style(NamedTuple):
@@ -55,17 +46,15 @@ class Style(NamedTuple):
 def assign_styles(contestants: Mapping[str, str]) -> dict[str, Style]:
     """Every contestant's style: its algorithm's, with different dashes for further numbers of turns."""
     order = list(dict.fromkeys((*ALGORITHMS, *contestants.values())))
-    seen: dict[str, int] = {}
+    seen = Counter[str]()
     styles = {}
     for contestant, algorithm in contestants.items():
-        place, nth = order.index(algorithm), seen.setdefault(algorithm, 0)
+        place = order.index(algorithm)
+        again, color = divmod(place, len(_COLORS))
+        marker = _MARKERS[(place + again) % len(_MARKERS)]
+        dash = _DASHES[(place % 2 + seen[algorithm] + again) % len(_DASHES)]
+        styles[contestant] = Style(_COLORS[color], marker, dash)
         seen[algorithm] += 1
-        again = place // len(_COLORS)
-        styles[contestant] = Style(
-            _COLORS[place % len(_COLORS)],
-            _MARKERS[(place + again) % len(_MARKERS)],
-            _DASHES[(place % 2 + nth + again) % len(_DASHES)],
-        )
     return styles
 
 
@@ -74,22 +63,20 @@ def draw_nash_conv(
 ) -> Figure:
     """Interquartile means of NashConv with intervals, and every run beside them; one panel per game.
 
-    Args:
-        sweep: The sweep.
-        summary: `summaries.summarize(sweep)`.
-        references: By game, NashConv of agents by name, for comparison.
+    `summary` is `summaries.summarize(sweep)`; `references` has, by game, NashConv of agents to compare with.
     """
     figure, panels = _panels_by_game(sweep, "NashConv (units of each agent's θ²)", share=True)
     runs = sweep.finished["nash_conv"].clip(SMALLEST_SHOWN, LARGEST_SHOWN)
     _draw_estimates(sweep, summary, panels, "nash_conv", runs)
+    look = _REFERENCE_TEXT | {"rotation": 90, "ha": "right", "va": "top"}
     for axes in panels.values():
         axes.set_xscale("log")
     for game, axes in panels.items():
+        low, high = axes.get_xlim()
         for name, value in references.get(game, {}).items():
-            if axes.get_xlim()[0] < value < axes.get_xlim()[1]:
+            if low < value < high:
                 axes.axvline(value, **_REFERENCE_LINE)
-                place = ("data", "axes fraction")
-                axes.annotate(name, (value, 1), (-2, -3), place, rotation=90, ha="right", **_REFERENCE_TEXT)
+                axes.annotate(name, (value, 1), (-2, -3), ("data", "axes fraction"), **look)
     return figure
 
 
@@ -118,7 +105,9 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
     for axes, (time, label) in zip((left, right), labels.items(), strict=True):
         for contestant, style in assign_styles(sweep.contestants).items():
             curves = learning_curves(sweep.run(game, contestant), time, "nash_conv")
-            _draw_curve(axes, curves, style, contestant)
+            grid, values = statistics.on_common_grid(curves)
+            if len(grid):
+                _draw_curve(axes, grid, values.clip(SMALLEST_SHOWN, LARGEST_SHOWN), style, contestant)
         axes.set(xscale="log", yscale="log", xlabel=label)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, linewidth=0.6)
@@ -128,41 +117,28 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
         if low < value < high:
             for axes in (left, right):
                 axes.axhline(value, **_REFERENCE_LINE)
-            style_of_text = _REFERENCE_TEXT | {"va": "center", "annotation_clip": False}
-            right.annotate(name, (1, value), (3, 0), ("axes fraction", "data"), **style_of_text)
+            look = _REFERENCE_TEXT | {"va": "center", "annotation_clip": False}
+            right.annotate(name, (1, value), (3, 0), ("axes fraction", "data"), **look)
     handles, names = left.get_legend_handles_labels()
     if handles:
         figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)), frameon=False)
     return figure
 
 
-def _draw_curve(axes: Axes, curves: Sequence[tuple[Array, Array]], style: Style, label: str) -> None:
-    """One contestant's learning curve; a run with a single measurement is a point."""
-    grid, values = statistics.on_common_grid(curves)
-    if not len(grid):
-        return
-    mean, low, high = statistics.band(values.clip(SMALLEST_SHOWN, LARGEST_SHOWN))
-    color, marker, _ = style
+def _draw_curve(axes: Axes, grid: Array, values: Array, style: Style, label: str) -> None:
+    """One contestant's learning curve from values (runs, T); a single measurement is a point."""
+    mean, low, high = statistics.band(values)
     if len(grid) == 1:
         bars = None if np.isnan(low).any() else np.stack([mean - low, high - mean])
-        axes.errorbar(grid, mean, yerr=bars, color=color, marker=marker, linestyle="", label=label)
+        axes.errorbar(grid, mean, bars, color=style.color, marker=style.marker, linestyle="", label=label)
         return
-    axes.fill_between(grid, low, high, color=color, alpha=0.18, linewidth=0)
-    every = (len(grid) // 8, max(1, len(grid) // 5))
-    _plot_line(axes, grid, mean, style, label, every)
+    axes.fill_between(grid, low, high, color=style.color, alpha=0.18, linewidth=0)
+    _plot_line(axes, grid, mean, style, label, (len(grid) // 8, max(1, len(grid) // 5)))
 
 
 def _plot_line(axes: Axes, x: Array, y: Array, style: Style, label: str, every: Any) -> None:
-    color, marker, dash = style
-    axes.plot(
-        *(x, y, dash),
-        color=color,
-        marker=marker,
-        linewidth=1.6,
-        markersize=4.5,
-        markevery=every,
-        label=label,
-    )
+    look: dict[str, Any] = {"linewidth": 1.6, "markersize": 4.5, "markevery": every, "label": label}
+    axes.plot(x, y, style.dash, color=style.color, marker=style.marker, **look)
 
 
 def draw_profiles(sweep: Sweep) -> Figure:
@@ -174,20 +150,13 @@ def draw_profiles(sweep: Sweep) -> Figure:
     thresholds = np.geomspace(low, high, 200)
     for contestant, style in assign_styles(sweep.contestants).items():
         rows = sweep.rows[sweep.rows["contestant"] == contestant]
-        strata = [
-            100 * stratum.to_numpy(dtype=np.float64).clip(SMALLEST_SHOWN)
-            for _, stratum in rows.groupby("game")["relative_exploitability"]
-        ]
+        percent = 100 * rows["relative_exploitability"].astype(np.float64).clip(SMALLEST_SHOWN)
+        strata = [stratum.to_numpy() for _, stratum in percent.groupby(rows["game"])]
         share, least, most = statistics.profile(strata, thresholds)
         axes.fill_between(thresholds, least, most, color=style.color, alpha=0.15, linewidth=0)
         _plot_line(axes, thresholds, share, style, contestant, 25)
-    axes.set(
-        xscale="log",
-        xlabel="τ: relative exploitability, %",
-        ylabel="share of runs at or below τ",
-        ylim=(-0.03, 1.03),
-        xlim=(low, high),
-    )
+    axes.set(xscale="log", xlim=(low, high), ylim=(-0.03, 1.03))
+    axes.set(xlabel="τ: relative exploitability, %", ylabel="share of runs at or below τ")
     axes.grid(alpha=0.25, linewidth=0.6)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
     return figure
@@ -226,10 +195,9 @@ def _draw_estimates(
         estimate = [row[name + part] for part in ("", "_low", "_high")]
         if name == "nash_conv":
             estimate = np.clip(estimate, SMALLEST_SHOWN, LARGEST_SHOWN).tolist()
-        value, low, high = estimate
-        axes.plot([low, high], [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
+        axes.plot(estimate[1:], [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.8}
-        axes.plot(value, place, marker=marker, color=color, markersize=8, zorder=4, **edge)
+        axes.plot(estimate[0], place, marker=marker, color=color, markersize=8, zorder=4, **edge)
         if not row["measured"]:
             reason = "all failed" if row["failed"] == row["runs"] else "not measured"
             middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "0.4"}

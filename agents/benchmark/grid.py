@@ -53,22 +53,13 @@ _LABEL = re.compile(r"\w[\w.+-]*")
 
 @dataclass(frozen=True)
 class Grid:
-    """A declared grid; `runs` validates all its names and numbers.
-
-    Attributes:
-        games: Plain parameters of each game, by label.
-        algorithms: Names, or "module:function" for a user's own.
-        seeds: A count, or a list.
-        turns: Turns of every run, or turns by algorithm; None for the algorithms' tuned turns.
-        turns_of: Turns by game, in place of `turns`.
-        seeds_of: Seeds by game, in place of `seeds`.
-        parameters: Parameters by algorithm, in place of the tuned ones.
-    """
+    """A declared grid, entry by entry as in its file; `runs` validates all its names and numbers."""
 
     games: Mapping[str, Any]
     algorithms: list[str]
     seeds: int | list[int]
     turns: Any = None
+    """Turns of every run, or turns by algorithm; None for the algorithms' tuned turns."""
     turns_of: Mapping[str, Any] = field(default_factory=dict)
     seeds_of: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -100,12 +91,16 @@ class Grid:
         """
         for name in self.algorithms:
             algorithms.algorithm(name)
-        for name, given in self.parameters.items():
-            algorithms.checked_parameters(name, _table(f"parameters.{name}", given))
+        parameters = {
+            name: algorithms.checked_parameters(
+                name, _table(f"parameters.{name}", self.parameters.get(name, {}))
+            )
+            for name in (*self.algorithms, *self.parameters)
+        }
         games = {label: _game(label, given) for label, given in self.games.items()}
         seeds = {label: _seeds(self.seeds_of.get(label, self.seeds)) for label in games}
         runs = [
-            Run.of(label, game, name, self._parameters(name), turns, seed)
+            Run.of(label, game, name, parameters[name], turns, seed)
             for label, game in games.items()
             for seed in seeds[label]
             for name in self.algorithms
@@ -126,9 +121,6 @@ class Grid:
         if label not in self.games and label not in GAMES:
             raise _unknown("game", label, [*self.games, *GAMES])
         return self.games.get(label, {})
-
-    def _parameters(self, algorithm: str) -> dict[str, Any]:
-        return algorithms.checked_parameters(algorithm, self.parameters.get(algorithm, {}))
 
     def _turns(self, label: str, algorithm: str) -> list[int]:
         for entry, declared in ((f"turns_of.{label}", self.turns_of.get(label)), ("turns", self.turns)):
@@ -161,9 +153,8 @@ def read_grid(path: Path) -> Grid:
     for name in declared:
         if name not in entries:
             raise _unknown("entry of a grid", name, entries)
-    for name in ("games", "algorithms", "seeds"):
-        if name not in declared:
-            raise ValueError(f"a grid must declare its {name}; {path} does not")
+    if missing := next((name for name in ("games", "algorithms", "seeds") if name not in declared), None):
+        raise ValueError(f"a grid must declare its {missing}; {path} does not")
     names = declared["algorithms"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"algorithms must be a list of names; got {names!r}")

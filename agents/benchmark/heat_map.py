@@ -38,16 +38,17 @@ def draw_episodes(sweep: Sweep) -> Figure:
         picture = axes.imshow(signed, aspect="auto", cmap=colors, norm=norm, interpolation="nearest")
         _hatch(axes, signed < -threshold)
         axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
         axes.set_title(game, loc="right", fontsize=10)
         axes.tick_params(length=2)
-        axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
         axes.grid(which="minor", axis="y", color="0.75", linewidth=0.6)
         axes.tick_params(which="minor", length=0)
         _mark_deployment(axes, training_episodes(sweep.games[game]), signed.shape[1])
     panels[-1].set_xlabel("episode n")
     shrink, extend = min(1.0, 2.6 / (height * len(panels))), "both" if largest > scale else "neither"
     bar = figure.colorbar(picture, ax=list(panels), shrink=shrink, pad=0.02, extend=extend)
-    bar.set_ticks(_ticks(scale, threshold))
+    powers = 10.0 ** np.arange(np.log10(threshold).round(), np.floor(np.log10(scale)) + 1)
+    bar.set_ticks([*(-powers[::-1]), 0.0, *powers])
     bar.ax.set_yticks([], minor=True)
     bar.set_label("relative exploitability of agent n, %", fontsize=9)
     bar.ax.set_title("too much\n", fontsize=8)
@@ -68,17 +69,11 @@ def _signed_losses(sweep: Sweep, game: str) -> Array:
 
 def _hatch(axes: Axes, cells: Array) -> None:
     """Hatch cells of a heat map, neighbors in a row together."""
-    look: dict[str, Any] = {
-        "fill": False,
-        "hatch": "//////",
-        "edgecolor": "white",
-        "linewidth": 0,
-        "alpha": 0.45,
-    }
+    look: dict[str, Any] = {"hatch": "//////", "edgecolor": "white", "linewidth": 0, "alpha": 0.45}
     for row, marked in enumerate(cells):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]])))
         for start, end in edges.reshape(-1, 2):
-            axes.add_patch(Rectangle((start - 0.5, row - 0.5), end - start, 1, **look))
+            axes.add_patch(Rectangle((start - 0.5, row - 0.5), end - start, 1, fill=False, **look))
 
 
 def _mark_deployment(axes: Axes, training: Array | None, length: int) -> None:
@@ -92,8 +87,3 @@ def _mark_deployment(axes: Axes, training: Array | None, length: int) -> None:
         look: dict[str, Any] = {"textcoords": "offset points", "va": "bottom", "fontsize": 8}
         for word, side in (("training ", "right"), (" deployment", "left")):
             axes.annotate(word, (edge, 1), (0, 2), ("data", "axes fraction"), ha=side, **look)
-
-
-def _ticks(scale: float, threshold: float) -> list[float]:
-    powers = 10.0 ** np.arange(np.log10(threshold).round(), np.floor(np.log10(scale)) + 1)
-    return [*(-powers[::-1]), 0.0, *powers]

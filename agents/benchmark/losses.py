@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from agents.benchmark.summaries import Sweep
+from agents.benchmark.summaries import Sweep, list_pairs
 from mesa_env.evaluation import statistics
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
@@ -15,17 +15,14 @@ from mesa_env.rules.scalar import ScalarGame
 
 
 class Losses(NamedTuple):
-    """What each agent n could gain, and in which direction it errs.
-
-    Attributes:
-        exploitability: Interquartile mean over runs of the relative exploitability, shape (N,).
-        excess: The same for c as played minus c of the best response, shape (N,).
-        open_share: Of everything that the runs could gain, the share of agents that show too much.
-    """
+    """What each agent n could gain, and in which direction it errs: interquartile means over runs."""
 
     exploitability: Array
+    """Relative exploitability, shape (N,)."""
     excess: Array
+    """c as played minus c of the best response, shape (N,)."""
     open_share: float
+    """Of everything that the runs could gain, the share of agents that show too much."""
 
 
 def training_episodes(game: ScalarGame) -> Array | None:
@@ -36,22 +33,15 @@ def training_episodes(game: ScalarGame) -> Array | None:
 
 def average_losses(rows: pd.DataFrame) -> Losses | None:
     """What each agent of finished runs could gain, over runs; None if that was not measured."""
-    pairs = [
-        (np.asarray(gains, dtype=np.float64), np.asarray(excess, dtype=np.float64))
-        for gains, excess in zip(rows["episode_exploitability"], rows["episode_excess"], strict=True)
-        if gains is not None and excess is not None
-    ]
-    pairs = [pair for pair in pairs if len(pair[0]) and np.isfinite(pair).all()]
+    pairs = list_pairs(rows, "episode_exploitability", "episode_excess")
+    pairs = [pair for pair in pairs if np.isfinite(pair).all()]
     if not pairs:
         return None
     gains, excess = (np.stack(part) for part in zip(*pairs, strict=True))
     gains = gains.clip(0)  # rounding can leave less than 0, which is nothing to gain
     total = gains.sum()
-    return Losses(
-        statistics.interquartile_mean(gains, axis=0),
-        statistics.interquartile_mean(excess, axis=0),
-        float(gains[excess > 0].sum() / total) if total else np.nan,
-    )
+    open_share = float(gains[excess > 0].sum() / total) if total else np.nan
+    return Losses(*(statistics.interquartile_mean(part, axis=0) for part in (gains, excess)), open_share)
 
 
 def summarize_losses(sweep: Sweep) -> pd.DataFrame:

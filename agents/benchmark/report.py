@@ -31,10 +31,10 @@ def measure_references(sweep: Sweep) -> dict[str, dict[str, float]]:
     measured: dict[str, dict[str, float]] = {}
     for label, game in sweep.games.items():
         if type(game) is Game:
-            for name, description in _REFERENCES.items():
-                played = mesa_env.rollout(game, agents.make(name, game), 1.0)
-                nash_conv = mesa_env.nash_conv(game, played.coefficients)
-                measured.setdefault(label, {})[description] = nash_conv
+            played = {name: mesa_env.rollout(game, agents.make(name, game), 1.0) for name in _REFERENCES}
+            measured[label] = {
+                _REFERENCES[name]: mesa_env.nash_conv(game, one.coefficients) for name, one in played.items()
+            }
     return measured
 
 
@@ -46,15 +46,9 @@ def fill_template(
     command: str,
     notes: str,
 ) -> str:
-    """The report in Markdown.
+    """The report in Markdown, of `summaries.summarize(sweep)` and `measure_references(sweep)`.
 
-    Args:
-        sweep: The sweep.
-        summary: `summaries.summarize(sweep)`.
-        references: `measure_references(sweep)`.
-        folder: Folder of figures and tables, as the page links to it.
-        command: The command that writes the report.
-        notes: Markdown to include; may be empty.
+    `folder` is that of figures and tables, as the page links to it; `command` is what writes the report.
 
     Raises:
         ValueError: If the rows do not support a check in the notes.
@@ -95,11 +89,8 @@ def fill_template(
 def check_notes(notes: str, numbers: pd.DataFrame) -> None:
     """Hold notes to a sweep's numbers.
 
-    A check is the comment `<!-- check: COLUMN of LEARNER on GAME <= NUMBER -->`, or with another comparison.
-
-    Args:
-        notes: Markdown.
-        numbers: One row per game and contestant.
+    A check is the comment `<!-- check: COLUMN of LEARNER on GAME <= NUMBER -->`, or with another comparison;
+    `numbers` has one row per game and contestant.
 
     Raises:
         ValueError: If a check fails, cannot be read, or asks for a number that the sweep does not have.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 
@@ -40,16 +41,12 @@ def describe_games(sweep: Sweep, references: Mapping[str, Mapping[str, float]]) 
     table = []
     for label, game in sweep.games.items():
         rows = sweep.rows[sweep.rows["game"] == label]
-        others = {
-            field.name: getattr(game, field.name)
-            for field in dataclasses.fields(game)
-            if field.name != "learning_rates"
-        }
+        names = [field.name for field in dataclasses.fields(game) if field.name != "learning_rates"]
         row = {
             "game": label,
             "rules": type(game).__name__,
             "learning rates": _describe_schedule(game),
-            "parameters": _join(others),
+            "parameters": _join({name: getattr(game, name) for name in names}),
             "seeds": rows["seed"].nunique(),
             "oracle's retention": _first_finite(rows["oracle_retention"]),
             "oracle's NashConv": _first_finite(rows["oracle_nash_conv"]),
@@ -64,17 +61,16 @@ def answer(sweep: Sweep, summary: pd.DataFrame) -> pd.DataFrame:
     for label in sweep.games:
         own = summary[(summary["game"] == label) & np.isfinite(summary["nash_conv_median"])]
         own = own.sort_values("nash_conv_median", kind="stable")
-        row: dict[str, object] = {
-            "game": label,
-            "best learner": own["contestant"].iloc[0] if len(own) else "–",
-            "its median": float(own["nash_conv_median"].min()),
-        }
-        for threshold in THRESHOLDS:
-            near = own[own["nash_conv_median"] <= threshold]["contestant"]
-            row[f"median ≤ {threshold:g}"] = ", ".join(near) or "none"
-        for threshold in THRESHOLDS:
-            row[f"first to {threshold:g}"] = _describe_first(own, threshold)
-        table.append(row)
+        near = {t: own[own["nash_conv_median"] <= t]["contestant"] for t in THRESHOLDS}
+        table.append(
+            {
+                "game": label,
+                "best learner": own["contestant"].iloc[0] if len(own) else "–",
+                "its median": float(own["nash_conv_median"].min()),
+                **{f"median ≤ {t:g}": ", ".join(near[t]) or "none" for t in THRESHOLDS},
+                **{f"first to {t:g}": _describe_first(own, t) for t in THRESHOLDS},
+            }
+        )
     return pd.DataFrame(table)
 
 
@@ -92,8 +88,8 @@ def compare_overall(sweep: Sweep) -> pd.DataFrame:
     """One row per learner, over all games."""
     table = summarize_all_games(sweep)
     intervals = _format_intervals(table, "relative_exploitability", percent=True)
-    columns = {"contestant": "learner", "games": "games", "runs": "runs", "failed": "failed"}
-    return table[list(columns)].rename(columns=columns).assign(**{"relative exploitability": intervals})
+    shown = table[["contestant", "games", "runs", "failed"]].rename(columns={"contestant": "learner"})
+    return shown.assign(**{"relative exploitability": intervals})
 
 
 def compare_learners(own: pd.DataFrame) -> pd.DataFrame:
@@ -148,11 +144,9 @@ def count_redone(sweep: Sweep) -> pd.DataFrame:
             "algorithm": redone["algorithm"],
             "versions": np.where(redone["same_versions"], "the same", "others"),
             "redone": 1,
-            "same weights, bit for bit": redone["same_weights"].astype(int),
-            "same evaluation, other weights": (redone["same_evaluation"] & ~redone["same_weights"]).astype(
-                int
-            ),
-            "other evaluation": (~redone["same_evaluation"]).astype(int),
+            "same weights, bit for bit": redone["same_weights"],
+            "same evaluation, other weights": redone["same_evaluation"] & ~redone["same_weights"],
+            "other evaluation": ~redone["same_evaluation"],
         }
     )
     return outcomes.groupby(["algorithm", "versions"], as_index=False).sum()
@@ -180,25 +174,20 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
 
 
 def _describe_schedule(game: ScalarGame) -> str:
-    changes = np.flatnonzero(np.diff(game.learning_rates, prepend=np.nan) != 0)
-    counts = np.diff(changes, append=game.episodes)
-    rates = [f"{game.learning_rates[n]:g} (×{count})" for n, count in zip(changes, counts, strict=True)]
+    rates = [f"{rate:g} (×{len(list(same))})" for rate, same in itertools.groupby(game.learning_rates)]
     return ", ".join(rates[:6] + ["…"] * (len(rates) > 6))
 
 
 def _abbreviate(turns: int) -> str:
     """A number of turns in few letters: 1.5M, 200k, 64."""
-    for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if turns >= size:
-            return f"{turns / size:.4g}{letter}"
-    return str(turns)
+    size, letter = (1_000_000, "M") if turns >= 1_000_000 else (1_000, "k") if turns >= 1_000 else (1, "")
+    return f"{turns / size:.4g}{letter}"
 
 
 def _format_intervals(table: pd.DataFrame, name: str, percent: bool = False) -> list[str]:
     factor, unit = (100.0, " %") if percent else (1.0, "")
     cells = []
-    for row in table.to_dict("records"):
-        value, low, high = (factor * row[name + part] for part in ("", "_low", "_high"))
+    for value, low, high in (factor * table[[name, f"{name}_low", f"{name}_high"]]).to_numpy():
         interval = "" if np.isnan(low) else f" [{number(low)}, {number(high)}]"
         cells.append(f"{number(value)}{unit}{interval}")
     return cells

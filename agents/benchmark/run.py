@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import json
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 import mesa_env
-from agents.benchmark.rows import CURVE, empty_row
 from agents.benchmark.run_folder import as_json, environment
+from agents.benchmark.store import CURVE, empty_row
 from agents.learning import algorithms, checkpoints
 from agents.learning.callbacks import LearningCurve
 from agents.learning.games import typical_goals
@@ -37,34 +36,26 @@ from mesa_env.rules.parameters import build_game, describe_game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
 
-POINTS = 20
-"""Points of a learning curve, in games whose audit is in closed form."""
-POINTS_SIMULATED = 5
-"""Points of a learning curve, in games whose audit simulates them."""
-GAMES_PLAYED = 16
-"""Games that evaluate a learner after training, if the game draws θ_0."""
-GAMES_SIMULATED = 4
-"""The same in games whose audit simulates them."""
+POINTS, POINTS_SIMULATED = 20, 5
+"""Points of a learning curve, in games whose audit is in closed form or simulates them."""
+GAMES_PLAYED, GAMES_SIMULATED = 16, 4
+"""Games that evaluate a learner after training, if the game draws θ_0; in the same two kinds of games."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What to run, in JSON-serializable values.
-
-    Attributes:
-        label: The game's name in its sweep.
-        game: The game's plain parameters, all of them (`mesa_env.rules.parameters`).
-        algorithm: A name, or "module:function".
-        parameters: All parameters of the algorithm.
-        turns: Decisions that the algorithm is paid for.
-        seed: Seed of all random numbers.
-    """
+    """What to run, in JSON-serializable values."""
 
     label: str
+    """The game's name in its sweep."""
     game: dict[str, Any]
+    """The game's plain parameters, all of them (`mesa_env.rules.parameters`)."""
     algorithm: str
+    """A name, or "module:function"."""
     parameters: dict[str, Any]
+    """All parameters of the algorithm."""
     turns: int
+    """Decisions that the algorithm is paid for."""
     seed: int
 
     @classmethod
@@ -97,31 +88,21 @@ class Run:
 
 
 class Result(NamedTuple):
-    """The result of a run.
-
-    Attributes:
-        row: The run's row in the data set.
-        files: Contents of the files in its folder, by name.
-        elapsed: Seconds from start to end, measurements included.
-    """
+    """A run's row in the data set, and the contents of the files in its folder by name."""
 
     row: dict[str, Any]
     files: dict[str, bytes]
-    elapsed: float
 
 
 class Evaluation(NamedTuple):
-    """A few games of one agent; each number is the mean over those games that have it.
-
-    Attributes:
-        metrics: By the names of `mesa_env.METRICS`.
-        exploitability: Relative exploitability of each agent n.
-        excess: Each agent's coefficient minus that of its best response.
-    """
+    """A few games of one agent; each number is the mean over those games that have it."""
 
     metrics: dict[str, float]
+    """By the names of `mesa_env.METRICS`."""
     exploitability: list[float]
+    """Relative exploitability of each agent n."""
     excess: list[float]
+    """Each agent's coefficient minus that of its best response."""
 
 
 def execute(run: Run) -> Result:
@@ -129,24 +110,43 @@ def execute(run: Run) -> Result:
 
     If anything goes wrong, the row's status is "failed" and its traceback says why.
     """
-    began = time.perf_counter()
-    row, files = _describe(run)
+    begun, model = describe(run), io.BytesIO()
     try:
         measured, agent = _train_and_measure(run)
         if isinstance(agent, BaseAlgorithm):
-            files["model.zip"] = checkpoints.model_file(agent)
+            model.write(checkpoints.model_file(agent))
         elif hasattr(agent, "save"):
-            buffer = io.BytesIO()
-            agent.save(buffer)
-            files["model.zip"] = buffer.getvalue()
+            agent.save(model)
     except (Exception, SystemExit):
-        return _failure(row, files, traceback.format_exc(), time.perf_counter() - began)
-    return Result(row | measured, files, time.perf_counter() - began)
+        return fail(begun, traceback.format_exc())
+    saved = {"model.zip": model.getvalue()} if model.tell() else {}
+    return Result(begun.row | measured, begun.files | saved)
 
 
-def failure(run: Run, reason: str) -> Result:
-    """The result of a run whose process ended before it could return one."""
-    return _failure(*_describe(run), reason, 0.0)
+def describe(run: Run) -> Result:
+    """What is known of a result when the run begins."""
+    where = environment()
+    row = empty_row() | {
+        "run_id": run.id,
+        "game": run.label,
+        "algorithm": run.algorithm,
+        "turns": run.turns,
+        "seed": run.seed,
+        "status": "failed",
+        "game_json": json.dumps(run.game),
+        "parameters_json": json.dumps(run.parameters),
+        "git_revision": where["git_revision"],
+        "versions_json": json.dumps({"python": where["python"]} | where["versions"]),
+        "processor": where["processor"],
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    files = {"config.json": as_json(dataclasses.asdict(run)), "environment.json": as_json(where)}
+    return Result(row, files)
+
+
+def fail(begun: Result, reason: str) -> Result:
+    """The result of a run that has failed."""
+    return Result(begun.row | {"traceback": reason}, begun.files | {"traceback.txt": reason.encode()})
 
 
 def evaluation_goals(game: ScalarGame) -> Array:
@@ -214,27 +214,3 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
 def _oracle_metrics(game: ScalarGame) -> dict[str, float]:
     """Metrics of a game's equilibrium in the games of the evaluation."""
     return evaluate(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game)).metrics
-
-
-def _describe(run: Run) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The row and the files with what is known when a run begins."""
-    where = environment()
-    row = empty_row() | {
-        "run_id": run.id,
-        "game": run.label,
-        "algorithm": run.algorithm,
-        "turns": run.turns,
-        "seed": run.seed,
-        "status": "failed",
-        "game_json": json.dumps(run.game),
-        "parameters_json": json.dumps(run.parameters),
-        "git_revision": where["git_revision"],
-        "versions_json": json.dumps({"python": where["python"]} | where["versions"]),
-        "processor": where["processor"],
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return row, {"config.json": as_json(dataclasses.asdict(run)), "environment.json": as_json(where)}
-
-
-def _failure(row: dict[str, Any], files: dict[str, bytes], reason: str, elapsed: float) -> Result:
-    return Result(row | {"traceback": reason}, files | {"traceback.txt": reason.encode()}, elapsed)

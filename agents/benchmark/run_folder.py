@@ -9,7 +9,6 @@ import math
 import platform
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_PACKAGES = (
-    "mesa-env",
-    "gymnasium",
-    "numba",
-    "numpy",
-    "pettingzoo",
-    "sb3-contrib",
-    "scipy",
-    "stable-baselines3",
-    "torch",
-)
+_PACKAGES = "mesa-env, gymnasium, numba, numpy, pettingzoo, sb3-contrib, scipy, stable-baselines3, torch"
 
 
 class RunFolder:
@@ -70,9 +59,11 @@ class RunFolder:
         """Write a text file."""
         write_atomically(self.path / name, text.encode())
 
-    def figure(self, name: str, figure: Figure) -> None:
-        """Write a PNG file."""
-        write_atomically(self.path / name, png_bytes(figure))
+    def figure(self, name: str, figure: Figure, dpi: int = 150, versioned: bool = True) -> None:
+        """Write a PNG file, with Matplotlib's version in it unless it is not to be `versioned`."""
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=dpi, metadata=None if versioned else {"Software": None})
+        write_atomically(self.path / name, picture.getvalue())
 
 
 def as_json(content: Any) -> bytes:
@@ -89,13 +80,6 @@ def without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def png_bytes(figure: Figure, dpi: int = 150, metadata: Mapping[str, str | None] | None = None) -> bytes:
-    """The content of a PNG file; {"Software": None} as metadata leaves out Matplotlib's version."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi, metadata=metadata)
-    return picture.getvalue()
-
-
 def environment() -> dict[str, Any]:
     """The code's revision, the machine, and the versions of the packages that results depend on."""
     return {
@@ -104,7 +88,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "versions": {package: _version(package) for package in _PACKAGES.split(", ")},
     }
 
 
@@ -116,14 +100,9 @@ def _version(package: str) -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    command, here = ["git", "--no-optional-locks", *arguments], Path(__file__).parent
     try:
-        return subprocess.run(
-            ["git", "--no-optional-locks", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -41,19 +41,12 @@ def measure_oracle(repeats: int, games: int) -> list[Measurement]:
     schedules = generator.uniform(0, 1, (games, game.episodes))
     discounts, regularizations = generator.uniform(0, 1, games), generator.uniform(0, 0.1, games)
     calls, batches = 10_000, 10
-
-    def solve_singly() -> None:
-        for _ in range(calls):
-            solve_equilibrium(game)
-
-    def solve_in_batches() -> None:
-        for _ in range(batches):
-            solve_equilibria(schedules, discounts, regularizations)
-
-    median_seconds(1, solve_singly, solve_in_batches)  # compiles
-    plain, single, many = median_seconds(
-        repeats, lambda: simulated_grid_search(game), solve_singly, solve_in_batches
-    )
+    solvers: list[Callable[[], None]] = [
+        lambda: _repeat(calls, solve_equilibrium, game),
+        lambda: _repeat(batches, solve_equilibria, schedules, discounts, regularizations),
+    ]
+    median_seconds(1, *solvers)  # compiles
+    plain, single, many = median_seconds(repeats, lambda: simulated_grid_search(game), *solvers)
     single, many = single / calls, many / (batches * games)
     name, reference = f"solve_equilibria, {games} games", f"the post's method: {plain:.1f} s"
     return [
@@ -92,14 +85,11 @@ def measure_turns(repeats: int) -> list[Measurement]:
     )
     # Every agent has one turn alive and one retiring; rock-paper-scissors has two agents.
     short, long, theirs = short / (50 * 200), long / (5 * 2000), theirs / (3 * 4002)
-    ours, reference = (
-        f"{1 / short / 1e3:.1f} k turns/s",
-        f"rock-paper-scissors: {1 / theirs / 1e3:.1f} k turns/s",
-    )
-    cost, reference_cost = f"{long * 1e6:.0f} µs", f"100 agents: {short * 1e6:.0f} µs"
+    rate, their_rate = (f"{1 / seconds / 1e3:.1f} k turns/s" for seconds in (short, theirs))
+    reference, cost = f"rock-paper-scissors: {their_rate}", f"100 agents: {short * 1e6:.0f} µs"
     return [
-        Measurement("AEC turns, 100 agents", ours, reference, theirs / short, "≥ 1"),
-        Measurement("cost of a turn, 1000 agents", cost, reference_cost, long / short, "≤ 4"),
+        Measurement("AEC turns, 100 agents", rate, reference, theirs / short, "≥ 1"),
+        Measurement("cost of a turn, 1000 agents", f"{long * 1e6:.0f} µs", cost, long / short, "≤ 4"),
     ]
 
 
@@ -110,11 +100,8 @@ def measure_learning(repeats: int, rollouts: int = 10) -> Measurement:
     totals, shares = [], []
     for seed in range(repeats):
         model = self_play.new_learner(game, settings, seed)
-        callbacks = [
-            *self_play.callbacks(game, settings),
-            LearningCurve(game, every=10 * settings.games * game.episodes),
-        ]
-        ours = Stopwatch()
+        curve = LearningCurve(game, every=10 * settings.games * game.episodes)
+        callbacks, ours = [*self_play.callbacks(game, settings), curve], Stopwatch()
         assert model.env is not None
         ours.time(model.env, "step")
         for callback in callbacks:
@@ -164,6 +151,11 @@ def median_seconds(repeats: int, *works: Callable[[], Any]) -> list[float]:
             times[place] = time.perf_counter() - start
     medians: list[float] = np.median(seconds, axis=0).tolist()
     return medians
+
+
+def _repeat(times: int, function: Callable[..., object], *arguments: object) -> None:
+    for _ in range(times):
+        function(*arguments)
 
 
 def _step_repeatedly(envs: gym.vector.VectorEnv[Any, Any, Any], steps: int) -> Callable[[], None]:

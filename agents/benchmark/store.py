@@ -1,11 +1,14 @@
-"""What is read back of a sweep: its rows, each a Parquet file, and the folders of its runs."""
+"""Rows of a sweep's data set: one per run, with the same columns whether or not the run finished.
+
+Each row is a Parquet file of its own.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +16,92 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import mesa_env
 from agents.atomic_files import write_atomically
-from agents.benchmark.rows import COLUMNS
-from agents.benchmark.run import Run
 
-_ARROW_TYPES = {
-    str: pa.string(),
-    int: pa.int64(),
-    float: pa.float64(),
-    bool: pa.bool_(),
-    list[int]: pa.list_(pa.int64()),
-    list[float]: pa.list_(pa.float64()),
-}
+_TEXT, _COUNT, _NUMBER, _NUMBERS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.float64())
 
-
-def _schema(columns: Mapping[str, Any]) -> pa.Schema:
-    return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in columns.items()])
-
-
-SCHEMA = _schema(COLUMNS)
-"""Columns of the data set."""
-
-REDONE = _schema(
+SCHEMA = pa.schema(
     {
-        **dict.fromkeys(("run_id", "algorithm", "game"), str),
-        **dict.fromkeys(("same_weights", "same_evaluation", "same_versions"), bool),
+        **dict.fromkeys(("run_id", "game", "algorithm"), _TEXT),
+        **dict.fromkeys(("turns", "seed"), _COUNT),
+        **dict.fromkeys(("status", "traceback", "game_json", "parameters_json"), _TEXT),
+        **dict.fromkeys(("seconds", *mesa_env.METRICS, "oracle_retention", "oracle_nash_conv"), _NUMBER),
+        "weights": _TEXT,
+        "curve_turns": pa.list_(_COUNT),
+        **dict.fromkeys(("curve_seconds", "curve_nash_conv"), _NUMBERS),
+        **dict.fromkeys(("curve_relative_exploitability", "curve_retention"), _NUMBERS),
+        **dict.fromkeys(("episode_exploitability", "episode_excess"), _NUMBERS),
+        **dict.fromkeys(("git_revision", "versions_json", "processor", "started"), _TEXT),
+    }
+)
+"""Columns of the data set, with the types of their values."""
+
+REDONE = pa.schema(
+    {
+        **dict.fromkeys(("run_id", "algorithm", "game"), _TEXT),
+        **dict.fromkeys(("same_weights", "same_evaluation", "same_versions"), pa.bool_()),
     }
 )
 """Columns of the comparisons that scripts/redo.py adds to a sweep."""
+
+COLUMNS: list[str] = SCHEMA.names
+"""Every column of a row, in order."""
+
+LISTS = [field.name for field in SCHEMA if pa.types.is_list(field.type)]
+"""Columns that hold a list: a learning curve, or one value per episode."""
+
+CURVE = [name.removeprefix("curve_") for name in LISTS if name.startswith("curve_")]
+"""Quantities of a learning curve, each of which has a column of its own."""
+
+IRREPRODUCIBLE = ("seconds", "curve_seconds", "started", "processor")
+"""Columns that differ whenever a run is repeated."""
+
+
+def empty_row() -> dict[str, Any]:
+    """A row without values: "" for text, None for numbers, [] for lists."""
+    return {
+        field.name: [] if field.name in LISTS else "" if pa.types.is_string(field.type) else None
+        for field in SCHEMA
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a repeated run compares with its record."""
+
+    differing: list[str]
+    """Columns of the evaluation that differ."""
+    same_weights: bool | None
+    """None if there are no weights."""
+    versions: list[str]
+    """Versions that have changed, as "package then → now"."""
+
+    def __str__(self) -> str:
+        """One line."""
+        if self.differing:
+            verdict = f"differs in {', '.join(self.differing)}"
+        elif self.same_weights is None:
+            verdict = "same evaluation, no weights"
+        else:
+            verdict = "same weights, bit for bit" if self.same_weights else "same evaluation, other weights"
+        return verdict + (f" ({'; '.join(self.versions)})" if self.versions else "")
+
+
+def compare_rows(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
+    """Compare two rows of one run; versions and revision may differ, and are compared apart."""
+    ignored = (*IRREPRODUCIBLE, "git_revision", "versions_json", "weights")
+    differing = [name for name in COLUMNS if name not in ignored and then[name] != now[name]]
+    before, after = (
+        json.loads(row["versions_json"]) | {"revision": row["git_revision"]} for row in (then, now)
+    )
+    versions = [
+        f"{package} {before.get(package)} → {after.get(package)}"
+        for package in before | after
+        if before.get(package) != after.get(package)
+    ]
+    same = then["weights"] == now["weights"]
+    return Comparison(differing, same if then["weights"] or now["weights"] else None, versions)
 
 
 def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:
@@ -95,27 +156,3 @@ def write_row(path: Path, row: Mapping[str, Any], schema: pa.Schema) -> None:
     content = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([row], schema=schema), content)
     write_atomically(path, content.getvalue())
-
-
-def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
-    """The run that a run's folder records, and its row.
-
-    Raises:
-        ValueError: If the folder is damaged, or is not that of a run.
-    """
-    try:
-        result = json.loads((folder / "result.json").read_text())
-        row, digests = result["row"], result["sha256"]
-        for name, digest in digests.items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-                raise ValueError(f"{name} has changed since it was written")
-        run = Run(**json.loads((folder / "config.json").read_text()))
-        if set(row) != set(COLUMNS):
-            raise ValueError("result.json has other columns than a row")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
-        raise ValueError(
-            f"{folder} must be the complete folder of a run, and is damaged: {reason}; delete it, and "
-            "sweep.py --resume runs it again"
-        ) from error
-    return run, row

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from agents.benchmark.store import LISTS
 from agents.learning.algorithms import ALGORITHMS
 from mesa_env.evaluation import statistics
 from mesa_env.evaluation.statistics import Estimate, estimate, finite
@@ -28,19 +29,16 @@ _RUN = ["run_id", "game", "algorithm", "turns", "seed"]
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's rows.
-
-    Attributes:
-        rows: One row per run, with the column `contestant`; sorted by contestant, game and seed.
-        redone: One row per run that was run a second time; may be empty.
-        games: Every game by its label.
-        contestants: Every contestant, with the name of its algorithm; in the order of figures and tables.
-    """
+    """A sweep's rows, sorted by contestant, game and seed."""
 
     rows: pd.DataFrame
+    """One row per run, with the column `contestant`."""
     redone: pd.DataFrame
+    """One row per run that was run a second time; may be empty."""
     games: Mapping[str, ScalarGame]
+    """Every game by its label."""
     contestants: Mapping[str, str]
+    """Every contestant, with the name of its algorithm; in the order of figures and tables."""
 
     @classmethod
     def of(cls, rows: pd.DataFrame, redone: pd.DataFrame) -> Sweep:
@@ -49,13 +47,12 @@ class Sweep:
         Raises:
             ValueError: If no run has finished, or two games share one label.
         """
+        needed = "a report needs at least one finished run"
         if rows.empty:
-            raise ValueError("a report needs at least one finished run; the sweep has no rows yet")
+            raise ValueError(f"{needed}; the sweep has no rows yet")
         if not (rows["status"] == "finished").any():
-            raise ValueError(
-                f"a report needs at least one finished run; all {len(rows)} of the sweep failed, the first "
-                f"with {last_line(rows['traceback'].iloc[0])!r}"
-            )
+            first = last_line(rows["traceback"].iloc[0])
+            raise ValueError(f"{needed}; all {len(rows)} of the sweep failed, the first with {first!r}")
         games = _build_games(rows)
         budgets = rows.groupby(["game", "algorithm"])["turns"].nunique()
         several = set(budgets[budgets > 1].index.get_level_values("algorithm"))
@@ -110,13 +107,18 @@ def _build_games(rows: pd.DataFrame) -> dict[str, ScalarGame]:
     return games
 
 
+def list_pairs(rows: pd.DataFrame, first: str, second: str) -> list[tuple[Array, Array]]:
+    """Two parallel lists of every run that has entries in them, as arrays."""
+    return [
+        (np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64))
+        for one, other in zip(rows[first], rows[second], strict=True)
+        if one is not None and other is not None and len(one)
+    ]
+
+
 def learning_curves(rows: pd.DataFrame, time: str, value: str) -> list[tuple[Array, Array]]:
     """The learning curves of runs: times by `time`, such as turns, and the metric `value`."""
-    return [
-        (np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64))
-        for times, values in zip(rows[f"curve_{time}"], rows[f"curve_{value}"], strict=True)
-        if times is not None and values is not None and len(times)
-    ]
+    return list_pairs(rows, f"curve_{time}", f"curve_{value}")
 
 
 def second_half_factor(rows: pd.DataFrame) -> float:
@@ -130,11 +132,10 @@ def second_half_factor(rows: pd.DataFrame) -> float:
 
 def summarize(sweep: Sweep) -> pd.DataFrame:
     """One row per game and contestant: every number in the report's tables."""
-    rows = [
+    return pd.DataFrame(
         {"game": game, "contestant": contestant} | _summarize_runs(rows)
         for game, contestant, rows in sweep.entries()
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
 def _summarize_runs(rows: pd.DataFrame) -> dict[str, object]:
@@ -183,41 +184,36 @@ def _median(values: ArrayLike) -> float:
 
 def summarize_all_games(sweep: Sweep) -> pd.DataFrame:
     """One row per contestant: relative exploitability over the runs of all games, stratified by game."""
-    rows = []
+    table = []
     for contestant in sweep.contestants:
-        own = sweep.finished[sweep.finished["contestant"] == contestant]
-        runs = sweep.rows[sweep.rows["contestant"] == contestant]
-        strata = [stratum.to_numpy() for _, stratum in own.groupby("game")["relative_exploitability"]]
-        counts = {"games": runs["game"].nunique(), "runs": len(runs), "failed": len(runs) - len(own)}
-        rows.append(
-            {"contestant": contestant} | counts | _columns("relative_exploitability", estimate(*strata))
-        )
-    return pd.DataFrame(rows)
+        done, runs = (rows[rows["contestant"] == contestant] for rows in (sweep.finished, sweep.rows))
+        strata = [stratum.to_numpy() for _, stratum in done.groupby("game")["relative_exploitability"]]
+        row = {"contestant": contestant, "games": runs["game"].nunique(), "runs": len(runs)}
+        row |= {"failed": len(runs) - len(done)} | _columns("relative_exploitability", estimate(*strata))
+        table.append(row)
+    return pd.DataFrame(table)
 
 
 def runs_table(sweep: Sweep) -> pd.DataFrame:
     """One row per run, without its lists."""
-    return sweep.rows.drop(columns=["contestant", *_lists(sweep, "curve_"), *_lists(sweep, "episode_")])
+    return sweep.rows.drop(columns=["contestant", *LISTS])
 
 
 def curves_table(sweep: Sweep) -> pd.DataFrame:
     """One row per measurement of a run's learning curve."""
-    return _explode(sweep, _lists(sweep, "curve_"))
+    return _explode(sweep, "curve_")
 
 
 def episodes_table(sweep: Sweep) -> pd.DataFrame:
     """One row per episode of a run."""
-    table = _explode(sweep, _lists(sweep, "episode_"))
+    table = _explode(sweep, "episode_")
     table.insert(len(_RUN), "episode", table.groupby("run_id").cumcount())
     return table
 
 
-def _lists(sweep: Sweep, prefix: str) -> list[str]:
-    return [name for name in map(str, sweep.rows.columns) if name.startswith(prefix)]
-
-
-def _explode(sweep: Sweep, lists: list[str]) -> pd.DataFrame:
+def _explode(sweep: Sweep, prefix: str) -> pd.DataFrame:
     """Parallel lists of the finished runs, one row per entry."""
+    lists = [name for name in LISTS if name.startswith(prefix)]
     table = sweep.finished[_RUN + lists].explode(lists).dropna(subset=lists, how="all")
     types = {name: "int64" if name == "curve_turns" else "float64" for name in lists}
     return table.reset_index(drop=True).astype(types)

@@ -24,13 +24,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from agents.atomic_files import PARTIAL, write_atomically
-from agents.benchmark.rows import COLUMNS
 from agents.benchmark.run import Result, Run
 from agents.benchmark.run_folder import RunFolder, as_json, without_nan
-from agents.benchmark.store import SCHEMA, read_folder, read_row, write_row
+from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
 
 FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")
 """Files of a run's folder."""
@@ -47,8 +44,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 asks for: a sweep if True, nothing if False.
         """
         _check_folder(out, resume)
-        self.folder = RunFolder(out)
-        self.out = out
+        self.folder, self.out = RunFolder(out), out
         self._lock = _acquire_lock(out)
         try:
             _check_folder(out, resume)  # once more: another process may have started a sweep meanwhile
@@ -74,12 +70,19 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         """
         left = []
         for run in runs:
-            folder = self._folder_of(run)
+            folder, path = self._folder_of(run), self._row_of(run)
             self._clear_partial(run)
-            row = _recorded_row(run, folder) if folder.exists() else None
-            if row is not None:
-                self._restore(row)
-            if row is None or row["status"] != "finished":
+            if not folder.exists():
+                left.append(run)
+                continue
+            recorded, row = read_folder(folder)
+            if recorded != run:
+                difference = _describe_difference(dataclasses.asdict(recorded), dataclasses.asdict(run))
+                raise ValueError(f"{folder} holds a different run: {difference}")
+            if not (path.exists() and read_row(path, SCHEMA).to_pylist() == [row]):
+                with self._writing():
+                    write_row(path, row, SCHEMA)
+            if row["status"] != "finished":
                 left.append(run)
         return left
 
@@ -103,7 +106,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 if folder.exists():
                     _replace(folder, temporary)
                 temporary.rename(folder)
-                write_row(self._row_of(run.id), row, SCHEMA)
+                write_row(self._row_of(run), row, SCHEMA)
         finally:
             self._clear_partial(run)
 
@@ -114,25 +117,19 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             ValueError: If a symbolic link on the way to it or its row could lead out of the sweep's folder.
         """
         folder = self.out / "runs" / run.id
-        for path in (folder, self._row_of(run.id)):
+        for path in (folder, self._row_of(run)):
             _refuse_links(path, *path.parents[: len(path.relative_to(self.out).parts) - 1])
         return folder
 
-    def _row_of(self, run_id: str) -> Path:
-        return self.out / "data" / f"{run_id}.parquet"
+    def _row_of(self, run: Run) -> Path:
+        return self.out / "data" / f"{run.id}.parquet"
 
     def _clear_partial(self, run: Run) -> None:
         """Remove what a killed process left half written of a run, and nothing else."""
-        folder, row = self.out / "runs" / run.id, self._row_of(run.id)
+        folder, row = self.out / "runs" / run.id, self._row_of(run)
         _remove_files(folder.with_name(f".{folder.name}{PARTIAL}"))
         for path in row.parent.glob(f".{row.name}.*{PARTIAL}"):
             path.unlink()
-
-    def _restore(self, row: dict[str, Any]) -> None:
-        path = self._row_of(row["run_id"])
-        if not (path.exists() and read_row(path, SCHEMA).equals(pa.Table.from_pylist([row], schema=SCHEMA))):
-            with self._writing():
-                write_row(path, row, SCHEMA)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -145,6 +142,30 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             ) from error
 
 
+def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
+    """The run that a run's folder records, and its row.
+
+    Raises:
+        ValueError: If the folder is damaged, or is not that of a run.
+    """
+    try:
+        result = json.loads((folder / "result.json").read_text())
+        row, digests = result["row"], result["sha256"]
+        for name, digest in digests.items():
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+                raise ValueError(f"{name} has changed since it was written")
+        run = Run(**json.loads((folder / "config.json").read_text()))
+        if set(row) != set(COLUMNS):
+            raise ValueError("result.json has other columns than a row")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
+        raise ValueError(
+            f"{folder} must be the complete folder of a run, and is damaged: {reason}; delete it, and "
+            "sweep.py --resume runs it again"
+        ) from error
+    return run, row
+
+
 def _check_folder(out: Path, resume: bool) -> None:
     """Refuse a folder that the sweep must not write to, before anything in it is touched."""
     _refuse_links(
@@ -154,7 +175,10 @@ def _check_folder(out: Path, resume: bool) -> None:
         others = [path.name for path in out.iterdir() if not _precedes_config(path)] if out.exists() else []
     except OSError as error:
         raise ValueError(f"{out} must be a readable folder: {error.strerror}") from error
-    exists = _is_sweep(out)
+    try:
+        exists = json.loads((out / "config.json").read_text(encoding="utf-8"))["command"] == "sweep"
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        exists = False
     if exists and not resume:
         raise ValueError(f"{out} already holds a sweep: add --resume to continue it, or name another --out")
     if resume and not exists:
@@ -172,15 +196,6 @@ def _refuse_links(*paths: Path) -> None:
 def _precedes_config(path: Path) -> bool:
     """Whether a file is one that a sweep leaves if it is killed before it has written its config.json."""
     return path.name == ".lock" or path.match(f".config.json.*{PARTIAL}")
-
-
-def _is_sweep(out: Path) -> bool:
-    """Whether a folder's config.json is that of a sweep."""
-    try:
-        config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(config, dict) and config.get("command") == "sweep"
 
 
 def _acquire_lock(out: Path) -> int:
@@ -221,19 +236,9 @@ def _remove_files(folder: Path) -> None:
         folder.rmdir()
 
 
-def _recorded_row(run: Run, folder: Path) -> dict[str, Any]:
-    """The row in a run's folder."""
-    recorded, row = read_folder(folder)
-    before, now = dataclasses.asdict(recorded), dataclasses.asdict(run)
-    for name in before:
-        if before[name] != now[name]:
-            difference = _describe_difference(name, before[name], now[name])
-            raise ValueError(f"{folder} holds a different run: {difference}")
-    return row
-
-
-def _describe_difference(name: str, before: Any, now: Any) -> str:
+def _describe_difference(before: Any, now: Any, name: str = "") -> str:
+    """The first part of nested tables that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         part = next(key for key in before | now if before.get(key) != now.get(key))
-        return _describe_difference(f"{name}.{part}", before.get(part), now.get(part))
+        return _describe_difference(before.get(part), now.get(part), f"{name}.{part}" if name else part)
     return f"its {name} was {before} and is now {now}"

@@ -21,8 +21,6 @@ _HEADINGS = {
     "nash_conv": "NashConv",
     "compliance_gap": "compliance\ngap",
 }
-
-_PARTS = ("mean", "low", "high")
 _WIDE = 132
 
 
@@ -40,7 +38,7 @@ def show_summary(summary: pd.DataFrame, title: str) -> None:
         for metric in part:
             table.add_column(_HEADINGS[metric], justify="right", no_wrap=True)
         for agent, row in summary.iterrows():
-            table.add_row(str(agent), *(_cell(*(row[metric, of] for of in _PARTS)) for metric in part))
+            table.add_row(str(agent), *(_cell(*row[metric][["mean", "low", "high"]]) for metric in part))
         screen.print(table)
     screen.print("NashConv: what all agents could gain, each deviating alone, in units of their own θ².")
 
@@ -59,7 +57,8 @@ def markdown_table(table: pd.DataFrame) -> str:
     """A data frame as a Markdown table, numbers to 4 significant digits; cells are escaped."""
     rows = [map(_text, row) for row in table.itertuples(index=False)]
     lines = [map(str, table.columns), ["---"] * len(table.columns), *rows]
-    return "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def console() -> Console:
@@ -79,11 +78,6 @@ def number(value: float) -> str:
 
 def _text(value: object) -> str:
     return number(value) if isinstance(value, float) else str(value)
-
-
-def _escape(cell: str) -> str:
-    """Text that cannot end its cell of a Markdown table."""
-    return cell.replace("|", "\\|").replace("\n", " ")
 
 
 def _cell(mean: float, low: float, high: float) -> str:

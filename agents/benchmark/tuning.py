@@ -25,60 +25,41 @@ from mesa_env.rules.scalar import ScalarGame
 _WORST = 1e6  # the NashConv that a failed run counts as, and the largest that any run counts as
 _STARTUP = 3  # trials before pruning starts, and before trials are chosen by what came before
 
-Space = Callable[[Trial], dict[str, Any]]
-
-
-def _suggest_noise(trial: Trial) -> dict[str, Any]:
-    return {
-        "first_noise": trial.suggest_float("first_noise", 0.1, 0.6, log=True),
-        "last_noise": trial.suggest_float("last_noise", 0.003, 0.03, log=True),
-    }
-
-
-def _suggest_ppo(trial: Trial) -> dict[str, Any]:
-    return {
-        "games": trial.suggest_categorical("games", [8, 16, 32]),
-        "epochs": trial.suggest_int("epochs", 3, 8),
-        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
-        "clip_range": trial.suggest_float("clip_range", 0.1, 0.4),
-        **_suggest_noise(trial),
-    }
-
-
-def _suggest_a2c(trial: Trial) -> dict[str, Any]:
-    return {
-        "games": trial.suggest_categorical("games", [8, 16, 32]),
-        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True),
-        **_suggest_noise(trial),
-    }
-
-
-def _off_policy(least: float, largest: float) -> Space:
-    """The space of an off-policy algorithm whose last exploration lies in [least, largest]."""
-
-    def suggest(trial: Trial) -> dict[str, Any]:
-        return {
-            "buffer_size": trial.suggest_categorical("buffer_size", [2560, 5120, 10240]),
-            "learning_rate": trial.suggest_float("learning_rate", 5e-4, 3e-3, log=True),
-            "first_exploration": trial.suggest_float("first_exploration", 0.1, 1.0, log=True),
-            "last_exploration": trial.suggest_float("last_exploration", least, largest, log=True),
-            "activation": trial.suggest_categorical("activation", ["relu", "tanh"]),
-            "action_resolution": trial.suggest_float("action_resolution", 2.0, 4.5),
-            "log_beyond": trial.suggest_float("log_beyond", 0.03, 0.5, log=True),
-        }
-
-    return suggest
-
-
-SPACES: dict[str, Space] = {
-    "ppo": _suggest_ppo,
-    "a2c": _suggest_a2c,
-    "sac": _off_policy(0.001, 0.03),
-    "td3": _off_policy(0.02, 0.4),
-    "tqc": _off_policy(0.001, 0.03),
-    "crossq": _off_policy(0.001, 0.03),
+_GAMES = {"games": [8, 16, 32]}
+_NOISE = {"first_noise": ("log", 0.1, 0.6), "last_noise": ("log", 0.003, 0.03)}
+_OFF_POLICY = {
+    "buffer_size": [2560, 5120, 10240],
+    "learning_rate": ("log", 5e-4, 3e-3),
+    "first_exploration": ("log", 0.1, 1.0),
+    "last_exploration": ("log", 0.001, 0.03),
+    "activation": ["relu", "tanh"],
+    "action_resolution": ("linear", 2.0, 4.5),
+    "log_beyond": ("log", 0.03, 0.5),
 }
-"""What a trial may choose, by algorithm."""
+_PPO = {"epochs": ("whole", 3, 8), "learning_rate": ("log", 3e-4, 5e-3), "clip_range": ("linear", 0.1, 0.4)}
+
+SPACES: dict[str, dict[str, Any]] = {
+    "ppo": _GAMES | _PPO | _NOISE,
+    "a2c": _GAMES | {"learning_rate": ("log", 5e-4, 1e-2)} | _NOISE,
+    "sac": _OFF_POLICY,
+    "td3": _OFF_POLICY | {"last_exploration": ("log", 0.02, 0.4)},
+    "tqc": _OFF_POLICY,
+    "crossq": _OFF_POLICY,
+}
+"""What a trial may choose, by algorithm and parameter: one of a list, or a number between two on a scale."""
+
+
+def suggest(trial: Trial, algorithm: str) -> dict[str, Any]:
+    """The parameters that a trial chooses from its algorithm's space."""
+    chosen: dict[str, Any] = {}
+    for name, choices in SPACES[algorithm].items():
+        if isinstance(choices, list):
+            chosen[name] = trial.suggest_categorical(name, choices)
+        elif choices[0] == "whole":
+            chosen[name] = trial.suggest_int(name, *choices[1:])
+        else:
+            chosen[name] = trial.suggest_float(name, *choices[1:], log=choices[0] == "log")
+    return chosen
 
 
 def tune(
@@ -108,7 +89,7 @@ def tune(
         study.enqueue_trial(present)
 
     def objective(trial: Trial) -> float:
-        parameters = present | SPACES[algorithm](trial)
+        parameters = present | suggest(trial, algorithm)
         logarithms: list[float] = []
         for number in range(seeds):
             run = Run.of("tuning", game, algorithm, parameters, turns, TUNING_SEED + number)

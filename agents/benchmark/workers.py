@@ -22,25 +22,19 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any
 
-from agents.benchmark.run import Result, Run, execute, failure
+from agents.benchmark.run import Result, Run, describe, execute, fail
 from agents.benchmark.run_folder import as_json, environment
 from mesa_env.rules.validation import validated_whole
 
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
+    "PYTHONHASHSEED": "0"
 }
 """Environment variables of every worker process, which could change the last bits of results."""
 
 RETRIES = 3
 """How many times a run is retried on a cluster after its node was lost."""
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-_SECONDS_TO_DIE = 3.0
-_SECONDS_TO_ANSWER = 5.0
-_SECONDS_TO_CONNECT = 60.0
+_SECONDS_TO_DIE, _SECONDS_TO_ANSWER, _SECONDS_TO_CONNECT = 3.0, 5.0, 60.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -48,11 +42,7 @@ class LocalWorkers:
     """Processes on this machine, each of which executes one run at a time."""
 
     def __init__(self, slots: int) -> None:
-        """Execute `slots` runs at once.
-
-        Raises:
-            ValueError: If `slots` is less than 1.
-        """
+        """Execute `slots` ≥ 1 runs at once."""
         self.slots = validated_whole("workers", slots, 1)
 
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
@@ -71,7 +61,7 @@ class LocalWorkers:
                     result = process.result()
                     if result is not None:
                         idle.append(process)
-                    yield run, result or failure(run, f"the process died, {process.ending()}")
+                    yield run, result or fail(describe(run), f"the process died, {process.ending()}")
         finally:
             for process in (*busy, *idle):
                 process.kill()
@@ -127,17 +117,15 @@ class RayWorkers:
     """Tasks of one CPU each on a Ray cluster, to which this process sends its code."""
 
     def __init__(self, address: str, algorithms: Iterable[str] = ()) -> None:
-        """Connect to a cluster.
+        """Connect to a cluster at "auto", "host:port" or "ray://host:port".
 
-        Args:
-            address: "auto", "host:port" or "ray://host:port".
-            algorithms: Names of the algorithms to run; the modules of a user's own are sent along.
+        The modules of a user's own `algorithms` are sent along.
 
         Raises:
             ValueError: If Ray is not installed, or there is no cluster at the address.
         """
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)  # before Ray is imported, which reads them
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported, which reads both
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
         try:
             import ray
         except ImportError:
@@ -160,9 +148,7 @@ class RayWorkers:
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
         """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
         task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(execute)
-        here = environment()
-        revision = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
-        running = {task.remote(run): run for run in runs}
+        here, running = environment(), {task.remote(run): run for run in runs}
         try:
             while running:
                 ended, _ = self._ray.wait(list(running), num_returns=1)
@@ -170,8 +156,8 @@ class RayWorkers:
                 try:
                     result = self._ray.get(ended[0])
                 except self._ray.exceptions.RayError as error:
-                    result = failure(run, f"the process died, {error}")
-                yield run, _with_revision(result, revision)
+                    result = fail(describe(run), f"the process died, {error}")
+                yield run, _with_revision(result, here)
         finally:
             for reference in running:
                 self._ray.cancel(reference, force=True)
@@ -183,13 +169,9 @@ Workers = LocalWorkers | RayWorkers
 
 
 def _check_cluster(address: str) -> None:
-    """Check that a cluster answers at an address.
+    """Raise OSError if nothing listens at an address, ValueError if it is not a Ray cluster.
 
     Ray itself would try for minutes and write to the terminal, so another process tries first.
-
-    Raises:
-        OSError: If nothing listens there.
-        ValueError: If what listens is not a Ray cluster.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
@@ -207,20 +189,17 @@ def _modules(algorithms: Iterable[str]) -> list[str]:
     """Paths of the top-level modules that runs need: the project's, and users' own."""
     names = {"agents", "mesa_env"}
     names |= {name.partition(":")[0].partition(".")[0] for name in algorithms if ":" in name}
-    found = [importlib.util.find_spec(name) for name in sorted(names)]
-    paths = [
-        spec.submodule_search_locations[0] if spec.submodule_search_locations else spec.origin
-        for spec in found
-        if spec
-    ]
+    specs = [spec for spec in map(importlib.util.find_spec, sorted(names)) if spec]
+    paths = [next(iter(spec.submodule_search_locations or ()), spec.origin) for spec in specs]
     return [path for path in paths if path]
 
 
-def _with_revision(result: Result, revision: dict[str, Any]) -> Result:
+def _with_revision(result: Result, here: dict[str, Any]) -> Result:
     """The result with the revision of the code that was sent, which the nodes cannot know."""
+    revision = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
     where = json.loads(result.files["environment.json"]) | revision
-    row = result.row | {"git_revision": revision["git_revision"]}
-    return result._replace(row=row, files=result.files | {"environment.json": as_json(where)})
+    row = result.row | {"git_revision": here["git_revision"]}
+    return Result(row, result.files | {"environment.json": as_json(where)})
 
 
 def _serve(pipe: connection.Connection) -> None:
@@ -241,15 +220,13 @@ def _exit_with_driver() -> None:
 @contextlib.contextmanager
 def _child_environment() -> Iterator[None]:
     """Processes started meanwhile inherit `ENVIRONMENT`, and leave Ctrl-C to the driver."""
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    before = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in ENVIRONMENT:
+            del os.environ[name]
+        os.environ.update(before)
         signal.signal(signal.SIGINT, handler)

@@ -11,8 +11,8 @@ import torch
 
 import mesa_env
 from agents.benchmark import run
-from agents.benchmark.rows import COLUMNS, IRREPRODUCIBLE
 from agents.benchmark.run import Run, evaluate, execute, fingerprint
+from agents.benchmark.store import COLUMNS, IRREPRODUCIBLE
 from agents.learning.callbacks import LearningCurve
 from agents.learning.games import typical_goals
 from mesa_env import GAMES, Game, train_then_deploy

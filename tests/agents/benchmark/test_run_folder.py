@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from agents.benchmark.run_folder import RunFolder, environment, png_bytes
+from agents.benchmark.run_folder import RunFolder, environment
 from mesa_env import GAMES
 from mesa_env.rules.parameters import build_game
 
@@ -44,11 +44,13 @@ def test_a_file_cannot_be_a_run_folder(tmp_path):
 
 
 def test_figures_have_the_resolution_and_metadata_that_are_asked_for(tmp_path):
-    figure = Figure(figsize=(2, 1))
-    RunFolder(tmp_path).figure("figure.png", figure)
+    figure, folder = Figure(figsize=(2, 1)), RunFolder(tmp_path)
+    folder.figure("figure.png", figure)
     assert matplotlib.image.imread(tmp_path / "figure.png").shape[:2] == (150, 300)
-    assert b"Software" in png_bytes(figure)
-    assert b"Software" not in png_bytes(figure, dpi=50, metadata={"Software": None})
+    assert b"Software" in (tmp_path / "figure.png").read_bytes()
+    folder.figure("small.png", figure, dpi=50, versioned=False)
+    assert matplotlib.image.imread(tmp_path / "small.png").shape[:2] == (50, 100)
+    assert b"Software" not in (tmp_path / "small.png").read_bytes()
 
 
 def test_the_environment_names_the_revision_and_the_versions():

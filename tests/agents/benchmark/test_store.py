@@ -1,14 +1,31 @@
-"""Reading a sweep back: its rows, its folders, and what is refused as damaged."""
+"""Rows of a sweep's data set: their columns, how they are read back, and how repeated runs compare."""
+
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from agents.benchmark.rows import COLUMNS
 from agents.benchmark.run import execute
-from agents.benchmark.store import REDONE, SCHEMA, read_folder, read_rows, summarize_rows, write_row
+from agents.benchmark.run_folder import without_nan
+from agents.benchmark.store import (
+    COLUMNS,
+    CURVE,
+    LISTS,
+    REDONE,
+    SCHEMA,
+    Comparison,
+    compare_rows,
+    empty_row,
+    read_rows,
+    summarize_rows,
+    write_row,
+)
+from agents.benchmark.sweep_folder import read_folder
 from tests.agents.benchmark.test_run import tiny_run
 from tests.agents.benchmark.test_sweep_folder import FAILED, FINISHED, RUNS, keep_runs
+
+ROW = without_nan(execute(tiny_run("network")).row)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +78,43 @@ def test_other_data_sets_of_a_sweep_are_read_by_their_schema(out):
     assert read_rows(out, "redone", REDONE).to_dict("records") == [row]
 
 
-def test_the_schema_has_the_columns_of_a_row():
-    assert SCHEMA.names == list(COLUMNS)
-
-
 def test_a_folder_without_a_sweep_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must be the folder of a sweep"):
         read_rows(tmp_path)
     with pytest.raises(ValueError, match="must be the complete folder of a run"):
         read_folder(tmp_path)
+
+
+def test_an_empty_row_has_every_column_and_no_value():
+    row = empty_row()
+    assert list(row) == list(COLUMNS) == list(ROW)
+    assert all(row[name] == [] for name in LISTS)
+    assert not any(row.values())
+    assert row["nash_conv"] is None
+
+
+def test_every_quantity_of_a_learning_curve_has_a_column():
+    assert CURVE == ["turns", "seconds", "nash_conv", "relative_exploitability", "retention"]
+
+
+def test_columns_that_no_two_runs_share_are_not_compared():
+    other = ROW | {"seconds": 1e9, "curve_seconds": [1e9], "started": "then", "processor": "another"}
+    assert compare_rows(ROW, other) == Comparison([], True, [])
+
+
+def test_differences_are_named():
+    versions = json.loads(ROW["versions_json"])
+    then = ROW | {
+        "nash_conv": -1.0,
+        "weights": "0" * 64,
+        "versions_json": json.dumps(versions | {"torch": "1.0"}),
+        "git_revision": "abc",
+    }
+    changes = [f"torch 1.0 → {versions['torch']}", f"revision abc → {ROW['git_revision']}"]
+    assert compare_rows(then, ROW) == Comparison(["nash_conv"], False, changes)
+    assert str(Comparison(["nash_conv"], False, changes)) == f"differs in nash_conv ({'; '.join(changes)})"
+
+
+def test_agents_without_networks_have_no_weights_to_compare():
+    row = ROW | {"weights": ""}
+    assert compare_rows(row, row) == Comparison([], None, [])

@@ -11,8 +11,8 @@ import pytest
 
 from agents.benchmark import store, sweep_folder
 from agents.benchmark.run import execute
-from agents.benchmark.store import read_folder, read_rows
-from agents.benchmark.sweep_folder import SweepFolder
+from agents.benchmark.store import read_rows
+from agents.benchmark.sweep_folder import SweepFolder, read_folder
 from mesa_env import Game
 from tests.agents.benchmark.test_run import tiny_run
 

@@ -6,7 +6,7 @@ import pytest
 
 from agents.benchmark import tuning
 from agents.benchmark.run import Result
-from agents.benchmark.tuning import SPACES, merge_tuned, tune
+from agents.benchmark.tuning import SPACES, merge_tuned, suggest, tune
 from agents.learning import algorithms
 from mesa_env import Game, train_then_deploy
 
@@ -24,7 +24,7 @@ def executed(monkeypatch):
             nash_conv = nash_convs[len(runs)]
             runs.append(run)
             status = "failed" if nash_conv is None else "finished"
-            return Result({"status": status, "nash_conv": nash_conv}, {}, 0.0)
+            return Result({"status": status, "nash_conv": nash_conv}, {})
 
         monkeypatch.setattr(tuning, "execute", execute)
         return runs
@@ -39,7 +39,9 @@ def test_every_algorithm_has_a_space_of_its_own_parameters():
 
     assert list(SPACES) == list(algorithms.ALGORITHMS)
     for name, space in SPACES.items():
-        assert set(space(Suggestions())) <= set(algorithms.parameters_of(algorithms.algorithm(name)))
+        chosen = suggest(Suggestions(), name)
+        assert set(chosen) == set(space)
+        assert set(chosen) <= set(algorithms.parameters_of(algorithms.algorithm(name)))
 
 
 def test_a_study_minimizes_the_mean_logarithm_over_the_tuning_seeds(tmp_path, executed):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.benchmark.rows import COLUMNS, IRREPRODUCIBLE
 from agents.benchmark.run import execute
 from agents.benchmark.run_folder import without_nan
-from agents.benchmark.store import read_folder, read_rows
+from agents.benchmark.store import COLUMNS, IRREPRODUCIBLE, read_rows
+from agents.benchmark.sweep_folder import read_folder
 from agents.benchmark.workers import LocalWorkers
 from tests.agents.benchmark.test_run import tiny_run
 from tests.scripts.test_sweep import ENVIRONMENT, alive, counted_grid, logged, refused, wait_for, write_grid
