@@ -208,11 +208,8 @@ def test_an_environment_with_a_window_can_be_copied(pygame, copied):
 )
 def test_a_missing_package_says_how_to_get_it(monkeypatch, render_mode, package, module):
     monkeypatch.setitem(sys.modules, module, None)
-    env = mesa_env.env(GAME, render_mode=render_mode)
-    with pytest.raises(
-        DependencyNotInstalled, match=rf"needs {package}: run pip install 'mesa-env\[render\]'"
-    ):
-        env.reset()
+    env = mesa_env.raw_env(GAME, render_mode)
+    with pytest.raises(DependencyNotInstalled, match=rf"{package}: run pip install 'mesa-env\[render\]'"):
         env.render()
 
 
