@@ -9,11 +9,11 @@ PyTorch is imported when the first training begins.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
+import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,22 +39,16 @@ parameters: Its own, keyword-only.
 
 @dataclass(frozen=True)
 class BuiltInAlgorithm:
-    """An `Algorithm` whose parameters are the fields of its settings, except `turns`.
-
-    Attributes:
-        name: Its name.
-        settings: Class of its settings.
-        defaults: Parameters whose defaults are not those of the settings.
-    """
+    """An `Algorithm` whose parameters are the fields of its settings, except `turns`."""
 
     name: str
     settings: type[OnPolicySettings | OffPolicySettings]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)  # where they are not those of the settings
 
     def __call__(
         self, game: ScalarGame, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
     ) -> Agent:
-        """Train in `game`."""
+        """Train in `game`; `Algorithm` says how."""
         settings = self.settings(turns=turns, **{**self.defaults, **parameters})
         if isinstance(settings, OffPolicySettings):
             from agents.learning.off_policy import train_off_policy
@@ -68,9 +62,10 @@ class BuiltInAlgorithm:
     @property
     def parameters(self) -> dict[str, Any]:
         """Its parameters and their defaults."""
-        own = {entry.name: entry.default for entry in fields(self.settings) if entry.default is not MISSING}
-        own.pop("turns", None)
-        return own | dict(self.defaults)
+        own: dict[str, Any] = {
+            entry.name: entry.default for entry in fields(self.settings) if entry.name != "turns"
+        }
+        return own | self.defaults
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -92,17 +87,11 @@ TUNING_SEED = 100
 
 
 class Tuned(NamedTuple):
-    """What tuning has found for an algorithm.
+    """What tuning has found for an algorithm."""
 
-    Attributes:
-        turns: Decisions that its parameters are meant for; None if it was not tuned.
-        parameters: The parameters that tuning has set.
-        study: How it was tuned: game, seeds, trials, budget, and the results.
-    """
-
-    turns: int | None
+    turns: int | None  # decisions that its parameters are meant for; None if it was not tuned
     parameters: dict[str, Any]
-    study: dict[str, Any]
+    study: dict[str, Any]  # how it was tuned: game, seeds, trials, budget, and the results
 
 
 def algorithm(name: str) -> Algorithm:
@@ -118,17 +107,18 @@ def algorithm(name: str) -> Algorithm:
             f"algorithms are {', '.join(ALGORITHMS)}, or module:function for one of your own; "
             f"got {name!r}{did_you_mean(name, ALGORITHMS)}"
         )
-    module, _, attribute = name.partition(":")
     try:
-        found: object = getattr(importlib.import_module(module), attribute)
+        found: Algorithm = pkgutil.resolve_name(name)
     except Exception as error:  # whatever a module may raise when it is imported
         raise ValueError(f"{name!r} must name a function of a module: {error}") from error
-    if not callable(found) or not _accepts_arguments(found):
-        raise ValueError(f"{name!r} must be a function of (game, turns, seed, watch, *, ...)")
+    try:
+        inspect.signature(found).bind_partial(None, 0, 0, None)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name!r} must be a function of (game, turns, seed, watch, *, ...)") from None
     return found
 
 
-def parameters_of(function: Callable[..., Any]) -> dict[str, Any]:
+def parameters_of(function: Algorithm) -> dict[str, Any]:
     """An algorithm's own parameters, which are keyword-only in a function, and their defaults."""
     if isinstance(function, BuiltInAlgorithm):
         return function.parameters
@@ -160,11 +150,3 @@ def tuned(name: str) -> Tuned:
     """What tuning has found for an algorithm; empty for one of your own."""
     found = json.loads(resources.files("agents.learning").joinpath("tuned.json").read_text())
     return Tuned(**found[name]) if name in found else Tuned(None, {}, {})
-
-
-def _accepts_arguments(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function).bind_partial(None, 0, 0, None)
-    except (TypeError, ValueError):
-        return False
-    return True

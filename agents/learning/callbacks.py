@@ -30,10 +30,12 @@ class RolloutCallback(BaseCallback):
 
 
 class LinearSchedule:
-    """A step size that falls linearly to 0; a class, so that it is saved by name and not by code."""
+    """A step size that rises during the share `warmup` of training to `first`, and falls linearly to 0.
+
+    It is a class so that it is saved by name and not by code.
+    """
 
     def __init__(self, first: float, warmup: float = 0.0) -> None:
-        """Start at `first`, or near 0 and rise to it during the share `warmup` of training."""
         self.first, self.warmup = first, warmup
 
     def __call__(self, progress_remaining: float) -> float:
@@ -45,10 +47,9 @@ class LinearSchedule:
 
 
 class AnnealedNoise(RolloutCallback):
-    """Sets the policy's standard deviation before every rollout, from `first` down to `last`."""
+    """Sets the policy's standard deviation before every rollout, geometrically from `first` to `last`."""
 
     def __init__(self, first: float, last: float) -> None:
-        """Anneal geometrically with the share of turns played."""
         super().__init__()
         self.first, self.last = first, last
 
@@ -68,11 +69,9 @@ class LearningCurve(RolloutCallback):
     """Measures a learner at evenly spaced turns: each metric's mean over games from a few initial goals.
 
     It measures whenever it is called, if a measurement is due; as a callback of Stable-Baselines3, that is at
-    the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics, too.
-
-    Attributes:
-        points: A point per measurement: `turns`, and every metric by name.
-        seconds: Seconds of training before each point, excluding the time of measuring.
+    the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics, too. Its
+    `points` have `turns` and every metric by name, and `seconds` the time of training before each point, which
+    excludes the time of measuring.
     """
 
     def __init__(
@@ -82,13 +81,9 @@ class LearningCurve(RolloutCallback):
         before: float = math.inf,
         points: Iterable[Mapping[str, float]] = (),
     ) -> None:
-        """Start the clock.
+        """Start the clock, and measure in `game` every so many turns before `before`.
 
-        Args:
-            game: The game to measure in.
-            every: Turns between two measurements.
-            before: Turns from which on the curve measures nothing itself.
-            points: The points so far, of a training that is resumed.
+        A training that is resumed gives the `points` so far.
         """
         super().__init__()
         self.points = [dict(point) for point in points]
@@ -140,7 +135,6 @@ class CallbackAdapter(RolloutCallback):
     """Calls a `ProgressCallback` with the learner between its updates."""
 
     def __init__(self, watch: ProgressCallback) -> None:
-        """Call `watch`."""
         super().__init__()
         self._watch = watch
 
@@ -150,10 +144,9 @@ class CallbackAdapter(RolloutCallback):
 
 
 class Checkpoint(RolloutCallback):
-    """Saves a checkpoint every few rollouts, between one rollout's update and the next one's first turn."""
+    """Saves a checkpoint before every `every`-th rollout but the first, with the points of a learning curve."""
 
     def __init__(self, path: Path, every: int, curve: LearningCurve | None = None) -> None:
-        """Save to `path` before every `every`-th rollout but the first, with the points of `curve`."""
         super().__init__()
         self.path, self.every, self.curve = path, every, curve
         self._rollouts = 0
@@ -169,7 +162,6 @@ class ProgressBar(RolloutCallback):
     """A progress bar of turns, with the latest NashConv of a learning curve."""
 
     def __init__(self, turns: int, curve: LearningCurve) -> None:
-        """Show progress towards `turns`."""
         super().__init__()
         self.turns, self.curve = turns, curve
 

@@ -13,9 +13,8 @@ import json
 import pickle
 import random
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +26,20 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.atomic_files import write_atomically
 
-KNOWN: tuple[type[BaseAlgorithm], ...] = (PPO, RecurrentPPO, A2C, SAC, TD3, TQC, CrossQ)
-"""Algorithms whose models can be loaded."""
+KNOWN: dict[str, type[BaseAlgorithm]] = {
+    algorithm.__name__: algorithm for algorithm in (PPO, RecurrentPPO, A2C, SAC, TD3, TQC, CrossQ)
+}
+"""Algorithms whose models can be loaded, by name."""
+
+_MARKS: dict[str, type[BaseAlgorithm]] = {
+    "clip_range": PPO,
+    "target_policy_noise": TD3,
+    "top_quantiles_to_drop_per_net": TQC,
+    "target_update_interval": SAC,
+    "policy_delay": CrossQ,
+    "normalize_advantage": A2C,
+}
+"""Attributes of a saved model, of which the first that it has tells its algorithm."""
 
 _ALGORITHM, _TRAINING = "algorithm.txt", "training.pkl"
 
@@ -72,12 +83,7 @@ def load(path: str | Path) -> BaseAlgorithm:
 
 @contextlib.contextmanager
 def refuse_damage(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever reading a damaged file raises into a ValueError that names the file.
-
-    Args:
-        path: The file.
-        kind: What it must be.
-    """
+    """Turn whatever reading a damaged file raises into a ValueError: `path` must be a whole `kind`."""
     try:
         yield
     except Exception as error:  # whatever damaged pickles and archives may raise
@@ -87,45 +93,25 @@ def refuse_damage(path: Path, kind: str) -> Iterator[None]:
 
 def _algorithm(archive: zipfile.ZipFile) -> type[BaseAlgorithm]:
     """The class of the algorithm that an archive names, or that its attributes suggest if it names none."""
-    if _ALGORITHM not in archive.namelist():
-        return _foreign_algorithm(json.loads(archive.read("data")))
-    name = archive.read(_ALGORITHM).decode()
-    for algorithm in KNOWN:
-        if algorithm.__name__ == name:
-            return algorithm
-    raise ValueError(f"it holds a model of {name}, not of {_names()}")
-
-
-def _foreign_algorithm(saved: Mapping[str, Any]) -> type[BaseAlgorithm]:
-    """The algorithm that saved these attributes, recognized by the first of these marks."""
+    if _ALGORITHM in archive.namelist():
+        name = archive.read(_ALGORITHM).decode()
+        if name not in KNOWN:
+            raise ValueError(f"it holds a model of {name}, not of {', '.join(KNOWN)}")
+        return KNOWN[name]
+    saved = json.loads(archive.read("data"))
     policy = saved.get("policy_class") or {}
     if str(policy.get("__module__", "")).startswith("sb3_contrib.common.recurrent"):
         return RecurrentPPO
-    marks: dict[str, type[BaseAlgorithm]] = {
-        "clip_range": PPO,
-        "target_policy_noise": TD3,
-        "top_quantiles_to_drop_per_net": TQC,
-        "target_update_interval": SAC,
-        "policy_delay": CrossQ,
-        "normalize_advantage": A2C,
-    }
-    for mark, algorithm in marks.items():
+    for mark, algorithm in _MARKS.items():
         if mark in saved:
             return algorithm
-    raise ValueError(f"it holds no model of {_names()}")
-
-
-def _names() -> str:
-    return ", ".join(algorithm.__name__ for algorithm in KNOWN)
+    raise ValueError(f"it holds no model of {', '.join(KNOWN)}")
 
 
 def save_checkpoint(model: OnPolicyAlgorithm, path: Path, points: list[dict[str, float]]) -> None:
     """Save all that training needs to resume as if it had not been interrupted, in one file.
 
-    Args:
-        model: The model, between two rollouts.
-        path: The file.
-        points: The points of its learning curve so far.
+    The model must be between two rollouts; `points` are those of its learning curve so far.
     """
     assert model.env is not None
     training = {

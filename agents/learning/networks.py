@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import gymnasium as gym
 import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -15,16 +13,13 @@ from mesa_env.rules.scalar import ScalarGame
 class ClockFeatures(BaseFeaturesExtractor):
     """The observation, with its two clocks also on a logarithmic scale, which separates the last episodes.
 
-    Whatever a variant shows beside goal and clock is passed on unchanged, unless a subclass overrides that.
+    Goal and clock become 7 features; whatever else a variant shows is passed on unchanged, unless a subclass
+    overrides that.
     """
 
-    n_others: ClassVar[int | None] = None
-    """Number of features that `other_features` returns; None: as many as there are other observations."""
-
     def __init__(self, observation_space: gym.spaces.Box) -> None:
-        """Return 7 features of goal and clock, then those of other observations."""
-        n_others = observation_space.shape[0] - 4 if self.n_others is None else self.n_others
-        super().__init__(observation_space, 7 + n_others)
+        others = self.other_features(torch.zeros(1, *observation_space.shape))
+        super().__init__(observation_space, features_dim=7 + others.shape[1])
 
     def other_features(self, observation: torch.Tensor) -> torch.Tensor:
         """Features of what a variant shows, each roughly in [−1, 1]."""
@@ -53,8 +48,6 @@ class ClockFeatures(BaseFeaturesExtractor):
 class AngleFeatures(ClockFeatures):
     """For a game with a belief b: b, and the angle of (θ, b), whose symmetries are the game's."""
 
-    n_others: ClassVar[int | None] = 3
-
     def other_features(self, observation: torch.Tensor) -> torch.Tensor:
         """The belief, and cosine and sine of twice the angle."""
         goal, belief = observation[:, 0], observation[:, 4]
@@ -64,8 +57,6 @@ class AngleFeatures(ClockFeatures):
 
 class PatienceFeatures(ClockFeatures):
     """For a game with a learnable discount: γ, and its distance from 1 on a logarithmic scale."""
-
-    n_others: ClassVar[int | None] = 2
 
     def other_features(self, observation: torch.Tensor) -> torch.Tensor:
         """The discount on two scales."""
@@ -79,8 +70,6 @@ class HiddenFeatures(ClockFeatures):
     The goal would show an agent with memory whether the base update has moved it, from which the rules do not
     let agents learn; and by homogeneity no agent needs it.
     """
-
-    n_others: ClassVar[int | None] = 2
 
     def other_features(self, observation: torch.Tensor) -> torch.Tensor:
         """The belief or the signal, in small units, and squashed."""

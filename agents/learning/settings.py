@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from agents.learning.games import decisions_alike
@@ -19,34 +19,25 @@ Activation = Literal["relu", "silu", "tanh"]
 
 @dataclass(frozen=True)
 class OnPolicySettings:
-    """Settings that all on-policy learners share.
+    """Settings that all on-policy learners share."""
 
-    Attributes:
-        turns: Turns to play in all; as many whole rollouts of `games` × N turns as fit.
-        games: Games played in lockstep, B.
-        learning_rate: Adam's first step size, annealed linearly to 0.
-        first_noise: Standard deviation of the first rollout's coefficients around the policy's mean.
-        last_noise: That of the last rollout; geometric in between.
-        hidden: Units in each of the policy's two hidden layers.
-        group_size: Games that share their random numbers and are each other's baseline; with 1, each game has
-            its own random numbers, and all games together are the baseline. None: 1 where all games face the
-            same decision by homogeneity, else `GROUP_SIZE`.
-    """
-
-    turns: int = 1_500_000
-    games: int = 64
-    learning_rate: float = 1e-3
+    turns: int = 1_500_000  # Turns to play in all; as many whole rollouts of `games` × N turns as fit.
+    games: int = 64  # Games played in lockstep, B.
+    learning_rate: float = 1e-3  # Adam's first step size, annealed linearly to 0.
+    # Standard deviation of the first rollout's coefficients around the policy's mean.
     first_noise: float = 0.3
-    last_noise: float = 0.01
-    hidden: int = 64
+    last_noise: float = 0.01  # That of the last rollout; geometric in between.
+    hidden: int = 64  # Units in each of the policy's two hidden layers.
+    # Games that share their random numbers and are each other's baseline; with 1, each game has its own
+    # random numbers, and all games together are the baseline. None: 1 where all games face the same decision
+    # by homogeneity, else `GROUP_SIZE`.
     group_size: int | None = None
 
     def __post_init__(self) -> None:
         """Validate every setting."""
-        _validate_whole(self, ("turns", "games", "hidden"))
+        _validate_numbers(self)
         if self.games < 2:
             raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
-        _validate_positive(self, ("learning_rate", "first_noise", "last_noise"))
 
     def group_size_in(self, game: ScalarGame) -> int:
         """How many games of a batch share their random numbers.
@@ -80,10 +71,7 @@ class OnPolicySettings:
 
 @dataclass(frozen=True)
 class A2CSettings(OnPolicySettings):
-    """Settings of A2C with Adam, which takes one gradient step per rollout, so that short rollouts are best.
-
-    The attributes are those of `OnPolicySettings`.
-    """
+    """Settings of A2C with Adam: one gradient step per rollout, so that short rollouts are best."""
 
     games: int = 16
     learning_rate: float = 3e-3
@@ -91,69 +79,37 @@ class A2CSettings(OnPolicySettings):
 
 @dataclass(frozen=True)
 class PPOSettings(OnPolicySettings):
-    """Settings of PPO.
+    """Settings of PPO."""
 
-    Attributes:
-        epochs: Passes over each rollout.
-        minibatches: Gradient steps per pass.
-        clip_range: PPO's clipping of the probability ratio.
-        memory: Whether the policy is recurrent, with as many units of memory as a layer has.
-
-    The other attributes are those of `OnPolicySettings`.
-    """
-
-    epochs: int = 5
-    minibatches: int = 4
-    clip_range: float = 0.2
-    memory: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate every setting."""
-        super().__post_init__()
-        _validate_whole(self, ("epochs", "minibatches"))
-        _validate_positive(self, ("clip_range",))
+    epochs: int = 5  # Passes over each rollout.
+    minibatches: int = 4  # Gradient steps per pass.
+    clip_range: float = 0.2  # PPO's clipping of the probability ratio.
+    memory: bool = False  # Whether the policy is recurrent, with as many units of memory as a layer has.
 
 
 @dataclass(frozen=True)
 class OffPolicySettings:
-    """Settings that all off-policy learners share.
+    """Settings that all off-policy learners share."""
 
-    Attributes:
-        turns: Decisions in all; as many whole batches as fit.
-        decisions: Decisions per batch.
-        updates: Gradient steps after each batch.
-        batch_size: Decisions that each gradient step draws from the replay buffer.
-        buffer_size: Decisions that the replay buffer holds.
-        learning_rate: Adam's largest step size, from which it falls linearly to 0.
-        warmup: Share of training before that, in which the step size rises from nearly 0.
-        first_exploration: The first temperature; for TD3, the first standard deviation of the noise added to
-            the policy's outputs in [−1, 1].
-        last_exploration: The last one; geometric in between.
-        hidden: Units in each of the two hidden layers of every network.
-        activation: Activation function of these units.
-        action_resolution: How much finer actions near 0 are resolved (`off_policy.SinhActions`).
-        log_beyond: Size from which gains count by their logarithm, in games without chance.
-    """
-
-    turns: int
-    decisions: int = 512
-    updates: int = 64
-    batch_size: int = 256
-    buffer_size: int = 10_240
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
+    turns: int  # Decisions in all; as many whole batches as fit.
+    decisions: int = 512  # Decisions per batch.
+    updates: int = 64  # Gradient steps after each batch.
+    batch_size: int = 256  # Decisions that each gradient step draws from the replay buffer.
+    buffer_size: int = 10_240  # Decisions that the replay buffer holds.
+    learning_rate: float = 1e-3  # Adam's largest step size, from which it falls linearly to 0.
+    warmup: float = 0.1  # Share of training before that, in which the step size rises from nearly 0.
+    # The first temperature; for TD3, the first standard deviation of the noise added to the policy's outputs
+    # in [−1, 1].
     first_exploration: float = 0.3
-    last_exploration: float = 0.01
-    hidden: int = 64
-    activation: Activation = "relu"
-    action_resolution: float = 4.0
-    log_beyond: float = 0.1
+    last_exploration: float = 0.01  # The last one; geometric in between.
+    hidden: int = 64  # Units in each of the two hidden layers of every network.
+    activation: Activation = "relu"  # Activation function of these units.
+    action_resolution: float = 4.0  # How much finer actions near 0 are resolved (`off_policy.SinhActions`).
+    log_beyond: float = 0.1  # Size from which gains count by their logarithm, in games without chance.
 
     def __post_init__(self) -> None:
         """Validate every setting."""
-        _validate_whole(self, ("turns", "decisions", "updates", "batch_size", "buffer_size", "hidden"))
-        _validate_positive(self, ("first_exploration", "last_exploration", "learning_rate", "warmup"))
-        _validate_positive(self, ("action_resolution", "log_beyond"))
+        _validate_numbers(self)
         for name in ("turns", "buffer_size"):
             if getattr(self, name) < self.decisions:
                 raise ValueError(
@@ -166,23 +122,14 @@ class OffPolicySettings:
 
 @dataclass(frozen=True)
 class NeuralSettings:
-    """Settings of a neural policy that is trained through the unrolled game.
+    """Settings of a neural policy that is trained through the unrolled game."""
 
-    Attributes:
-        iterations: Steps of the optimizer, each on games played from start to end.
-        games: Games played before each step; one where they all begin with the same θ_0.
-        learning_rate: Adam's first learning rate; it falls to 0 as a cosine.
-        weight_decay: AdamW's; 0 is Adam.
-        hidden: Width of each hidden layer.
-        initial_scale: Factor on PyTorch's initial weights and biases.
-    """
-
-    iterations: int = 4000
-    games: int = 12
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    hidden: tuple[int, ...] = (64, 64)
-    initial_scale: float = 1.0
+    iterations: int = 4000  # Steps of the optimizer, each on games played from start to end.
+    games: int = 12  # Games played before each step; one where they all begin with the same θ_0.
+    learning_rate: float = 1e-3  # Adam's first learning rate; it falls to 0 as a cosine.
+    weight_decay: float = 0.0  # AdamW's; 0 is Adam.
+    hidden: tuple[int, ...] = (64, 64)  # Width of each hidden layer.
+    initial_scale: float = 1.0  # Factor on PyTorch's initial weights and biases.
 
     def __post_init__(self) -> None:
         """Validate every setting."""
@@ -199,13 +146,11 @@ def validated_widths(hidden: Sequence[int]) -> tuple[int, ...]:
     return tuple(validated_whole("a hidden layer's width", width, 1) for width in hidden)
 
 
-def _validate_whole(settings: object, names: Sequence[str]) -> None:
-    for name in names:
-        validated_whole(name, getattr(settings, name), 1)
-
-
-def _validate_positive(settings: object, names: Sequence[str]) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite number above 0; got {value}")
+def _validate_numbers(settings: OnPolicySettings | OffPolicySettings) -> None:
+    """Whole numbers must be at least 1, other numbers finite and above 0."""
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if entry.type == "int":
+            validated_whole(entry.name, value, 1)
+        elif entry.type == "float" and not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{entry.name} must be a finite number above 0; got {value}")

@@ -16,25 +16,18 @@ class BatchedVecEnv(VecEnv):
     """Adapter from `gymnasium.vector.VectorEnv` to `VecEnv`, without a Python loop over environments.
 
     Stable-Baselines3 resets an environment in the step that ends it, so the vector environment must, too.
-
-    Attributes:
-        arrays: The last step's infos as arrays of shape (num_envs,), including games that just ended.
-        rewards: The last step's rewards in double precision; Stable-Baselines3 gets them in single.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], group_size: int = 1) -> None:
-        """Wrap a vector environment whose autoreset mode is same-step.
-
-        Args:
-            env: The vector environment.
-            group_size: How many consecutive rows share a seed, and so their random numbers.
-        """
+        """Wrap `env`, in which `group_size` consecutive rows share a seed, and so their random numbers."""
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"the vector environment must reset in the same step; its mode is {mode}")
         self.env, self.group_size = env, group_size
         self.arrays: dict[str, NDArray[Any]] = {}
+        """The last step's infos, each of shape (num_envs,), including games that just ended."""
         self.rewards = np.zeros(env.num_envs)
+        """The last step's rewards in double precision; Stable-Baselines3 gets them in single."""
         self._actions: NDArray[Any] | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
