@@ -16,7 +16,6 @@ import tyro
 from mesa_env.agent import Agent
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_whole
 
 ArgumentsT = TypeVar("ArgumentsT")
 
@@ -72,33 +71,17 @@ class GameArguments:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
     def build(self, initial_goal: tuple[float, ...]) -> ScalarGame:
-        """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from.
-
-        Raises:
-            ValueError: If a parameter is out of its range, or is not one of this game's.
-        """
+        """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from."""
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
         goal = initial_goal if len(initial_goal) == 2 else initial_goal[0]
         return build_game(self.given() | {"initial_goal": goal})
 
 
-def validated_seed(seed: int) -> int:
-    """Check that a seed is a whole number ≥ 0, as every random generator needs.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    return validated_whole("seed", seed, 0)
-
-
 def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
     """An agent by name, or from the file of a saved model (which holds pickles: load only files you trust).
 
     A file that ends in .pt holds a neural policy (`agents.learning.neural`), which runs no code.
-
-    Raises:
-        ValueError: If there is no such agent or file.
     """
     import agents
 
@@ -112,15 +95,7 @@ def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
 
 
 def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:
-    """Check that the run in `arguments.out` was started with the same arguments.
-
-    Args:
-        arguments: A command's arguments.
-        free: Those that may differ.
-
-    Raises:
-        ValueError: If another one differs, or the folder has no record of them.
-    """
+    """Raise ValueError unless the run in `arguments.out` has the same arguments, apart from those `free`."""
     path = arguments.out / "config.json"
     try:
         recorded = json.loads(path.read_text())

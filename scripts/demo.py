@@ -41,9 +41,8 @@ def main(arguments: Arguments) -> None:
     game = mesa_env.Game(initial_goal=GOAL)
     print("The post's first experiment: 20 episodes of training, 80 of deployment, θ_0 = 0.8.")
     learner = _train_or_load(arguments)
-    oracle = agents.make("equilibrium", game)
-    contestants: dict[str, Agent] = {"equilibrium": oracle, "learned": learner}
-    contestants |= {name: agents.make(name, game) for name in agents.NAMES if name != "equilibrium"}
+    contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": learner}
+    contestants |= {name: agents.make(name, game) for name in agents.NAMES if name not in contestants}
     games = pd.DataFrame(mesa_env.compare(game, contestants, [GOAL]))
     tables.show_summary(mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest")
 
@@ -52,10 +51,8 @@ def main(arguments: Arguments) -> None:
     print(f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}.")
     folder = RunFolder(arguments.out)
     folder.table("comparison.csv", games)
-    played = {
-        "the exact oracle": mesa_env.rollout(game, oracle, GOAL),
-        "learned by self-play": mesa_env.rollout(game, learner, GOAL),
-    }
+    titles = {"equilibrium": "the exact oracle", "learned": "learned by self-play"}
+    played = {title: mesa_env.rollout(game, contestants[name], GOAL) for name, title in titles.items()}
     folder.figure("figure.png", figures.side_by_side(game, played))
     print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
 

@@ -18,7 +18,8 @@ import mesa_env
 from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
-from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command, validated_seed
+from mesa_env.rules.validation import validated_whole
+from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,8 @@ def main(arguments: Arguments) -> None:
     from scripts import figures
 
     with refusing_bad_input():
-        validated_seed(arguments.seed)
-        if arguments.games < 1:
-            raise ValueError(f"games must be a whole number ≥ 1; got {arguments.games}")
+        validated_whole("seed", arguments.seed, 0)
+        validated_whole("games", arguments.games, 1)
         game = arguments.game.build(arguments.initial_goal)
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
@@ -65,10 +65,8 @@ def main(arguments: Arguments) -> None:
     flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
     folder.table("summary.csv", flat.rename_axis("agent").reset_index())
     folder.json("summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()})
-    played = {
-        name: mesa_env.rollout(shown, models[0], arguments.figure_goal)
-        for name, models in contestants.items()
-    }
+    goal, first = arguments.figure_goal, {name: models[0] for name, models in contestants.items()}
+    played = {name: mesa_env.rollout(shown, agent, goal) for name, agent in first.items()}
     folder.figure("figure.png", figures.side_by_side(shown, played))
     means = "one game" if len(goals) == 1 else f"mean over {len(goals)} games"
     tables.show_summary(summary, f"{means} per model, ± half a 95 % confidence interval if there are several")
@@ -97,24 +95,19 @@ def load_player(name: str, game: ScalarGame, seed: int) -> Agent:
     Raises:
         ValueError: If there is none, or it was made for a game with different observations or actions.
     """
-    player, start = agent(name, game, seed), np.ones(1, dtype=bool)
+    player = agent(name, game, seed)
+    space = getattr(player, "observation_space", None)
+    bounds = [bound[4:].astype(np.float32) for bound in game.observation_bounds]  # beyond goal and clock
     observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
     try:
-        _check_observations(player, game)
-        action, _ = player.predict(observation, episode_start=start, deterministic=True)
+        if isinstance(space, Box) and not all(map(np.array_equal, (space.low[4:], space.high[4:]), bounds)):
+            raise ValueError("it was trained on observations of another kind of game")
+        action, _ = player.predict(observation, episode_start=np.ones(1, dtype=bool), deterministic=True)
         game.validated_actions(action, (1,))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
     return agent(name, game, seed)  # which has drawn nothing yet
-
-
-def _check_observations(player: Agent, game: ScalarGame) -> None:
-    """Refuse a model that was trained on observations of another game, beyond goal and clock."""
-    space = getattr(player, "observation_space", None)
-    bounds = [bound[4:].astype(np.float32) for bound in game.observation_bounds]
-    if isinstance(space, Box) and not all(map(np.array_equal, (space.low[4:], space.high[4:]), bounds)):
-        raise ValueError("it was trained on observations of another kind of game")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -36,37 +36,33 @@ def main(arguments: Arguments) -> None:
     """Repeat the run of every folder, and print and record how it compares."""
     from agents.benchmark.run_folder import without_nan
     from agents.benchmark.store import compare_rows
+    from agents.benchmark.summaries import last_line
+    from agents.benchmark.sweep_folder import read_folder
     from agents.benchmark.workers import LocalWorkers
 
     with refusing_bad_input():
         if not arguments.folders:
             raise ValueError("name the folders of the runs to repeat; got none")
-        recorded = [_read_finished(folder) for folder in arguments.folders]
+        recorded = [(*read_folder(folder), folder) for folder in arguments.folders]
+        for _, row, folder in recorded:
+            if row["status"] != "finished":
+                raise ValueError(f"only finished runs can be compared; the one in {folder} failed")
         workers = LocalWorkers(arguments.workers)
-    places = {id(run): place for place, (run, _) in enumerate(recorded)}
+    records = {id(run): (row, folder) for run, row, folder in recorded}
     broken = False
-    with contextlib.closing(workers.results([run for run, _ in recorded])) as results:
+    with contextlib.closing(workers.results([run for run, *_ in recorded])) as results:
         for run, result in results:
-            place = places[id(run)]
+            row, folder = records[id(run)]
             if result.row["status"] == "failed":
-                print(f"{run.id}: failed this time: {result.row['traceback'].strip().splitlines()[-1]}")
+                print(f"{run.id}: failed this time: {last_line(result.row['traceback'])}")
                 broken = True
                 continue
-            comparison = compare_rows(recorded[place][1], without_nan(result.row))
+            comparison = compare_rows(row, without_nan(result.row))
             print(f"{run.id}: {comparison}")
             broken = broken or bool(comparison.differing and not comparison.versions)
-            _record(arguments.folders[place], run, comparison)
+            _record(folder, run, comparison)
     if broken:
         sys.exit(1)
-
-
-def _read_finished(folder: Path) -> tuple[Run, dict[str, Any]]:
-    from agents.benchmark.sweep_folder import read_folder
-
-    run, row = read_folder(folder)
-    if row["status"] != "finished":
-        raise ValueError(f"only finished runs can be compared; the one in {folder} failed")
-    return run, row
 
 
 def _record(folder: Path, run: Run, comparison: Comparison) -> None:

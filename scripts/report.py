@@ -41,9 +41,11 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         rows = read_rows(arguments.sweep)
         sweep = summaries.Sweep.of(rows, read_rows(arguments.sweep, "redone", REDONE))
-        notes = _read_notes(arguments.notes)
+        notes = _read_notes(arguments.notes) if arguments.notes else ""
         summary, references = summaries.summarize(sweep), report.measure_references(sweep)
-        text = report.fill_template(sweep, summary, references, "benchmark", _command(arguments), notes)
+        command = f"python -m scripts.report {arguments.sweep} --out {arguments.out}"
+        command += f" --notes {arguments.notes}" if arguments.notes else ""
+        text = report.fill_template(sweep, summary, references, "benchmark", command, notes)
         folder = RunFolder(arguments.out / "benchmark")
     pictures = {
         "nash_conv": figures.draw_nash_conv(sweep, summary, references),
@@ -64,18 +66,11 @@ def main(arguments: Arguments) -> None:
     print(f"report: {arguments.out / 'benchmark.md'}")
 
 
-def _read_notes(notes: Path | None) -> str:
-    if notes is None:
-        return ""
+def _read_notes(notes: Path) -> str:
     try:
         return notes.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"notes must be a Markdown file; {notes} cannot be read: {error}") from error
-
-
-def _command(arguments: Arguments) -> str:
-    notes = "" if arguments.notes is None else f" --notes {arguments.notes}"
-    return f"python -m scripts.report {arguments.sweep} --out {arguments.out}{notes}"
 
 
 if __name__ == "__main__":

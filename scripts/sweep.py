@@ -62,6 +62,7 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark import tables
     from agents.benchmark.grid import LIMIT, read_grid
     from agents.benchmark.store import read_rows, summarize_rows
+    from agents.benchmark.summaries import last_line
     from agents.benchmark.sweep_folder import SweepFolder
     from agents.benchmark.workers import LocalWorkers, RayWorkers
 
@@ -95,7 +96,7 @@ def main(arguments: Arguments) -> None:
     failed = rows[rows["status"] == "failed"]
     if len(failed):
         first = failed.iloc[0]
-        reason = first["traceback"].strip().rpartition("\n")[2]
+        reason = last_line(first["traceback"])
         print(f"{len(failed)} runs failed; {first['run_id']}: {reason}", file=sys.stderr)
         sys.exit(1)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agents.learning.settings import PPOSettings
 from mesa_env.rules.validation import validated_whole
-from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run_command, validated_seed
+from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -57,7 +57,7 @@ def train(arguments: Arguments) -> OnPolicyAlgorithm:
     with refusing_bad_input():
         folder = RunFolder(arguments.out)
         _check_folder(arguments)
-        validated_seed(arguments.seed)
+        validated_whole("seed", arguments.seed, 0)
         validated_whole("threads", arguments.threads, 1)
         game = arguments.game.build(arguments.initial_goal)
         arguments.game.build((arguments.evaluation_goal,))  # a bad goal is refused now, not after training
@@ -78,35 +78,19 @@ def train(arguments: Arguments) -> OnPolicyAlgorithm:
 
 def main(arguments: Arguments) -> None:
     """Train, then print and write down how the learner compares with the oracle."""
-    model = train(arguments)
-
-    import pandas as pd
-
-    import mesa_env
-    from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
-    from scripts import figures
+    from scripts.comparison import compare_with_oracle
 
-    game, goal = arguments.game.build((arguments.evaluation_goal,)), arguments.evaluation_goal
-    contestants = {"equilibrium": mesa_env.oracle(game), "learned": model}
-    games = pd.DataFrame(mesa_env.compare(game, contestants, [goal]))
-    folder = RunFolder(arguments.out)
-    folder.table("evaluation.csv", games)
-    played = {name: mesa_env.rollout(game, agent, goal) for name, agent in contestants.items()}
-    folder.figure("figure.png", figures.side_by_side(game, played))
-    title = f"learned by {arguments.problem}, from θ_0 = {goal:g}"
-    tables.show_summary(mesa_env.summarize(games), title)
-    print(f"run folder: {arguments.out}")
+    model, game = train(arguments), arguments.game.build((arguments.evaluation_goal,))
+    compare_with_oracle(RunFolder(arguments.out), game, "learned", model, f"learned by {arguments.problem}")
 
 
 def _check_folder(arguments: Arguments) -> None:
     """Refuse to write over another run, or to resume one under other arguments."""
     folder, recorded = arguments.out, arguments.out / "config.json"
+    if recorded.exists() and not arguments.resume:
+        raise ValueError(f"{folder} already holds a run: add --resume to resume it, or name another --out")
     if not arguments.resume:
-        if recorded.exists():
-            raise ValueError(
-                f"{folder} already holds a run: add --resume to resume it, or name another --out"
-            )
         return
     if not recorded.exists():
         raise ValueError(f"--resume needs a run to resume; {folder} holds none")

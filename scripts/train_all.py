@@ -18,7 +18,7 @@ import tyro
 
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from scripts import train, train_neural
-from scripts.arguments import refusing_bad_input, run_command, validated_seed
+from scripts.arguments import refusing_bad_input, run_command
 
 Job = train.Arguments | train_neural.Arguments
 _COMMANDS = {"train": train, "train_neural": train_neural}
@@ -84,7 +84,7 @@ def _build_jobs(name: str, learner: Mapping[str, Any], seeds: tuple[int, ...] | 
         raise ValueError(f"learner {name}: {error!r}") from error
     for seed in seeds or learner["seeds"]:
         folder = Path(learner["folder"].format(learner=name, seed=seed))
-        yield replace(job, seed=validated_seed(seed), out=folder)
+        yield replace(job, seed=validated_whole("seed", seed, 0), out=folder)
 
 
 def _fill_in(default: Any, key: str, value: Any) -> Any:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from agents.learning.settings import NeuralSettings
 from mesa_env import Decoupling
-from scripts.arguments import GameArguments, refusing_bad_input, run_command, validated_seed
+from mesa_env.rules.validation import validated_whole
+from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,20 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Train, evaluate beside the linear equilibrium, and write everything down."""
-    import numpy as np
     import pandas as pd
     import torch
     from tqdm import tqdm
 
-    import mesa_env
-    from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from agents.learning import neural
-    from scripts import figures
+    from scripts.comparison import compare_with_oracle
 
     with refusing_bad_input():
         game = arguments.game.build(arguments.initial_goal)
         if not isinstance(game, Decoupling):
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
-        validated_seed(arguments.seed)
-        judged, goal = arguments.game.build((arguments.evaluation_goal,)), arguments.evaluation_goal
+        validated_whole("seed", arguments.seed, 0)
+        judged = arguments.game.build((arguments.evaluation_goal,))
         if (arguments.out / "model.zip").exists() or (arguments.out / "checkpoint.zip").exists():
             raise ValueError(f"{arguments.out} holds another kind of run: name another --out")
         folder = RunFolder(arguments.out)
@@ -67,15 +65,8 @@ def main(arguments: Arguments) -> None:
     folder.record("train_neural", arguments, game)
     folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
     neural.save(policy, arguments.out / "policy.pt")
-    contestants = {"equilibrium": mesa_env.oracle(judged), "network": policy}
-    games = pd.DataFrame(mesa_env.compare(judged, contestants, [goal]))
     # The audit fixes coefficients and slopes as they were played; a network's successors would send others.
-    games.loc[games["agent"] == "network", ["nash_conv", "relative_exploitability"]] = np.nan
-    folder.table("evaluation.csv", games)
-    played = {name: mesa_env.rollout(judged, agent, goal) for name, agent in contestants.items()}
-    folder.figure("figure.png", figures.side_by_side(judged, played))
-    tables.show_summary(mesa_env.summarize(games), f"neural policy, from θ_0 = {goal:g}")
-    print(f"run folder: {arguments.out}")
+    compare_with_oracle(folder, judged, "network", policy, "neural policy", audited=False)
 
 
 if __name__ == "__main__":

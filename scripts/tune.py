@@ -61,13 +61,13 @@ def main(arguments: Arguments) -> None:
         print(f"trial {trial.number}: NashConv {trial.user_attrs['nash_conv']}, {trial.params}", flush=True)
         folder.table("trials.csv", study.trials_dataframe())
 
-    turns, seeds = arguments.turns, arguments.seeds
+    algorithm, turns, seeds = arguments.algorithm, arguments.turns, arguments.seeds
     journal = arguments.out / _JOURNAL
-    study = tuning.tune(journal, arguments.algorithm, game, turns, arguments.trials, seeds, report)
+    study = tuning.tune(journal, algorithm, game, turns, arguments.trials, seeds, report)
     states = [trial.state.name for trial in study.trials]
     best = {
         "turns": arguments.ship or turns,
-        "parameters": algorithms.tuned(arguments.algorithm).parameters | study.best_trial.params,
+        "parameters": algorithms.tuned(algorithm).parameters | study.best_trial.params,
         "study": {
             "turns": turns,
             "game": arguments.game.given(),
@@ -79,9 +79,9 @@ def main(arguments: Arguments) -> None:
     }
     folder.json("best.json", best)
     trials = study.trials_dataframe(attrs=("number", "value", "state"))
-    tables.show(trials.sort_values("value").head(5), f"the best trials of {arguments.algorithm}")
+    tables.show(trials.sort_values("value").head(5), f"the best trials of {algorithm}")
     if arguments.ship is not None:
-        folder.json("tuned.json", tuning.merge_tuned(arguments.algorithm, best))
+        folder.json("tuned.json", tuning.merge_tuned(algorithm, best))
         print(f"to use the best parameters: cp {arguments.out / 'tuned.json'} agents/learning/tuned.json")
 
 
@@ -89,20 +89,17 @@ def _check(arguments: Arguments) -> None:
     """Refuse an algorithm that cannot be tuned, numbers out of range, and the folder of another study."""
     from agents.learning.algorithms import ALGORITHMS
 
-    if arguments.algorithm not in ALGORITHMS:
-        hint = did_you_mean(arguments.algorithm, ALGORITHMS)
-        raise ValueError(
-            f"algorithm must be one of {', '.join(ALGORITHMS)}; got {arguments.algorithm!r}{hint}"
-        )
-    for name in ("turns", "trials", "seeds", "ship"):
-        if (number := getattr(arguments, name)) is not None:
-            validated_whole(name, number, 1)
-    if not (arguments.out / _JOURNAL).exists():
+    name, out = arguments.algorithm, arguments.out
+    if name not in ALGORITHMS:
+        hint = did_you_mean(name, ALGORITHMS)
+        raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {name!r}{hint}")
+    for count in ("turns", "trials", "seeds", "ship"):
+        if (number := getattr(arguments, count)) is not None:
+            validated_whole(count, number, 1)
+    if not (out / _JOURNAL).exists():
         return
     if not arguments.resume:
-        raise ValueError(
-            f"{arguments.out} already holds a study: add --resume to continue it, or name another --out"
-        )
+        raise ValueError(f"{out} already holds a study: add --resume to continue it, or name another --out")
     check_arguments(arguments, free=("out", "resume", "trials", "ship"))
 
 

@@ -151,7 +151,7 @@ def draw_profiles(sweep: Sweep) -> Figure:
     for contestant, style in assign_styles(sweep.contestants).items():
         rows = sweep.rows[sweep.rows["contestant"] == contestant]
         percent = 100 * rows["relative_exploitability"].astype(np.float64).clip(SMALLEST_SHOWN)
-        strata = [stratum.to_numpy() for _, stratum in percent.groupby(rows["game"])]
+        strata = [np.asarray(stratum, dtype=np.float64) for _, stratum in percent.groupby(rows["game"])]
         share, least, most = statistics.profile(strata, thresholds)
         axes.fill_between(thresholds, least, most, color=style.color, alpha=0.15, linewidth=0)
         _plot_line(axes, thresholds, share, style, contestant, 25)

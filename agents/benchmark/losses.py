@@ -41,7 +41,8 @@ def average_losses(rows: pd.DataFrame) -> Losses | None:
     gains = gains.clip(0)  # rounding can leave less than 0, which is nothing to gain
     total = gains.sum()
     open_share = float(gains[excess > 0].sum() / total) if total else np.nan
-    return Losses(*(statistics.interquartile_mean(part, axis=0) for part in (gains, excess)), open_share)
+    mean_gains, mean_excess = (statistics.interquartile_mean(part, axis=0) for part in (gains, excess))
+    return Losses(mean_gains, mean_excess, open_share)
 
 
 def summarize_losses(sweep: Sweep) -> pd.DataFrame:

@@ -188,8 +188,13 @@ def summarize_all_games(sweep: Sweep) -> pd.DataFrame:
     for contestant in sweep.contestants:
         done, runs = (rows[rows["contestant"] == contestant] for rows in (sweep.finished, sweep.rows))
         strata = [stratum.to_numpy() for _, stratum in done.groupby("game")["relative_exploitability"]]
-        row = {"contestant": contestant, "games": runs["game"].nunique(), "runs": len(runs)}
-        row |= {"failed": len(runs) - len(done)} | _columns("relative_exploitability", estimate(*strata))
+        row: dict[str, object] = {
+            "contestant": contestant,
+            "games": runs["game"].nunique(),
+            "runs": len(runs),
+        }
+        row["failed"] = len(runs) - len(done)
+        row |= _columns("relative_exploitability", estimate(*strata))
         table.append(row)
     return pd.DataFrame(table)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.scale import FuncScale
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
@@ -62,14 +63,8 @@ def _draw_map(
     picture[~covered[pixels]] = 0
     picture[covered[pixels] & np.isnan(shown[pixels])] = (200, 200, 200, 255)
     axes.patch.set(facecolor="0.93", hatch="////", edgecolor="0.7")
-    axes.imshow(
-        picture,
-        extent=(0, 1, 0, 1),
-        transform=axes.transAxes,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-    )
+    whole: dict[str, Any] = {"extent": (0, 1, 0, 1), "transform": axes.transAxes, "aspect": "auto"}
+    axes.imshow(picture, origin="lower", interpolation="nearest", **whole)
     _draw_contours(axes, plane, shown)
     _mark_experiments(axes, plane)
     assert axes.figure is not None
@@ -79,15 +74,11 @@ def _draw_map(
 def _set_axis(axes: Axes, axis: Axis, side: Literal["x", "y"]) -> None:
     """Scale, limits, ticks and label of one side."""
     ruler = axes.xaxis if side == "x" else axes.yaxis
-    set_scale = axes.set_xscale if side == "x" else axes.set_yscale
-    set_limits = axes.set_xlim if side == "x" else axes.set_ylim
+    scale = FuncScale(ruler, (np.log1p, np.expm1)) if axis.from_zero else axis.scale
+    axes.set(**{f"{side}scale": scale, f"{side}lim": axis.limits})
     if axis.from_zero:
-        set_scale("function", functions=(np.log1p, np.expm1))
         ruler.set_major_locator(FixedLocator([0, *10.0 ** np.arange(8)]))
-    elif axis.scale == "log":
-        set_scale("log")
     ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    set_limits(*axis.limits)
     ruler.set_label_text(f"{axis.parameter.symbol}, {axis.parameter.description}")
 
 
@@ -112,16 +103,12 @@ def _mark_experiments(axes: Axes, plane: Plane) -> None:
         place = experiment[plane.x.name], experiment[plane.y.name]
         axes.plot(*place, "o", color="white", markeredgecolor="black", clip_on=False)
         on_the_right = axes.transAxes.inverted().transform(axes.transData.transform(place))[0] > 0.7
-        axes.annotate(
-            name,
-            place,
-            (-7 if on_the_right else 7, 6),
-            textcoords="offset points",
-            ha="right" if on_the_right else "left",
-            color="white",
-            fontsize=8,
-            path_effects=[withStroke(linewidth=2, foreground="black")],
-        )
+        offset, align = (-7, "right") if on_the_right else (7, "left")
+        look: dict[str, Any] = {
+            "color": "white",
+            "path_effects": [withStroke(linewidth=2, foreground="black")],
+        }
+        axes.annotate(name, place, (offset, 6), textcoords="offset points", ha=align, fontsize=8, **look)
 
 
 def _ends_beyond(shown: Array, colors: ScalarMappable) -> Literal["neither", "both", "min", "max"]:

@@ -6,7 +6,6 @@ regularization λ.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -56,12 +55,7 @@ class Axis:
 
     @classmethod
     def build(cls, name: str, ends: tuple[float, float] | None, scale: Scale | None, points: int) -> Axis:
-        """Values between two ends, evenly spaced on the scale; both are by default the parameter's own.
-
-        Raises:
-            ValueError: If there are too few or too many points, the ends are out of the parameter's range or
-                not in ascending order, or a log scale begins at 0.
-        """
+        """Values between two ends, evenly spaced on the scale; both are by default the parameter's own."""
         if not 2 <= points <= _MOST_POINTS:
             raise ValueError(f"points must be a whole number in [2, {_MOST_POINTS}]; got {points}")
         parameter = PARAMETERS[name]
@@ -111,11 +105,7 @@ class Plane:
 
     @classmethod
     def build(cls, name: str, x: Axis, y: Axis, values: Mapping[str, Any]) -> Plane:
-        """The plane in which parameters that are on neither axis have their value of `values`.
-
-        Raises:
-            ValueError: If a value is out of its range, or a game would have no episode.
-        """
+        """The plane in which parameters that are on neither axis have their value of `values`."""
         fixed = {key: check_value(key, values[key]) for key in PARAMETERS if key not in (x.name, y.name)}
         plane = cls(name, x, y, fixed)
         if not (plane.games["train"].min() or plane.games["deploy"].min()):
@@ -135,22 +125,12 @@ class Plane:
 
     def solve(self) -> EquilibriumMap:
         """The equilibria of all games."""
-        games = self.games
-        return equilibrium_map(
-            games["train"],
-            games["deploy"],
-            games["learning_rate"],
-            games["discount"],
-            games["regularization"],
-        )
+        parameters: dict[str, Any] = self.games
+        return equilibrium_map(**parameters)
 
 
 def check_value(name: str, value: float) -> float:
-    """Check a value of a parameter.
-
-    Raises:
-        ValueError: If it is out of range, or no whole number of episodes.
-    """
+    """Refuse a parameter's value that is out of its range, or no whole number of episodes."""
     parameter = PARAMETERS[name]
     number = validated_number(name, value, 0, parameter.largest)
     if not parameter.whole:
@@ -180,20 +160,20 @@ def is_covered(found: EquilibriumMap) -> NDArray[np.bool_]:
 def summarize_map(plane: Plane, found: EquilibriumMap) -> dict[str, object]:
     """A map in a few numbers."""
     covered = is_covered(found)
-    numbers = {"figure": plane.name, "games": covered.size, "not_covered": int((~covered).sum())}
+    numbers: dict[str, object] = {
+        "figure": plane.name,
+        "games": covered.size,
+        "not_covered": int((~covered).sum()),
+    }
     if not covered.any():
         return numbers
-    grid = np.broadcast_arrays(plane.x.values[None, :], plane.y.values[:, None])
-    x, y, retention = grid[0][covered], grid[1][covered], found.retention[covered]
-    least, greatest = retention.argmin(), retention.argmax()
-    symbols = plane.x.parameter.symbol, plane.y.parameter.symbol
-    return numbers | {
-        "share_gap_above_half": float((found.compliance_gap[covered] > 0.5).mean()),
-        "least_retention": float(retention[least]),
-        "least_at": f"{symbols[0]} = {x[least]:.4g}, {symbols[1]} = {y[least]:.4g}",
-        "greatest_retention": float(retention[greatest]),
-        "greatest_at": f"{symbols[0]} = {x[greatest]:.4g}, {symbols[1]} = {y[greatest]:.4g}",
-    }
+    numbers["share_gap_above_half"] = float((found.compliance_gap[covered] > 0.5).mean())
+    (rows, columns), retention = np.nonzero(covered), found.retention[covered]
+    for word, place in (("least", retention.argmin()), ("greatest", retention.argmax())):
+        at = (plane.x, columns[place]), (plane.y, rows[place])
+        numbers[f"{word}_retention"] = float(retention[place])
+        numbers[f"{word}_at"] = ", ".join(f"{axis.parameter.symbol} = {axis.values[i]:.4g}" for axis, i in at)
+    return numbers
 
 
 def encode_parquet(plane: Plane, found: EquilibriumMap) -> bytes:
@@ -201,16 +181,11 @@ def encode_parquet(plane: Plane, found: EquilibriumMap) -> bytes:
     shape = found.retention.shape
     parameters = {name: np.broadcast_to(values, shape).ravel() for name, values in plane.games.items()}
     table = pd.DataFrame(parameters | {name: values.ravel() for name, values in found._asdict().items()})
-    buffer = io.BytesIO()
-    table.to_parquet(
-        buffer,
-        engine="pyarrow",
-        index=False,
-        compression="zstd",
-        use_dictionary=list(parameters),
-        use_byte_stream_split=list(found._fields),
-    )
-    return buffer.getvalue()
+    encodings: dict[str, Any] = {
+        "use_dictionary": list(parameters),
+        "use_byte_stream_split": list(found._fields),
+    }
+    return table.to_parquet(None, engine="pyarrow", index=False, compression="zstd", **encodings)
 
 
 def _space(low: float, high: float, points: int, scale: Scale, shift: float = 0.0) -> Array:

@@ -19,7 +19,7 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
-from scripts.arguments import GameArguments, check_arguments, validated_seed
+from scripts.arguments import GameArguments, check_arguments
 
 
 def test_every_game_can_be_named():
@@ -109,12 +109,6 @@ class TestCheckArguments:
             (tmp_path / "config.json").write_text(content, encoding="latin-1")
         with pytest.raises(ValueError, match=r"config.json must hold the arguments of the run beside it"):
             check_arguments(Arguments(tmp_path))
-
-
-def test_negative_seeds_are_refused():
-    assert validated_seed(0) == 0
-    with pytest.raises(ValueError, match=r"^seed must be a whole number ≥ 0; got -1$"):
-        validated_seed(-1)
 
 
 @pytest.mark.parametrize("command", ["sweep", "redo", "tune"])

@@ -68,7 +68,8 @@ def test_a_label_that_comes_twice_is_refused(tmp_path, capsys):
 
 
 def test_a_seed_below_0_is_refused(tmp_path, capsys):
-    assert "-1" in refused(capsys, evaluate.main, evaluate.Arguments(seed=-1, out=tmp_path))
+    message = refused(capsys, evaluate.main, evaluate.Arguments(seed=-1, out=tmp_path))
+    assert message == "error: seed must be a whole number ≥ 0; got -1"
 
 
 def test_learning_rates_can_be_given_one_by_one(tmp_path):

@@ -1,0 +1,31 @@
+"""A learner beside the oracle, from one initial goal: a table, a figure, and a summary on the screen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+import mesa_env
+from agents.benchmark import tables
+from agents.benchmark.run_folder import RunFolder
+from mesa_env.agent import Agent
+from mesa_env.rules.scalar import ScalarGame
+from scripts import figures
+
+
+def compare_with_oracle(
+    folder: RunFolder, game: ScalarGame, name: str, learner: Agent, title: str, audited: bool = True
+) -> None:
+    """Play both, print the table, and write it and the figure to the run folder.
+
+    What a learner that is not `audited` could gain is left out.
+    """
+    contestants, goal = {"equilibrium": mesa_env.oracle(game), name: learner}, game.initial_goal
+    games = pd.DataFrame(mesa_env.compare(game, contestants, [goal]))
+    if not audited:
+        games.loc[games["agent"] == name, ["nash_conv", "relative_exploitability"]] = np.nan
+    folder.table("evaluation.csv", games)
+    played = {name: mesa_env.rollout(game, agent, goal) for name, agent in contestants.items()}
+    folder.figure("figure.png", figures.side_by_side(game, played))
+    tables.show_summary(mesa_env.summarize(games), f"{title}, from θ_0 = {goal:g}")
+    print(f"run folder: {folder.path}")
