@@ -22,6 +22,8 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 compiled = njit(cache=True, error_model="numpy", nogil=True)
 """Compiles a kernel once per machine; division by 0 gives infinities as in NumPy, and no lock is held."""
@@ -69,15 +71,12 @@ def geometric_sum(discount: float, terms: float) -> float:
     return -math.expm1(terms * math.log(discount)) / (1 - discount) if discount > 0 else 1.0
 
 
-@compiled
 def positive_roots(alpha: Array, beta: Array) -> Array:
-    """Positive roots of α c³ + β c − 1, elementwise, shape (N,); NaN where floating point leaves none."""
-    roots = np.empty_like(alpha)
-    find_positive_roots(roots, alpha, beta)
-    for i in range(len(roots)):
-        if not roots[i] > 0:
-            roots[i] = np.nan
-    return roots
+    """Positive roots of α c³ + β c − 1, elementwise; NaN where floating point leaves none."""
+    alpha, beta = np.broadcast_arrays(alpha, beta)
+    roots = np.empty(alpha.size)
+    find_positive_roots(roots, alpha.ravel(), beta.ravel())
+    return np.where(roots > 0, roots, np.nan).reshape(alpha.shape)
 
 
 @compiled

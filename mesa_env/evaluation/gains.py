@@ -1,13 +1,14 @@
 """What agents could gain by their best responses, in closed form.
 
 Every agent is judged by its own goal, its successors' coefficients (and slopes) held fixed. Policies that
-depend on the goal can differ from their coefficients off the path: `mesa_env.evaluation.deviations` audits
+depend on the goal can differ from their coefficients off the path: `mesa_env.evaluation.audits` audits
 those by simulation.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,23 @@ from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import validated_coefficients
 from mesa_env.solutions.decoupling import Decision
 from mesa_env.solutions.equilibrium import first_order_conditions
+
+
+class Audit(NamedTuple):
+    """What each agent could gain, in units of θ_n²; shape (N,), or (B, N) for a batch of games."""
+
+    gains: Array  # J_n as played minus the least J_n that a deviation reaches
+    weights: Array  # Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 forever
+    best: Array  # the coefficient of each agent's best deviation; NaN if unknown
+
+    @property
+    def relative(self) -> Array:
+        """Gains as a share of the cost of emitting 0 forever."""
+        return self.gains / self.weights
+
+    def row(self, index: int) -> Audit:
+        """The audit of one game of a batch."""
+        return Audit(self.gains[index], self.weights[index], self.best[index])
 
 
 def exploitability(game: Game, coefficients: ArrayLike) -> Array:
@@ -52,7 +70,7 @@ def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: flo
     h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the last term is 0 unless c* is at the bound;
     so nothing cancels, and at an equilibrium it is 0 to rounding.
     """
-    root = positive_roots(alpha.ravel(), beta.ravel()).reshape(alpha.shape)
+    root = positive_roots(alpha, beta)
     best = np.minimum(root, bound)
     slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
     gap = played - best

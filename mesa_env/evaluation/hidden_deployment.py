@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from mesa_env.agent import Agent
-from mesa_env.evaluation.deviations import Audit
+from mesa_env.evaluation.gains import Audit
 from mesa_env.evaluation.gains import gains_of_best_responses
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.numerics import discounted_lengths, positive_roots
@@ -28,7 +28,7 @@ from mesa_env.solutions.hidden_deployment import (
     first_order_condition_given,
     situation_by_signal,
     solve_by_mode,
-    unit_sums_by_mode,
+    unit_sums_backward,
 )
 
 _BEYOND = 4.0  # how much further than the shown log-odds certificates look
@@ -134,9 +134,8 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
         _, *by_belief = _belief_sums(game, policy)
         at_belief = (sums.read(episode, logit(belief)) for sums in by_belief)
         situation = Situation(game.learning_rates[episode], belief, *at_belief)
-    alpha, beta = first_order_condition_given(game, situation)
-    best = np.minimum(positive_roots(alpha.ravel(), beta.ravel()), game.coefficient_bound)
-    return Audit(_gains(game, situation, played.coefficients), weights, best.reshape(alpha.shape))
+    best = np.minimum(positive_roots(*first_order_condition_given(game, situation)), game.coefficient_bound)
+    return Audit(_gains(game, situation, played.coefficients), weights, best)
 
 
 def _belief_sums(
@@ -145,12 +144,10 @@ def _belief_sums(
     """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
     limit = LARGEST_LOG_ODDS + _BEYOND
     grid = np.linspace(-limit, limit, log_odds)
-    expect, shape = Expectations(game, grid, *trapezoid(nodes)), (game.episodes, 2, log_odds)
-    squares, outputs = np.zeros(shape), np.zeros(shape)
-    for n in range(game.episodes - 1, 0, -1):
-        c = policy.read(np.full(log_odds, n), grid)
-        before = unit_sums_by_mode(game, n, c, squares[n], outputs[n])
-        squares[n - 1], outputs[n - 1] = map(expect, before)
+    expect = Expectations(game, grid, *trapezoid(nodes))
+    squares, outputs = unit_sums_backward(
+        game, lambda n, *_: policy.read(np.full(log_odds, n), grid), expect, log_odds
+    )
     return expect, Table(grid, squares[:, 1]), Table(grid, outputs[:, 1])
 
 
@@ -168,15 +165,10 @@ def _gains(game: HiddenDeployment, situation: Situation, played: Array) -> Array
 
 
 class SimulatedExploitability(NamedTuple):
-    """Bounds on the expected relative gain of every agent, each of shape (N,), but for sampling error.
+    """Bounds on the expected relative gain of every agent, each of shape (N,), but for sampling error."""
 
-    Attributes:
-        low: Best responses found on one half of the futures and paid on the other: too low in expectation.
-        high: Best responses found and paid on all futures: too high in expectation.
-    """
-
-    low: Array
-    high: Array
+    low: Array  # best responses found on one half of the futures and paid on the other
+    high: Array  # best responses found and paid on all futures
 
 
 def simulated_exploitability(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
-from mesa_env.evaluation.deviations import Audit
+from mesa_env.evaluation.gains import Audit
 from mesa_env.evaluation.trajectory import Trajectory, rollout
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array

@@ -15,21 +15,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mesa_env.numerics import (
+    Array,
+    Integers,
     compiled,
+    find_positive_roots,
     first_order_condition,
     geometric_sum,
-    positive_roots,
     run_in_blocks,
     unit_sums_before,
 )
-from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import LARGEST, validated_number
 from mesa_env.solutions.equilibrium import BLOCK, validated_numbers
-
-Integers = NDArray[np.int64]
 
 
 class EquilibriumMap(NamedTuple):
@@ -152,7 +151,7 @@ def _solve_into(
         rate, discount = rates[first : first + size], discounts[first : first + size]
         regularization, deploy = regularizations[first : first + size], deploys[first : first + size]
         squares, outputs = np.empty(size), np.empty(size)
-        alpha, beta = np.empty(size), np.empty(size)
+        alpha, beta, roots = np.empty(size), np.empty(size), np.empty(size)
         retention, peak, total = np.ones(size), np.ones(size), np.zeros(size)
         present, last = np.full(size, deployed), np.full(size, np.nan)
         due, longest = ends[first : first + size].copy(), 0
@@ -177,7 +176,7 @@ def _solve_into(
                 alpha[i], beta[i] = first_order_condition(
                     rate[i], discount[i], regularization[i], squares[i], outputs[i]
                 )
-            roots = positive_roots(alpha, beta)
+            find_positive_roots(roots, alpha, beta)
             for i in range(size):
                 # Where unit sums overflow, neither this agent nor any before it has a positive root.
                 c = min(roots[i], bound) if roots[i] > 0 else np.nan
