@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from mesa_env.agent import Agent
-from mesa_env.evaluation.gains import Audit
-from mesa_env.evaluation.gains import gains_of_best_responses
+from mesa_env.evaluation.gains import Audit, gains_of_best_responses
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.numerics import discounted_lengths, positive_roots
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
@@ -37,11 +36,8 @@ _BEYOND = 4.0  # how much further than the shown log-odds certificates look
 def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: float = 0.8) -> Table:
     """The policy of an agent without memory: what it plays in every episode, for log-odds or signals.
 
-    Args:
-        game: The game whose observations the agent is shown.
-        agent: Anything with `predict`, which is called deterministically.
-        points: Number M of log-odds or signals, in even steps between the observation's bounds.
-        goal: The goal that the agent is shown; a policy that depends on it is tabulated for this one.
+    These are in even steps between the observation's bounds; a policy that depends on the goal is tabulated
+    for the one given.
     """
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
@@ -61,15 +57,9 @@ def belief_exploitability(
 ) -> Array:
     """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
 
-    Its grid is wider and finer than the solver's, with points elsewhere, and its expectations are taken by
-    the trapezoidal rule, so that it can certify the solver. The distribution of beliefs is carried forward by
-    the same matrices, transposed.
-
-    Args:
-        game: The game.
-        policy: Coefficients by log-odds.
-        log_odds: Points of the grid.
-        nodes: Nodes of the noise in the next signal.
+    Its grid of `log_odds` points is wider and finer than the solver's, with points elsewhere, and its
+    expectations are taken by the trapezoidal rule, so that it can certify the solver. The distribution of
+    beliefs is carried forward by the same matrices, transposed.
 
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
@@ -90,13 +80,7 @@ def belief_exploitability(
 def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Array:
     """What agents that know only n and x_n would gain by best responses to a policy c_n(x_n) of all others.
 
-    Args:
-        game: The game.
-        policy: Coefficients by signal.
-        nodes: Nodes of the noise in the signal, by the trapezoidal rule.
-
-    Returns:
-        Expected relative gain of every agent, as in `belief_exploitability`; shape (N,).
+    Expectations over the signal are taken by the trapezoidal rule; units are as in `belief_exploitability`.
     """
     sums, expected = _signal_sums(game, policy, nodes), np.empty(game.episodes)
     noise, weights = trapezoid(nodes)
@@ -104,7 +88,7 @@ def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 20
         episode, signal = np.full((2, nodes), n), noise + game.shift * MODES
         situation = situation_by_signal(game, sums, episode, signal)
         gains = _gains(game, situation, policy.read(episode, signal))
-        expected[n] = np.array([expit(-game.prior[n]), expit(game.prior[n])]) @ (gains @ weights)
+        expected[n] = expit([-game.prior[n], game.prior[n]]) @ (gains @ weights)
     return expected / discounted_lengths(game.discount, game.episodes)[:-1]
 
 
@@ -113,11 +97,6 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
 
     For an agent with memory this is `simulated_exploitability.high`, the same in every game: gains turn by
     turn would need its memory at each.
-
-    Args:
-        game: The game.
-        agent: Who played it.
-        played: A batch of games, as `rollout` played them.
     """
     lengths = discounted_lengths(game.discount, game.episodes)[:-1]
     weights = np.broadcast_to(lengths, played.coefficients.shape)
@@ -213,19 +192,14 @@ def simulated_exploitability(
 
 
 def _futures(
-    game: HiddenDeployment,
-    agent: Agent,
-    state: State,
-    memory: Any,
-    futures: int,
-    generator: np.random.Generator,
+    game: HiddenDeployment, agent: Agent, state: State, memory: Any, futures: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Unit sums A_1 and B_1 of the agent's successors in branched games, of shape (histories, futures)."""
     rows = np.repeat(np.arange(len(state.goal)), futures)
     n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
     # Training is memoryless: from n on it lasts as long as from 0 on.
-    lasting = n + game.training_lengths(generator.random(rows.size))
-    noise = generator.standard_normal((rows.size, game.episodes))
+    lasting = n + game.training_lengths(rng.random(rows.size))
+    noise = rng.standard_normal((rows.size, game.episodes))
     branched = Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise)
     branch, memory = State(n, goal, branched), _rows_of(memory, rows)
     idle, begins = np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)

@@ -183,7 +183,6 @@ class HiddenOracle(GameAgent):
     game: HiddenDeployment
 
     def __init__(self, game: HiddenDeployment) -> None:
-        """Solve `game`."""
         super().__init__(game)
         self._solution = solve_hidden(game) if game.observed == "belief" else solve_memoryless(game)
 
@@ -203,7 +202,6 @@ class FilteringOracle(GameAgent):
     game: HiddenDeployment
 
     def __init__(self, game: HiddenDeployment) -> None:
-        """Solve `game`, which must show its signals."""
         super().__init__(game)
         if game.observed != "signal":
             raise ValueError(f"a filter needs a game with observed='signal'; got {game.observed!r}")

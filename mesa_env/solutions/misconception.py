@@ -184,7 +184,6 @@ class MisconceptionOracle(GameAgent):
     game: Misconception
 
     def __init__(self, game: Misconception) -> None:
-        """Solve `game`."""
         super().__init__(game)
         self.solution = solve_misconception(game)
         ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
