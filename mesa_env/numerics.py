@@ -154,11 +154,7 @@ def golden_section(cost: Callable[..., float], keep_left: bool = True) -> Callab
 
 @shared
 def cubic_stencil(place: Any, cells: int) -> tuple[Any, tuple[Any, Any, Any, Any]]:
-    """Lagrange interpolation between the nodes 0…cells at `place`, elementwise.
-
-    Returns:
-        Index of the first of four neighboring nodes, and the weights of the four.
-    """
+    """Lagrange interpolation between the nodes 0…cells: the first of four neighbors, and their weights."""
     first = np.minimum(np.maximum(np.floor(place) - 1, 0), cells - 3)
     u = place - first
     v, w, x = u - 1, u - 2, u - 3
@@ -201,12 +197,10 @@ def position_of(discount: Any) -> Any:
 
 
 class Refinement(NamedTuple):
-    """What changes when the grids of a solution are doubled.
+    """The largest changes when the grids of a solution are doubled.
 
-    Attributes:
-        coefficients: Largest change of a coefficient.
-        path: Largest change of what else the solution's path is made of, such as goals, beliefs or discounts;
-            NaN where coefficients are compared everywhere, not along a path.
+    `path` is that of what else the solution's path is made of, such as goals, beliefs or discounts; NaN where
+    coefficients are compared everywhere, not along a path.
     """
 
     coefficients: float
@@ -224,10 +218,7 @@ class Refinement(NamedTuple):
 def run_in_blocks(solve: Callable[[slice], None], count: int, smallest: int) -> None:
     """Call `solve` on slices that partition range(count), in parallel; `solve` should release the GIL.
 
-    Args:
-        solve: Called with one slice at a time.
-        count: Number of items.
-        smallest: Fewest items worth a call of their own.
+    No slice but the last is shorter than `smallest`.
     """
     size = max(smallest, -(-count // (_BLOCKS_PER_CORE * (os.cpu_count() or 1))))
     blocks = [slice(first, first + size) for first in range(0, count, size)]

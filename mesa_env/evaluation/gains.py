@@ -42,12 +42,7 @@ class Audit(NamedTuple):
 def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n(c_n) − min_c J_n(c), in units of θ_n².
 
-    Args:
-        game: The game.
-        coefficients: The profile, shape (N,).
-
-    Returns:
-        One value per agent, shape (N,), none negative.
+    Coefficients and gains have shape (N,); no gain is negative.
     """
     profile = validated_coefficients(game, coefficients)
     return gains_of_best_responses(*first_order_conditions(game, profile), profile, game.coefficient_bound)
@@ -84,10 +79,7 @@ def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: flo
 def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n − min_{c, s} J_n, in units of θ_n²; shape (N,).
 
-    Args:
-        game: The game.
-        coefficients: The profile's c_n, shape (N,).
-        slopes: The profile's s_n, shape (N,); projected as the rules project them.
+    Coefficients and slopes have shape (N,); slopes are projected as the rules project them.
 
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.

@@ -41,10 +41,7 @@ _COLUMNS = ("agent", "model", "initial_goal", *METRICS)
 def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
     """Every metric of one game; NaN where a game has no training or no deployment.
 
-    Args:
-        game: The game.
-        played: How it was played.
-        audited: What its agents could have gained; by default the base game's audit of the coefficients.
+    Its agents' gains are by default those of the base game's audit of the coefficients.
     """
     if audited is None:
         audited = audit_base_game(require_base_game(game), played.coefficients[None]).row(0)
@@ -106,11 +103,7 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Mean of every metric, with Student's confidence interval.
 
     The interval is over the models of an agent, each represented by the mean of its games, or over the games
-    if there is only one model.
-
-    Args:
-        games: The columns of `compare`, or anything else that `pandas.DataFrame` accepts.
-        confidence: Level of the interval.
+    if there is only one model. `games` are the columns of `compare`, in any form that a DataFrame accepts.
 
     Returns:
         One row per agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
