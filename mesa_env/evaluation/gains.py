@@ -45,7 +45,7 @@ def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     Coefficients and gains have shape (N,); no gain is negative.
     """
     profile = validated_coefficients(game, coefficients)
-    return gains_of_best_responses(*first_order_conditions(game, profile), profile, game.coefficient_bound)
+    return best_deviations(*first_order_conditions(game, profile), profile, game.coefficient_bound)[0]
 
 
 def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:
@@ -58,8 +58,8 @@ def nash_conv(game: Game, coefficients: ArrayLike) -> float:
     return float(exploitability(game, coefficients).sum())
 
 
-def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: float) -> Array:
-    """J(c) − min J over coefficients within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
+def best_deviations(alpha: Array, beta: Array, played: Array, bound: float) -> tuple[Array, Array]:
+    """J(c) − min J and where J is least within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
 
     J's difference is factored around the minimum c*, with h = c − c*, as
     h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the last term is 0 unless c* is at the bound;
@@ -73,7 +73,7 @@ def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: flo
         curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
         gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
     # Where unit sums overflow, gains are unbounded.
-    return np.where(np.isnan(gains), np.inf, gains)
+    return np.where(np.isnan(gains), np.inf, gains), best
 
 
 def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> Array:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from mesa_env.agent import Agent
-from mesa_env.evaluation.gains import Audit, gains_of_best_responses
+from mesa_env.evaluation.gains import Audit, best_deviations
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.numerics import discounted_lengths, positive_roots
+from mesa_env.numerics import discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
 from mesa_env.rules.rules import Array, State
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
@@ -71,7 +71,8 @@ def belief_exploitability(
     reached[1, -1] = 1.0
     for n, rate in enumerate(game.learning_rates):
         played = policy.read(np.full(log_odds, n), grid)
-        gains = _gains(game, Situation(rate, belief, squares.values[n], outputs.values[n]), played)
+        situation = Situation(rate, belief, squares.values[n], outputs.values[n])
+        gains, _ = _best_deviations(game, situation, played)
         expected[n] = reached.sum(axis=0) @ gains
         reached = expect.forward(reached)
     return np.maximum(expected, 0.0) / discounted_lengths(game.discount, game.episodes)[:-1]
@@ -87,7 +88,7 @@ def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 20
     for n in range(game.episodes):
         episode, signal = np.full((2, nodes), n), noise + game.shift * MODES
         situation = situation_by_signal(game, sums, episode, signal)
-        gains = _gains(game, situation, policy.read(episode, signal))
+        gains, _ = _best_deviations(game, situation, policy.read(episode, signal))
         expected[n] = expit([-game.prior[n], game.prior[n]]) @ (gains @ weights)
     return expected / discounted_lengths(game.discount, game.episodes)[:-1]
 
@@ -113,8 +114,8 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
         _, *by_belief = _belief_sums(game, policy)
         at_belief = (sums.read(episode, logit(belief)) for sums in by_belief)
         situation = Situation(game.learning_rates[episode], belief, *at_belief)
-    best = np.minimum(positive_roots(*first_order_condition_given(game, situation)), game.coefficient_bound)
-    return Audit(_gains(game, situation, played.coefficients), weights, best)
+    gains, best = _best_deviations(game, situation, played.coefficients)
+    return Audit(gains, weights, best)
 
 
 def _belief_sums(
@@ -137,10 +138,10 @@ def _signal_sums(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Mo
     return solve_by_mode(game, lambda n, *_: policy.read(np.full(signal.shape, n), signal), weights)
 
 
-def _gains(game: HiddenDeployment, situation: Situation, played: Array) -> Array:
-    """J(c) − min J in units of θ_n²."""
+def _best_deviations(game: HiddenDeployment, situation: Situation, played: Array) -> tuple[Array, Array]:
+    """J(c) − min J in units of θ_n², and where J is least."""
     condition = first_order_condition_given(game, situation)
-    return gains_of_best_responses(*condition, played, game.coefficient_bound)
+    return best_deviations(*condition, played, game.coefficient_bound)
 
 
 class SimulatedExploitability(NamedTuple):

@@ -51,6 +51,8 @@ def rollout(
 ) -> Trajectory:
     """Play `game` from its first episode to its last, the agent seeing nothing but observations.
 
+    Games of a batch that end before the others idle.
+
     Args:
         game: The game.
         agent: Anything with Stable-Baselines3's `predict`.
@@ -69,15 +71,7 @@ def rollout(
         raise ValueError(
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
         )
-    generator = generator or np.random.default_rng(0)
-    played = _play_batch(game, agent, first.reshape(-1), deterministic, generator)
-    return played if first.ndim else played.row(0)
-
-
-def _play_batch(
-    game: ScalarGame, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
-) -> Trajectory:
-    """Play a batch of games from goals (B,), episode by episode; those that end before the others idle."""
+    goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
     states, actions, rows = [], [], []
@@ -94,9 +88,9 @@ def _play_batch(
         begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
         state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
     columns = {name: np.array([row[name] for row in rows]).T for name in rows[0]}
-    first, following = columns.pop("goal")[:, :1], columns.pop("next_goal")
-    return Trajectory(
-        np.concatenate([first, following], axis=1),
+    beginning, following = columns.pop("goal")[:, :1], columns.pop("next_goal")
+    played = Trajectory(
+        np.concatenate([beginning, following], axis=1),
         columns.pop("action"),
         columns.pop("output"),
         columns.pop("base_loss"),
@@ -105,6 +99,7 @@ def _play_batch(
         tuple(states),
         np.stack(actions, axis=1).astype(np.float64),
     )
+    return played if first.ndim else played.row(0)
 
 
 def map_states(function: Callable[..., Any], *states: State) -> State:
