@@ -123,11 +123,9 @@ class BestResponse:
     where the game would have led to another. In variants whose agents mind more than the
     episode, what they mind is as at the game's start, which play may leave: draw it from a range there.
 
-    Args:
-        game: The game.
-        successors: What agents n + 1, n + 2, … play: coefficients of shape (N,), which stand for all
-            parts of actions that have several, or an agent with `predict`, asked deterministically. None:
-            every successor plays 1 (or the bound, if that is less).
+    Agents n + 1, n + 2, … play `successors`: coefficients of shape (N,), which stand for all parts of actions
+    that have several, or an agent with `predict`, asked deterministically. None: every successor plays 1 (or
+    the bound, if that is less).
     """
 
     game: Rules

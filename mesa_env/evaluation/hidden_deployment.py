@@ -160,16 +160,8 @@ def simulated_exploitability(
     which n trains, and the successors' unit sums A_1 and B_1 are averaged over them: gains do not depend on
     A_0 and B_0. The deviating agent knows all signals so far, even if the measured agent does not. The
     coefficients are assumed to depend neither on the goal nor on what was played before: the agent is shown
-    the same goal throughout.
-
-    Args:
-        game: The game.
-        agent: Anything with `predict`, which is called deterministically. Its memory is None, an array with
-            one row per game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays
-            (layers, rows, …).
-        histories: Number of histories.
-        futures: Number of continuations of each history, an even number.
-        seed: Seed of all signals and modes.
+    the same goal throughout, and is asked deterministically. Its memory is None, an array with one row per
+    game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays (layers, rows, …).
 
     Raises:
         ValueError: If `futures` is odd or below 2.

@@ -35,8 +35,6 @@ METRICS = {
     "compliance_gap": "mean |y/θ| in deployment minus in training",
 }
 
-_COLUMNS = ("agent", "model", "initial_goal", *METRICS)
-
 
 def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
     """Every metric of one game; NaN where a game has no training or no deployment.
@@ -96,7 +94,8 @@ def compare(
             for i, goal in enumerate(goals):
                 metrics = measure(game, batch.row(i), audited.row(i))
                 rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
-    return {column: np.array([row[column] for row in rows]) for column in _COLUMNS}
+    columns = ("agent", "model", "initial_goal", *METRICS)
+    return {column: np.array([row[column] for row in rows]) for column in columns}
 
 
 def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:

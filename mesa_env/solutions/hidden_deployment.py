@@ -80,10 +80,7 @@ class Situation(NamedTuple):
 def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) -> BeliefSolution:
     """The equilibrium among agents that know the filtered belief; each is judged by its own goal.
 
-    Args:
-        game: The game, whatever its agents observe.
-        log_odds: Points of the grid on ±30.
-        nodes: Gauss–Hermite nodes of the next signal.
+    The grid has `log_odds` points on ±30; expectations take that many Gauss–Hermite nodes of the next signal.
 
     Raises:
         ValueError: If goals overflow on the way.

@@ -81,10 +81,8 @@ class Jump(NamedTuple):
 def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
     """Equilibrium by backward induction, every agent judged by its own goal.
 
-    Args:
-        game: The game.
-        angles: Angles M in the table, a multiple of 4, so that θ = 0, b = 0 and θ = ±b are among them.
-        proposals: Coefficients among which J is first searched, evenly over their range.
+    The number of angles in the table is a multiple of 4, so that θ = 0, b = 0 and θ = ±b are among them; J is
+    first searched among the proposals, evenly over the range of coefficients.
 
     Raises:
         ValueError: If `angles` is not a positive multiple of 4, there are fewer than 3 proposals, or goal and
