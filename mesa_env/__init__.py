@@ -36,9 +36,8 @@ from mesa_env.rules import (
 )
 
 if TYPE_CHECKING:
-    from mesa_env.evaluation.audits import audit
-    from mesa_env.evaluation.deviations import Audit, audit_by_simulation
-    from mesa_env.evaluation.gains import exploitability, nash_conv, relative_exploitability
+    from mesa_env.evaluation.audits import audit, audit_by_simulation
+    from mesa_env.evaluation.gains import Audit, exploitability, nash_conv, relative_exploitability
     from mesa_env.evaluation.metrics import METRICS, compare, measure, summarize
     from mesa_env.evaluation.trajectory import Trajectory, play, rollout
     from mesa_env.solutions.equilibrium import (
@@ -89,9 +88,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "evaluation.audits": ("audit",),
-    "evaluation.deviations": ("Audit", "audit_by_simulation"),
-    "evaluation.gains": ("exploitability", "nash_conv", "relative_exploitability"),
+    "evaluation.audits": ("audit", "audit_by_simulation"),
+    "evaluation.gains": ("Audit", "exploitability", "nash_conv", "relative_exploitability"),
     "evaluation.metrics": ("METRICS", "compare", "measure", "summarize"),
     "evaluation.trajectory": ("Trajectory", "play", "rollout"),
     "solutions.equilibrium": (

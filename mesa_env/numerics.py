@@ -22,6 +22,8 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 compiled = njit(cache=True, error_model="numpy", nogil=True)
 """Compiles a kernel once per machine; division by 0 gives infinities as in NumPy, and no lock is held."""
@@ -69,15 +71,12 @@ def geometric_sum(discount: float, terms: float) -> float:
     return -math.expm1(terms * math.log(discount)) / (1 - discount) if discount > 0 else 1.0
 
 
-@compiled
 def positive_roots(alpha: Array, beta: Array) -> Array:
-    """Positive roots of α c³ + β c − 1, elementwise, shape (N,); NaN where floating point leaves none."""
-    roots = np.empty_like(alpha)
-    find_positive_roots(roots, alpha, beta)
-    for i in range(len(roots)):
-        if not roots[i] > 0:
-            roots[i] = np.nan
-    return roots
+    """Positive roots of α c³ + β c − 1, elementwise; NaN where floating point leaves none."""
+    alpha, beta = np.broadcast_arrays(alpha, beta)
+    roots = np.empty(alpha.size)
+    find_positive_roots(roots, alpha.ravel(), beta.ravel())
+    return np.where(roots > 0, roots, np.nan).reshape(alpha.shape)
 
 
 @compiled
@@ -155,11 +154,7 @@ def golden_section(cost: Callable[..., float], keep_left: bool = True) -> Callab
 
 @shared
 def cubic_stencil(place: Any, cells: int) -> tuple[Any, tuple[Any, Any, Any, Any]]:
-    """Lagrange interpolation between the nodes 0…cells at `place`, elementwise.
-
-    Returns:
-        Index of the first of four neighboring nodes, and the weights of the four.
-    """
+    """Lagrange interpolation between the nodes 0…cells: the first of four neighbors, and their weights."""
     first = np.minimum(np.maximum(np.floor(place) - 1, 0), cells - 3)
     u = place - first
     v, w, x = u - 1, u - 2, u - 3
@@ -202,12 +197,10 @@ def position_of(discount: Any) -> Any:
 
 
 class Refinement(NamedTuple):
-    """What changes when the grids of a solution are doubled.
+    """The largest changes when the grids of a solution are doubled.
 
-    Attributes:
-        coefficients: Largest change of a coefficient.
-        path: Largest change of what else the solution's path is made of, such as goals, beliefs or discounts;
-            NaN where coefficients are compared everywhere, not along a path.
+    `path` is that of what else the solution's path is made of, such as goals, beliefs or discounts; NaN where
+    coefficients are compared everywhere, not along a path.
     """
 
     coefficients: float
@@ -225,10 +218,7 @@ class Refinement(NamedTuple):
 def run_in_blocks(solve: Callable[[slice], None], count: int, smallest: int) -> None:
     """Call `solve` on slices that partition range(count), in parallel; `solve` should release the GIL.
 
-    Args:
-        solve: Called with one slice at a time.
-        count: Number of items.
-        smallest: Fewest items worth a call of their own.
+    No slice but the last is shorter than `smallest`.
     """
     size = max(smallest, -(-count // (_BLOCKS_PER_CORE * (os.cpu_count() or 1))))
     blocks = [slice(first, first + size) for first in range(0, count, size)]

@@ -49,24 +49,19 @@ class Problem(Protocol[StateT]):
     @property
     def game(self) -> Rules:
         """The game that the decisions are made in."""
-        ...
 
     @property
     def n_uniforms(self) -> int:
         """How many uniform draws from [0, 1) one run of the problem needs."""
-        ...
 
     def begin(self, uniforms: Array, initial_goal: Array | None = None) -> StateT:
         """Set up a batch from uniform draws of shape (B, draws)."""
-        ...
 
     def observe(self, state: StateT) -> Observation:
         """What the deciding agents see."""
-        ...
 
     def step(self, state: StateT, action: NDArray[np.floating[Any]]) -> Step[StateT]:
         """Carry out a batch of validated actions."""
-        ...
 
 
 class ControlState(NamedTuple):
@@ -80,11 +75,9 @@ class ControlState(NamedTuple):
 class Control:
     """One controller plays every episode; the episode of the decision problem is a whole game.
 
-    Args:
-        game: The game.
-        judge: Whose goal pays. "initial": the reward in episode n is −γ^n (y_n − θ_0)², so that the return
-            is −J_0 of agent 0; where θ_0 is drawn, a policy must remember it, for later observations do not
-            show it. "current": the reward is −(y_n − θ_n)², whatever γ.
+    `judge` says whose goal pays. "initial": the reward in episode n is −γ^n (y_n − θ_0)², so that the return
+    is −J_0 of agent 0; where θ_0 is drawn, a policy must remember it, for later observations do not show it.
+    "current": the reward is −(y_n − θ_n)², whatever γ.
     """
 
     game: Rules
@@ -126,16 +119,13 @@ class BestResponse:
     """One decision of one agent against given successors, paid −J_n by its own goal.
 
     The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal
-    (`start_at_random_turn`).
-    In the base game a best response does not depend on the goal, so nothing is lost where the game would have
-    led to another. In variants whose agents mind more than the episode, what they mind is as at the game's
-    start, which play may leave: draw it from a range there.
+    (`start_at_random_turn`). In the base game a best response does not depend on the goal, so nothing is lost
+    where the game would have led to another. In variants whose agents mind more than the
+    episode, what they mind is as at the game's start, which play may leave: draw it from a range there.
 
-    Args:
-        game: The game.
-        successors: What agents n + 1, n + 2, … play: coefficients of shape (N,), which stand for all
-            parts of actions that have several, or an agent with `predict`, asked deterministically. None:
-            every successor plays 1 (or the bound, if that is less).
+    Agents n + 1, n + 2, … play `successors`: coefficients of shape (N,), which stand for all parts of actions
+    that have several, or an agent with `predict`, asked deterministically. None: every successor plays 1 (or
+    the bound, if that is less).
     """
 
     game: Rules
@@ -210,12 +200,8 @@ def start_at_random_turn(game: Rules, uniforms: Array, initial_goal: Array | Non
     """Set up a batch at an agent's turn, the agent drawn uniformly and its goal as a first one's.
 
     What else agents mind is as at the game's start, or, where chance makes it, as it is by their turn.
-    In `InfiniteHorizon`, agents that are all alike are drawn as one.
-
-    Args:
-        game: The game.
-        uniforms: Uniform draws from [0, 1), shape (B, 1 + n_uniforms); the first names the agent.
-        initial_goal: Goals that replace what chance would give, shape (B,).
+    In `InfiniteHorizon`, agents that are all alike are drawn as one. The first of the uniform draws, of shape
+    (B, 1 + n_uniforms), names the agent; goals that are given, (B,), replace what chance would give.
     """
     state = game.start(uniforms[..., 1:], initial_goal)
     distinct = game.stationary_from + 1 if isinstance(game, InfiniteHorizon) else game.episodes

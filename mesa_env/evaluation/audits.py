@@ -1,4 +1,11 @@
-"""The audit of every kind of game, in one table to which a new game adds a line."""
+"""How much each agent of a game could gain while its successors keep to their policies.
+
+An audit compares each agent's turn, as it was played, with its best deviation: the agent's own goal judges,
+and its successors' policies, not their actions, are held fixed. In equilibrium there is nothing to gain, and
+an audit certifies it without knowing how it was found. `audit_by_simulation` works for any deterministic
+game: it plays the rest of the game from every turn under the actual rules. Games with a closed form, and
+stochastic ones, have audits of their own; `AUDITS` names every kind's, and a new game adds a line to it.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +14,35 @@ from typing import Any
 
 import numpy as np
 
-from mesa_env.agent import Agent
-from mesa_env.evaluation.deviations import Audit, audit_by_simulation
-from mesa_env.evaluation.gains import decoupling_deviations, exploitability
+from mesa_env import rules
+from mesa_env.agent import Agent, Observation
+from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
-from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.numerics import discounted_lengths
-from mesa_env.rules import (
-    Decoupling,
-    Game,
-    HiddenDeployment,
-    InfiniteHorizon,
-    LearnableDiscount,
-    Misconception,
-)
+from mesa_env.evaluation.trajectory import Trajectory, map_states
+from mesa_env.numerics import Array, discounted_lengths
+from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.equilibrium import best_responses
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
 
 
-def audit_base_game(game: Game, coefficients: Array) -> Audit:
+def audit_base_game(game: rules.Game, coefficients: Array) -> Audit:
     """Audit in closed form of coefficients (B, N) as they were played, whatever the goals."""
     gains = np.array([exploitability(game, profile) for profile in coefficients])
     best = np.array([best_responses(game, profile) for profile in coefficients])
     return Audit(gains, _weights(game, gains), best)
 
 
-def audit_infinite_horizon(game: InfiniteHorizon, coefficients: Array) -> Audit:
+def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array) -> Audit:
     """Audit in closed form, one entry per agent up to `stationary_from`, which stands for all after it.
 
     The last coefficient of each game is taken to continue forever.
     """
     tail = int(np.ceil(np.log(_NEGLIGIBLE) / np.log(game.discount))) if game.discount else 1
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
-    endless = Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
+    endless = rules.Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
     profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
     first = game.stationary_from
 
@@ -56,35 +55,85 @@ def audit_infinite_horizon(game: InfiniteHorizon, coefficients: Array) -> Audit:
     return Audit(gains, np.full(gains.shape, 1 / (1 - game.discount)), best)
 
 
-def audit_decoupling(game: Decoupling, agent: Agent, played: Trajectory) -> Audit:
+def audit_decoupling(game: rules.Decoupling, agent: Agent, played: Trajectory) -> Audit:
     """Audit in closed form of coefficients and slopes as they were played, those of successors held fixed."""
     profiles = zip(played.coefficients, played.details["slope"], strict=True)
     gains, best = np.array([decoupling_deviations(game, *profile) for profile in profiles]).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
 
-def _weights(game: Game | Decoupling, gains: Array) -> Array:
+def _weights(game: rules.Game | rules.Decoupling, gains: Array) -> Array:
     """Σ_{k ≥ n} γ^(k−n) beside gains of shape (B, N)."""
     return np.broadcast_to(discounted_lengths(game.discount, game.episodes)[:-1], gains.shape)
 
 
+def audit_by_simulation(
+    game: ScalarGame, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3
+) -> Audit:
+    """Audit deterministic games by simulating deviations from every turn; exact up to the search.
+
+    Around what was played, `proposals` values over the whole range are tried for each part of the action in
+    turn, and for all parts together; then over a range twenty times smaller around the best, `zooms` times.
+    The result is a lower bound of the gain, which is tight where J_n has no spike between proposals.
+
+    Returns:
+        The audit; NaN for agents that draw or remember, whose future the state does not determine.
+
+    Raises:
+        ValueError: If the game is stochastic after its start.
+    """
+    if game.stochastic:
+        raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
+    goals, problem = played.goals[:, :-1], BestResponse(game, agent)
+    # All turns of all games, episode by episode.
+    state = map_states(lambda *parts: np.concatenate(parts), *played.states)
+    best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
+    if not _depends_on_the_state_alone(agent, game.observe(state)):
+        unknown = np.full(goals.shape, np.nan)
+        return Audit(unknown, np.ones(goals.shape), unknown)
+    as_played = problem.step(state, best)
+    played_costs, scale = -as_played.reward, as_played.info["scale"]
+    least, rows = played_costs.copy(), np.arange(len(best))
+    bounds, parts = game.action_bound.astype(np.float32), np.eye(len(game.action_bound), dtype=np.float32)
+    # Moving all parts together follows the ridges that bounds on their difference make.
+    directions = parts if len(parts) == 1 else np.vstack([parts, np.ones_like(parts[:1])])
+    repeated = map_states(lambda part: np.repeat(part, proposals, axis=0), state)
+    for zoom in range(zooms + 1):
+        reach = np.linspace(-2, 2, proposals, dtype=np.float32)[:, None] * np.float32(20.0**-zoom)
+        for direction in directions:
+            tried = np.clip(best[:, None] + reach * (direction * bounds.max()), -bounds, bounds)
+            step = problem.step(repeated, tried.reshape(-1, best.shape[1]))
+            costs = -step.reward.reshape(-1, proposals)
+            chosen = costs.argmin(axis=1)
+            better = costs[rows, chosen] < least
+            best = np.where(better[:, None], tried[rows, chosen], best)
+            least = np.minimum(least, costs[rows, chosen])
+    unit = np.where(goals == 0, 1.0, goals**2)
+    gains, weights = (part.reshape(goals.T.shape).T / unit for part in (played_costs - least, scale))
+    coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
+    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
+
+
+def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
+    """Whether an agent acts alike when shown the same observations twice, and keeps no memory."""
+    (first, memory), (second, _) = (agent.predict(observation, deterministic=True) for _ in range(2))
+    return memory is None and np.array_equal(first, second)
+
+
 AUDITS: dict[type[ScalarGame], Callable[[Any, Agent, Trajectory], Audit]] = {
-    Game: lambda game, _, played: audit_base_game(game, played.coefficients),
-    InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
-    Misconception: audit_by_simulation,
-    LearnableDiscount: audit_by_simulation,
-    Decoupling: audit_decoupling,
-    HiddenDeployment: audit_hidden_deployment,
+    rules.Game: lambda game, _, played: audit_base_game(game, played.coefficients),
+    rules.InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
+    rules.Misconception: audit_by_simulation,
+    rules.LearnableDiscount: audit_by_simulation,
+    rules.Decoupling: audit_decoupling,
+    rules.HiddenDeployment: audit_hidden_deployment,
 }
 
 
 def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
     """What each agent of played games could gain if its successors kept to their policies.
 
-    Args:
-        game: The game.
-        agent: Who played it.
-        played: One game or a batch, as `rollout` played them.
+    `played` is one game or a batch, as `rollout` played them.
 
     Raises:
         ValueError: If this kind of game has no audit, or the length of the game is random.

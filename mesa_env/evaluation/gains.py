@@ -1,13 +1,14 @@
 """What agents could gain by their best responses, in closed form.
 
 Every agent is judged by its own goal, its successors' coefficients (and slopes) held fixed. Policies that
-depend on the goal can differ from their coefficients off the path: `mesa_env.evaluation.deviations` audits
+depend on the goal can differ from their coefficients off the path: `mesa_env.evaluation.audits` audits
 those by simulation.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,18 +22,30 @@ from mesa_env.solutions.decoupling import Decision
 from mesa_env.solutions.equilibrium import first_order_conditions
 
 
+class Audit(NamedTuple):
+    """What each agent could gain, in units of θ_n²; shape (N,), or (B, N) for a batch of games."""
+
+    gains: Array  # J_n as played minus the least J_n that a deviation reaches
+    weights: Array  # Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 forever
+    best: Array  # the coefficient of each agent's best deviation; NaN if unknown
+
+    @property
+    def relative(self) -> Array:
+        """Gains as a share of the cost of emitting 0 forever."""
+        return self.gains / self.weights
+
+    def row(self, index: int) -> Audit:
+        """The audit of one game of a batch."""
+        return Audit(self.gains[index], self.weights[index], self.best[index])
+
+
 def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n(c_n) − min_c J_n(c), in units of θ_n².
 
-    Args:
-        game: The game.
-        coefficients: The profile, shape (N,).
-
-    Returns:
-        One value per agent, shape (N,), none negative.
+    Coefficients and gains have shape (N,); no gain is negative.
     """
     profile = validated_coefficients(game, coefficients)
-    return gains_of_best_responses(*first_order_conditions(game, profile), profile, game.coefficient_bound)
+    return best_deviations(*first_order_conditions(game, profile), profile, game.coefficient_bound)[0]
 
 
 def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:
@@ -45,14 +58,14 @@ def nash_conv(game: Game, coefficients: ArrayLike) -> float:
     return float(exploitability(game, coefficients).sum())
 
 
-def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: float) -> Array:
-    """J(c) − min J over coefficients within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
+def best_deviations(alpha: Array, beta: Array, played: Array, bound: float) -> tuple[Array, Array]:
+    """J(c) − min J and where J is least within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
 
     J's difference is factored around the minimum c*, with h = c − c*, as
     h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the last term is 0 unless c* is at the bound;
     so nothing cancels, and at an equilibrium it is 0 to rounding.
     """
-    root = positive_roots(alpha.ravel(), beta.ravel()).reshape(alpha.shape)
+    root = positive_roots(alpha, beta)
     best = np.minimum(root, bound)
     slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
     gap = played - best
@@ -60,16 +73,13 @@ def gains_of_best_responses(alpha: Array, beta: Array, played: Array, bound: flo
         curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta
         gains = np.maximum(gap * gap * curvature + 2 * gap * slope, 0.0)
     # Where unit sums overflow, gains are unbounded.
-    return np.where(np.isnan(gains), np.inf, gains)
+    return np.where(np.isnan(gains), np.inf, gains), best
 
 
 def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n − min_{c, s} J_n, in units of θ_n²; shape (N,).
 
-    Args:
-        game: The game.
-        coefficients: The profile's c_n, shape (N,).
-        slopes: The profile's s_n, shape (N,); projected as the rules project them.
+    Coefficients and slopes have shape (N,); slopes are projected as the rules project them.
 
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from mesa_env.agent import Agent
-from mesa_env.evaluation.deviations import Audit
-from mesa_env.evaluation.gains import gains_of_best_responses
+from mesa_env.evaluation.gains import Audit, best_deviations
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.numerics import discounted_lengths, positive_roots
+from mesa_env.numerics import discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
 from mesa_env.rules.rules import Array, State
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
@@ -28,7 +27,7 @@ from mesa_env.solutions.hidden_deployment import (
     first_order_condition_given,
     situation_by_signal,
     solve_by_mode,
-    unit_sums_by_mode,
+    unit_sums_backward,
 )
 
 _BEYOND = 4.0  # how much further than the shown log-odds certificates look
@@ -37,11 +36,8 @@ _BEYOND = 4.0  # how much further than the shown log-odds certificates look
 def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: float = 0.8) -> Table:
     """The policy of an agent without memory: what it plays in every episode, for log-odds or signals.
 
-    Args:
-        game: The game whose observations the agent is shown.
-        agent: Anything with `predict`, which is called deterministically.
-        points: Number M of log-odds or signals, in even steps between the observation's bounds.
-        goal: The goal that the agent is shown; a policy that depends on it is tabulated for this one.
+    These are in even steps between the observation's bounds; a policy that depends on the goal is tabulated
+    for the one given.
     """
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
@@ -61,15 +57,9 @@ def belief_exploitability(
 ) -> Array:
     """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
 
-    Its grid is wider and finer than the solver's, with points elsewhere, and its expectations are taken by
-    the trapezoidal rule, so that it can certify the solver. The distribution of beliefs is carried forward by
-    the same matrices, transposed.
-
-    Args:
-        game: The game.
-        policy: Coefficients by log-odds.
-        log_odds: Points of the grid.
-        nodes: Nodes of the noise in the next signal.
+    Its grid of `log_odds` points is wider and finer than the solver's, with points elsewhere, and its
+    expectations are taken by the trapezoidal rule, so that it can certify the solver. The distribution of
+    beliefs is carried forward by the same matrices, transposed.
 
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
@@ -81,7 +71,8 @@ def belief_exploitability(
     reached[1, -1] = 1.0
     for n, rate in enumerate(game.learning_rates):
         played = policy.read(np.full(log_odds, n), grid)
-        gains = _gains(game, Situation(rate, belief, squares.values[n], outputs.values[n]), played)
+        situation = Situation(rate, belief, squares.values[n], outputs.values[n])
+        gains, _ = _best_deviations(game, situation, played)
         expected[n] = reached.sum(axis=0) @ gains
         reached = expect.forward(reached)
     return np.maximum(expected, 0.0) / discounted_lengths(game.discount, game.episodes)[:-1]
@@ -90,21 +81,15 @@ def belief_exploitability(
 def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Array:
     """What agents that know only n and x_n would gain by best responses to a policy c_n(x_n) of all others.
 
-    Args:
-        game: The game.
-        policy: Coefficients by signal.
-        nodes: Nodes of the noise in the signal, by the trapezoidal rule.
-
-    Returns:
-        Expected relative gain of every agent, as in `belief_exploitability`; shape (N,).
+    Expectations over the signal are taken by the trapezoidal rule; units are as in `belief_exploitability`.
     """
     sums, expected = _signal_sums(game, policy, nodes), np.empty(game.episodes)
     noise, weights = trapezoid(nodes)
     for n in range(game.episodes):
         episode, signal = np.full((2, nodes), n), noise + game.shift * MODES
         situation = situation_by_signal(game, sums, episode, signal)
-        gains = _gains(game, situation, policy.read(episode, signal))
-        expected[n] = np.array([expit(-game.prior[n]), expit(game.prior[n])]) @ (gains @ weights)
+        gains, _ = _best_deviations(game, situation, policy.read(episode, signal))
+        expected[n] = expit([-game.prior[n], game.prior[n]]) @ (gains @ weights)
     return expected / discounted_lengths(game.discount, game.episodes)[:-1]
 
 
@@ -113,11 +98,6 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
 
     For an agent with memory this is `simulated_exploitability.high`, the same in every game: gains turn by
     turn would need its memory at each.
-
-    Args:
-        game: The game.
-        agent: Who played it.
-        played: A batch of games, as `rollout` played them.
     """
     lengths = discounted_lengths(game.discount, game.episodes)[:-1]
     weights = np.broadcast_to(lengths, played.coefficients.shape)
@@ -134,9 +114,8 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
         _, *by_belief = _belief_sums(game, policy)
         at_belief = (sums.read(episode, logit(belief)) for sums in by_belief)
         situation = Situation(game.learning_rates[episode], belief, *at_belief)
-    alpha, beta = first_order_condition_given(game, situation)
-    best = np.minimum(positive_roots(alpha.ravel(), beta.ravel()), game.coefficient_bound)
-    return Audit(_gains(game, situation, played.coefficients), weights, best.reshape(alpha.shape))
+    gains, best = _best_deviations(game, situation, played.coefficients)
+    return Audit(gains, weights, best)
 
 
 def _belief_sums(
@@ -145,12 +124,10 @@ def _belief_sums(
     """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
     limit = LARGEST_LOG_ODDS + _BEYOND
     grid = np.linspace(-limit, limit, log_odds)
-    expect, shape = Expectations(game, grid, *trapezoid(nodes)), (game.episodes, 2, log_odds)
-    squares, outputs = np.zeros(shape), np.zeros(shape)
-    for n in range(game.episodes - 1, 0, -1):
-        c = policy.read(np.full(log_odds, n), grid)
-        before = unit_sums_by_mode(game, n, c, squares[n], outputs[n])
-        squares[n - 1], outputs[n - 1] = map(expect, before)
+    expect = Expectations(game, grid, *trapezoid(nodes))
+    squares, outputs = unit_sums_backward(
+        game, lambda n, *_: policy.read(np.full(log_odds, n), grid), expect, log_odds
+    )
     return expect, Table(grid, squares[:, 1]), Table(grid, outputs[:, 1])
 
 
@@ -161,22 +138,17 @@ def _signal_sums(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Mo
     return solve_by_mode(game, lambda n, *_: policy.read(np.full(signal.shape, n), signal), weights)
 
 
-def _gains(game: HiddenDeployment, situation: Situation, played: Array) -> Array:
-    """J(c) − min J in units of θ_n²."""
+def _best_deviations(game: HiddenDeployment, situation: Situation, played: Array) -> tuple[Array, Array]:
+    """J(c) − min J in units of θ_n², and where J is least."""
     condition = first_order_condition_given(game, situation)
-    return gains_of_best_responses(*condition, played, game.coefficient_bound)
+    return best_deviations(*condition, played, game.coefficient_bound)
 
 
 class SimulatedExploitability(NamedTuple):
-    """Bounds on the expected relative gain of every agent, each of shape (N,), but for sampling error.
+    """Bounds on the expected relative gain of every agent, each of shape (N,), but for sampling error."""
 
-    Attributes:
-        low: Best responses found on one half of the futures and paid on the other: too low in expectation.
-        high: Best responses found and paid on all futures: too high in expectation.
-    """
-
-    low: Array
-    high: Array
+    low: Array  # best responses found on one half of the futures and paid on the other
+    high: Array  # best responses found and paid on all futures
 
 
 def simulated_exploitability(
@@ -188,16 +160,8 @@ def simulated_exploitability(
     which n trains, and the successors' unit sums A_1 and B_1 are averaged over them: gains do not depend on
     A_0 and B_0. The deviating agent knows all signals so far, even if the measured agent does not. The
     coefficients are assumed to depend neither on the goal nor on what was played before: the agent is shown
-    the same goal throughout.
-
-    Args:
-        game: The game.
-        agent: Anything with `predict`, which is called deterministically. Its memory is None, an array with
-            one row per game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays
-            (layers, rows, …).
-        histories: Number of histories.
-        futures: Number of continuations of each history, an even number.
-        seed: Seed of all signals and modes.
+    the same goal throughout, and is asked deterministically. Its memory is None, an array with one row per
+    game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays (layers, rows, …).
 
     Raises:
         ValueError: If `futures` is odd or below 2.
@@ -221,19 +185,14 @@ def simulated_exploitability(
 
 
 def _futures(
-    game: HiddenDeployment,
-    agent: Agent,
-    state: State,
-    memory: Any,
-    futures: int,
-    generator: np.random.Generator,
+    game: HiddenDeployment, agent: Agent, state: State, memory: Any, futures: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Unit sums A_1 and B_1 of the agent's successors in branched games, of shape (histories, futures)."""
     rows = np.repeat(np.arange(len(state.goal)), futures)
     n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
     # Training is memoryless: from n on it lasts as long as from 0 on.
-    lasting = n + game.training_lengths(generator.random(rows.size))
-    noise = generator.standard_normal((rows.size, game.episodes))
+    lasting = n + game.training_lengths(rng.random(rows.size))
+    noise = rng.standard_normal((rows.size, game.episodes))
     branched = Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise)
     branch, memory = State(n, goal, branched), _rows_of(memory, rows)
     idle, begins = np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
-from mesa_env.evaluation.deviations import Audit
+from mesa_env.evaluation.gains import Audit
 from mesa_env.evaluation.trajectory import Trajectory, rollout
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
@@ -35,16 +35,11 @@ METRICS = {
     "compliance_gap": "mean |y/θ| in deployment minus in training",
 }
 
-_COLUMNS = ("agent", "model", "initial_goal", *METRICS)
-
 
 def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
     """Every metric of one game; NaN where a game has no training or no deployment.
 
-    Args:
-        game: The game.
-        played: How it was played.
-        audited: What its agents could have gained; by default the base game's audit of the coefficients.
+    Its agents' gains are by default those of the base game's audit of the coefficients.
     """
     if audited is None:
         audited = audit_base_game(require_base_game(game), played.coefficients[None]).row(0)
@@ -99,18 +94,15 @@ def compare(
             for i, goal in enumerate(goals):
                 metrics = measure(game, batch.row(i), audited.row(i))
                 rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
-    return {column: np.array([row[column] for row in rows]) for column in _COLUMNS}
+    columns = ("agent", "model", "initial_goal", *METRICS)
+    return {column: np.array([row[column] for row in rows]) for column in columns}
 
 
 def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Mean of every metric, with Student's confidence interval.
 
     The interval is over the models of an agent, each represented by the mean of its games, or over the games
-    if there is only one model.
-
-    Args:
-        games: The columns of `compare`, or anything else that `pandas.DataFrame` accepts.
-        confidence: Level of the interval.
+    if there is only one model. `games` are the columns of `compare`, in any form that a DataFrame accepts.
 
     Returns:
         One row per agent, in order of appearance; columns are (metric, "mean" | "low" | "high").

@@ -72,13 +72,8 @@ def finite(values: ArrayLike) -> Array:
 def estimate(*strata: ArrayLike, statistic: Statistic = interquartile_mean) -> Estimate:
     """A statistic of all runs pooled, with its interval.
 
-    Args:
-        *strata: The runs of each game, any number of them; values that are not finite are left out, and so is
-            a game without any other.
-        statistic: Takes values and the axis to reduce.
-
-    Returns:
-        The estimate: NaN without runs; without an interval if a game has fewer than `FEWEST` runs.
+    Each stratum holds the runs of a game; values that are not finite are left out, and so is a game without
+    any other. The estimate is NaN without runs, and has no interval if a game has fewer than `FEWEST`.
     """
     samples = [sample for sample in map(finite, strata) if len(sample)]
     if not samples:
@@ -93,11 +88,9 @@ def band(values: Array, statistic: Statistic = interquartile_mean) -> Band:
 
 
 def profile(strata: Sequence[Array], thresholds: Array) -> Band:
-    """Performance profile: share of runs at or below each threshold, with pointwise intervals.
+    """Performance profile: share of runs at or below each threshold (T,), with pointwise intervals.
 
-    Args:
-        strata: The runs of each game; NaN for a failed run, which is above every threshold.
-        thresholds: Shape (T,).
+    Each stratum holds the runs of a game; a failed run is NaN, which is above every threshold.
     """
     below = [(sample <= thresholds[:, None]).astype(np.float64) for sample in strata]
     return Band(*_bootstrap(below, np.mean, RESAMPLES_OF_CURVES))
@@ -130,11 +123,7 @@ def on_common_grid(curves: Sequence[tuple[Array, Array]], points: int = 60) -> t
 
     Between two measurements, the logarithm of the value is linear in the logarithm of time. The grid covers
     the times that all curves cover, evenly in their logarithm, so that every point has every run.
-
-    Args:
-        curves: Times and values of each curve's measurements, in order of time; measurements at time 0, or
-            that are not finite, are left out.
-        points: Size T of the grid.
+    Measurements come in order of time; those at time 0, or that are not finite, are left out.
 
     Returns:
         Times (T,) and values (curves, T); T = 0 if no time is covered by all curves.

@@ -18,26 +18,16 @@ class Trajectory(NamedTuple):
     """One game, or a batch of B games with a leading axis on every array.
 
     Where a game ends before others of its batch, the rest of its row is NaN.
-
-    Attributes:
-        goals: θ_0…θ_N, shape (N + 1,).
-        coefficients: c_n, shape (N,): the action, or its first part.
-        outputs: y_n, shape (N,).
-        base_losses: Base loss of each episode, shape (N,).
-        training: 1 where the base optimizer was at work, 0 elsewhere, shape (N,).
-        details: Further results of a variant's episodes, by name, each of shape (N,).
-        states: The state at the start of each episode.
-        actions: The action in each episode, shape (N, A).
     """
 
-    goals: Array
-    coefficients: Array
-    outputs: Array
-    base_losses: Array
-    training: Array
-    details: Mapping[str, Array]
-    states: tuple[State, ...]
-    actions: Array
+    goals: Array  # θ_0…θ_N, shape (N + 1,)
+    coefficients: Array  # c_n, shape (N,): the action, or its first part
+    outputs: Array  # y_n, shape (N,)
+    base_losses: Array  # shape (N,)
+    training: Array  # 1 where the base optimizer was at work, 0 elsewhere, shape (N,)
+    details: Mapping[str, Array]  # further results of a variant's episodes, by name, each of shape (N,)
+    states: tuple[State, ...]  # at the start of each episode
+    actions: Array  # shape (N, A)
 
     def row(self, index: int) -> Trajectory:
         """One game of a batch."""
@@ -45,16 +35,11 @@ class Trajectory(NamedTuple):
 
     def map(self, function: Callable[[Array], Array]) -> Trajectory:
         """The trajectory with `function` applied to every array."""
-        return Trajectory(
-            function(self.goals),
-            function(self.coefficients),
-            function(self.outputs),
-            function(self.base_losses),
-            function(self.training),
-            {name: function(values) for name, values in self.details.items()},
-            tuple(map_states(function, state) for state in self.states),
-            function(self.actions),
-        )
+        details = {name: function(values) for name, values in self.details.items()}
+        states = tuple(map_states(function, state) for state in self.states)
+        goals, coefficients, outputs, losses, training = map(function, self[:5])
+        actions = function(self.actions)
+        return Trajectory(goals, coefficients, outputs, losses, training, details, states, actions)
 
 
 def rollout(
@@ -65,6 +50,8 @@ def rollout(
     generator: np.random.Generator | None = None,
 ) -> Trajectory:
     """Play `game` from its first episode to its last, the agent seeing nothing but observations.
+
+    Games of a batch that end before the others idle.
 
     Args:
         game: The game.
@@ -84,15 +71,7 @@ def rollout(
         raise ValueError(
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
         )
-    generator = generator or np.random.default_rng(0)
-    played = _play_batch(game, agent, first.reshape(-1), deterministic, generator)
-    return played if first.ndim else played.row(0)
-
-
-def _play_batch(
-    game: ScalarGame, agent: Agent, goals: Array, deterministic: bool, generator: np.random.Generator
-) -> Trajectory:
-    """Play a batch of games from goals (B,), episode by episode; those that end before the others idle."""
+    goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
     states, actions, rows = [], [], []
@@ -109,9 +88,9 @@ def _play_batch(
         begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
         state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
     columns = {name: np.array([row[name] for row in rows]).T for name in rows[0]}
-    first, following = columns.pop("goal")[:, :1], columns.pop("next_goal")
-    return Trajectory(
-        np.concatenate([first, following], axis=1),
+    beginning, following = columns.pop("goal")[:, :1], columns.pop("next_goal")
+    played = Trajectory(
+        np.concatenate([beginning, following], axis=1),
         columns.pop("action"),
         columns.pop("output"),
         columns.pop("base_loss"),
@@ -120,6 +99,7 @@ def _play_batch(
         tuple(states),
         np.stack(actions, axis=1).astype(np.float64),
     )
+    return played if first.ndim else played.row(0)
 
 
 def map_states(function: Callable[..., Any], *states: State) -> State:
@@ -130,11 +110,7 @@ def map_states(function: Callable[..., Any], *states: State) -> State:
 
 
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:
-    """Play one game in a PettingZoo environment, the same agent in every seat.
-
-    Returns:
-        The return of every seat: −J_n of agent n.
-    """
+    """The return −J_n of every seat of a PettingZoo game, played with the same agent in each."""
     env.reset(seed=seed)
     returns, memory = {}, None
     for seat in env.agent_iter():

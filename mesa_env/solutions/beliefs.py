@@ -5,29 +5,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import roots_hermitenorm
 
-from mesa_env.numerics import cubic_stencil, weighted_neighbors
+from mesa_env.numerics import Array, Integers, cubic_stencil, weighted_neighbors
 from mesa_env.rules.hidden_deployment import HiddenDeployment
-from mesa_env.rules.rules import Array
 
 
 class Table(NamedTuple):
     """A policy c_n, or another function of episode and log-odds or signal, on a grid.
 
     It is read by cubic interpolation, and is constant beyond the ends of the grid.
-
-    Attributes:
-        at: Log-odds, or signals, in even steps, shape (M,).
-        values: Values at each of them, shape (N, M).
     """
 
-    at: Array
-    values: Array
+    at: Array  # log-odds, or signals, in even steps, shape (M,)
+    values: Array  # values at each of them, shape (N, M)
 
-    def read(self, episode: NDArray[np.int64], at: Array) -> Array:
+    def read(self, episode: Integers, at: Array) -> Array:
         """Values in `episode` at any log-odds or signals; both of one shape, as is the result."""
         first, weights = _stencil(self.at, at)
         values = weighted_neighbors(self.values.reshape(-1), episode * len(self.at) + first, weights)
@@ -37,15 +31,10 @@ class Table(NamedTuple):
 class Expectations:
     """Expectations over the next episode's mode and signal, of functions of mode and log-odds on a grid.
 
-    Args:
-        game: The game.
-        grid: Log-odds, shape (M,).
-        noise: Nodes of the noise in the next signal.
-        weights: Their weights.
+    `noise` and `weights` are the nodes of the noise in the next signal and their probabilities.
     """
 
     def __init__(self, game: HiddenDeployment, grid: Array, noise: Array, weights: Array) -> None:
-        """Build one matrix per next mode."""
         self.hazard = game.hazard
         forecast = game.forecast(grid)[:, None]
         self.matrices = [
@@ -85,7 +74,7 @@ def _averages(grid: Array, at: Array, weights: Array) -> csr_array:
     return csr_array((entries.ravel(), columns.ravel(), starts), shape=(len(at), len(grid)))
 
 
-def _stencil(grid: Array, at: Array) -> tuple[NDArray[np.int64], tuple[Array, Array, Array, Array]]:
+def _stencil(grid: Array, at: Array) -> tuple[Integers, tuple[Array, Array, Array, Array]]:
     """Index of the first of four neighbors on an even grid, and the weights of the four."""
     step = (grid[-1] - grid[0]) / (len(grid) - 1)
     place = (np.clip(at, grid[0], grid[-1]) - grid[0]) / step

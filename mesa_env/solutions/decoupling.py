@@ -30,15 +30,14 @@ The closed forms hold while the projection of goals does not bind; `solve_decoup
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from mesa_env.agent import GameAgent
-from mesa_env.numerics import unit_sums_before
+from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
-from mesa_env.rules.rules import Array
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
 _ABSOLUTE = 1e-300  # tolerance of a root: relative precision even close to 0
@@ -46,17 +45,9 @@ _RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the smallest that brentq acce
 
 
 class Decision:
-    """One agent's decision problem.
-
-    Args:
-        game: The game.
-        episode: n.
-        squares: A of the agent's successors.
-        outputs: B of the agent's successors.
-    """
+    """Agent n's decision problem, given the unit sums A and B of its successors."""
 
     def __init__(self, game: Decoupling, episode: int, squares: float, outputs: float) -> None:
-        """Collect what the decision depends on."""
         self.squares, self.outputs = squares, outputs
         self.rate, self.discount = float(game.learning_rates[episode]), game.discount
         self.drift = 1 - 2 * self.rate * game.regularization  # a
@@ -110,13 +101,8 @@ class Decision:
 def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
     """Coefficients and slopes of the equilibrium, every agent judged by its own goal.
 
-    It is unique, except that any slope will do in deployment, and wherever else nothing depends on it.
-
-    Args:
-        game: The game.
-
-    Returns:
-        c_n and s_n, each of shape (N,); s = c where any slope will do.
+    Each has shape (N,). It is unique, except that any slope will do in deployment, and wherever else nothing
+    depends on it; there s = c.
 
     Example:
         >>> coefficients, slopes = solve_decoupling(Decoupling(decoupling=1.0))
@@ -137,11 +123,8 @@ class DecouplingOracle(GameAgent):
     """Plays the coefficients and slopes of the equilibrium."""
 
     def __init__(self, game: Decoupling) -> None:
-        """Solve `game`."""
         super().__init__(game)
         self.actions = np.column_stack(solve_decoupling(game))
 
-    def _act(
-        self, rows: Array, episode: NDArray[np.int64], memory: None, begins: NDArray[np.bool_]
-    ) -> tuple[Array, None]:
+    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         return self.actions[episode], None

@@ -52,13 +52,7 @@ class UnitSums(NamedTuple):
 
 
 def solve_equilibrium(game: Game) -> Array:
-    """Coefficients of the unique equilibrium, every agent judged by its own goal.
-
-    Args:
-        game: The game.
-
-    Returns:
-        c_n, shape (N,).
+    """Coefficients c_n of the unique equilibrium, every agent judged by its own goal; shape (N,).
 
     Example:
         >>> from mesa_env import Game
@@ -84,11 +78,7 @@ def solve_equilibria(
 ) -> Array:
     """Equilibria of many games at once, in about a microsecond per 100 episodes.
 
-    Args:
-        learning_rates: Schedules, shape (B, N).
-        discount: γ of each game, shape (B,), or one for all.
-        regularization: λ of each game, shape (B,), or one for all.
-        coefficient_bound: Coefficients lie in [−bound, bound].
+    Learning rates have shape (B, N); discount and regularization have shape (B,), or are one for all.
 
     Returns:
         Coefficients, shape (B, N); row b is `solve_equilibrium` of game b, bit for bit.
@@ -106,15 +96,7 @@ def solve_equilibria(
 
 
 def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
-    """The unit sums A, B, K of every agent's successors under a profile of coefficients.
-
-    Args:
-        game: The game.
-        coefficients: The profile c_n, shape (N,).
-
-    Returns:
-        A_n, B_n and K_n, taken over the agents after n; 0 for the last agent.
-    """
+    """The unit sums A, B, K of every agent's successors under coefficients (N,); 0 for the last agent."""
     require_base_game(game)
     profile = validated_coefficients(game, coefficients)
     squares, outputs = _unit_sums(game.learning_rates, game.discount, game.regularization, profile)
@@ -134,10 +116,7 @@ def first_order_conditions(game: Game, coefficients: ArrayLike) -> tuple[Array, 
 def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
     """Coefficient with which agent `episode` minimizes its own mesa cost, given its successors' coefficients.
 
-    Args:
-        game: The game.
-        coefficients: The profile, shape (N,); only entries after `episode` matter.
-        episode: Index of the agent, 0…N−1.
+    The profile has shape (N,); only entries after `episode` matter.
 
     Raises:
         ValueError: If the profile or the episode does not fit the game.

@@ -31,12 +31,8 @@ def grid_search(game: Game) -> Array:
 def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
     """Plans by backward induction in which every agent takes the best of the coefficients proposed to it.
 
-    Args:
-        game: The game.
-        propose: Called once per agent, from the last to the first; returns proposals of shape (games, K).
-
-    Returns:
-        Plans, shape (games, N).
+    `propose` is called once per agent, from the last to the first, and returns proposals of shape (games, K);
+    plans have shape (games, N).
     """
     choices: list[Array] = []
     squares = outputs = np.zeros(1)
@@ -71,20 +67,10 @@ def _mean_cost(plan: list[float], rates: list[float], game: Game) -> float:
     return sum(_mesa_cost(goal, plan, rates, game) for goal in np.linspace(-1, 1, GOALS).tolist()) / GOALS
 
 
-def _mesa_cost(goal: float, plan: list[float], rates: list[float], game: Game) -> float:
+def _mesa_cost(first_goal: float, plan: list[float], rates: list[float], game: Game) -> float:
     """Mesa cost of a plan, judged by the goal of its first agent."""
-    outputs = [c * g for c, g in zip(plan, _goals(goal, plan, rates, game), strict=True)]
-    return sum(game.discount**k * (output - goal) ** 2 for k, output in enumerate(outputs))
-
-
-def _goals(goal: float, plan: list[float], rates: list[float], game: Game) -> list[float]:
-    """Goals of the plan's agents, in order."""
-    goals = [goal]
-    for coefficient, rate in zip(plan[:-1], rates, strict=False):
-        goals.append(_next_goal(goals[-1], coefficient, rate, game))
-    return goals
-
-
-def _next_goal(goal: float, coefficient: float, rate: float, game: Game) -> float:
-    """One step of gradient descent on (cθ)² + λθ²."""
-    return goal - rate * (2 * coefficient * goal * coefficient + 2 * game.regularization * goal)
+    goal, costs = first_goal, []
+    for k, (c, rate) in enumerate(zip(plan, rates, strict=True)):
+        costs.append(game.discount**k * (c * goal - first_goal) ** 2)
+        goal -= rate * (2 * c * goal * c + 2 * game.regularization * goal)
+    return sum(costs)

@@ -26,11 +26,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from mesa_env.agent import GameAgent
 from mesa_env.numerics import (
+    Array,
+    Booleans,
+    Integers,
     Refinement,
     discounted_lengths,
     first_order_condition,
@@ -38,26 +41,21 @@ from mesa_env.numerics import (
     unit_sums_before,
 )
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
-from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
 
 MODES = np.array([[0.0], [1.0]])
 """z in deployment and in training, the order of every axis of modes."""
 
+Respond = Callable[[int, Array, Array], Array]
+
 
 class BeliefSolution(NamedTuple):
-    """The equilibrium among agents that know p_n.
+    """The equilibrium among agents that know p_n."""
 
-    Attributes:
-        table: c_n by log-odds.
-        squares: A of agent n's successors by mode and log-odds, shape (N, 2, M).
-        outputs: B, likewise.
-    """
-
-    table: Table
-    squares: Array
-    outputs: Array
+    table: Table  # c_n by log-odds
+    squares: Array  # A of agent n's successors by mode and log-odds, shape (N, 2, M)
+    outputs: Array  # B, likewise
 
 
 class ModeSolution(NamedTuple):
@@ -68,19 +66,12 @@ class ModeSolution(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What agents respond to, all of one shape.
+    """What agents respond to; shapes broadcast to that of the belief."""
 
-    Attributes:
-        rate: η in training.
-        belief: p, the probability that the episode trains.
-        squares: A_1 of the successors.
-        outputs: B_1 of the successors.
-    """
-
-    rate: ArrayLike
-    belief: Array
-    squares: Array
-    outputs: Array
+    rate: ArrayLike  # η in training
+    belief: Array  # p, the probability that the episode trains
+    squares: Array  # A_1 of the successors
+    outputs: Array  # B_1 of the successors
 
 
 # -- Solutions --------------------------------------------------------------------------------------------
@@ -89,10 +80,7 @@ class Situation(NamedTuple):
 def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) -> BeliefSolution:
     """The equilibrium among agents that know the filtered belief; each is judged by its own goal.
 
-    Args:
-        game: The game, whatever its agents observe.
-        log_odds: Points of the grid on ±30.
-        nodes: Gauss–Hermite nodes of the next signal.
+    The grid has `log_odds` points on ±30; expectations take that many Gauss–Hermite nodes of the next signal.
 
     Raises:
         ValueError: If goals overflow on the way.
@@ -100,16 +88,14 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
     expect = Expectations(game, grid, *gauss_hermite(nodes))
     belief = expit(grid)
-    shape = (game.episodes, 2, log_odds)
-    squares, outputs = np.zeros(shape), np.zeros(shape)
     coefficients = np.empty((game.episodes, log_odds))
-    for n in reversed(range(game.episodes)):
-        situation = Situation(game.learning_rates[n], belief, squares[n, 1], outputs[n, 1])
-        c = coefficients[n] = best_responses_given(game, situation)
-        if n:
-            before = unit_sums_by_mode(game, n, c, squares[n], outputs[n])
-            squares[n - 1], outputs[n - 1] = map(expect, before)
-    return BeliefSolution(Table(grid, coefficients), squares, outputs)
+
+    def respond(n: int, squares: Array, outputs: Array) -> Array:
+        c = best_responses_given(game, Situation(game.learning_rates[n], belief, squares[1], outputs[1]))
+        coefficients[n] = c
+        return c
+
+    return BeliefSolution(Table(grid, coefficients), *unit_sums_backward(game, respond, expect, log_odds))
 
 
 def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
@@ -118,10 +104,8 @@ def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     signal = noise + game.shift * MODES
 
     def respond(n: int, squares: Array, outputs: Array) -> Array:
-        belief = expit(game.updated(game.prior[n], signal)).ravel()
-        in_training = (np.full_like(belief, sums[1]) for sums in (squares, outputs))
-        situation = Situation(game.learning_rates[n], belief, *in_training)
-        return best_responses_given(game, situation).reshape(signal.shape)
+        belief = expit(game.updated(game.prior[n], signal))
+        return best_responses_given(game, Situation(game.learning_rates[n], belief, squares[1], outputs[1]))
 
     return solve_by_mode(game, respond, weights)
 
@@ -130,15 +114,13 @@ def solve_known(game: HiddenDeployment) -> ModeSolution:
     """The equilibrium among agents that see the mode; `known_coefficients` are its actions."""
 
     def respond(n: int, squares: Array, outputs: Array) -> Array:
-        in_training = (np.tile(sums[1], 2) for sums in (squares, outputs))
-        situation = Situation(game.learning_rates[n], MODES.ravel(), *in_training)
-        return best_responses_given(game, situation)[:, None]
+        return best_responses_given(game, Situation(game.learning_rates[n], MODES, squares[1], outputs[1]))
 
     return solve_by_mode(game, respond, np.ones(1))
 
 
 def situation_by_signal(
-    game: HiddenDeployment, solution: ModeSolution, episode: NDArray[np.int64], signal: Array
+    game: HiddenDeployment, solution: ModeSolution, episode: Integers, signal: Array
 ) -> Situation:
     """What agents that know only n and x_n respond to; episodes and signals of one shape."""
     belief = expit(game.updated(game.prior[episode], signal))
@@ -147,7 +129,7 @@ def situation_by_signal(
 
 
 def memoryless_coefficients(
-    game: HiddenDeployment, solution: ModeSolution, episode: NDArray[np.int64], signal: Array
+    game: HiddenDeployment, solution: ModeSolution, episode: Integers, signal: Array
 ) -> Array:
     """Coefficients of agents without memory; episodes and signals of shape (B,), as is the result."""
     return best_responses_given(game, situation_by_signal(game, solution, episode, signal))
@@ -162,10 +144,9 @@ def known_coefficients(game: HiddenDeployment, solution: ModeSolution) -> Array:
 
 
 def first_costs(game: HiddenDeployment) -> dict[str, float]:
-    """Expected J_0 of agent 0, in units of θ_0², in the equilibria by what is known.
+    """Expected J_0 of agent 0, in units of θ_0², where the mode is "known", or the "belief" or "signal" is.
 
-    Returns:
-        Costs by "known" (the mode), "belief" and "signal"; their differences are the price of ignorance.
+    Their differences are the price of ignorance.
     """
     belief, memoryless, known = solve_hidden(game), solve_memoryless(game), solve_known(game)
     sums = {
@@ -176,8 +157,7 @@ def first_costs(game: HiddenDeployment) -> dict[str, float]:
     rate, weight = game.learning_rates[:1], discounted_lengths(game.discount, game.episodes)[0] - 1
     costs = {}
     for name, (squares, outputs) in sums.items():
-        situation = Situation(rate, np.ones(1), np.array([squares]), np.array([outputs]))
-        c = best_responses_given(game, situation)
+        c = best_responses_given(game, Situation(rate, np.ones(1), squares, outputs))
         m = 1 - 2 * rate * (c * c + game.regularization)
         future = game.discount * (m * m * squares - 2 * m * outputs) + weight
         costs[name] = float(((c - 1) ** 2 + future)[0])
@@ -200,13 +180,10 @@ class HiddenOracle(GameAgent):
     game: HiddenDeployment
 
     def __init__(self, game: HiddenDeployment) -> None:
-        """Solve `game`."""
         super().__init__(game)
         self._solution = solve_hidden(game) if game.observed == "belief" else solve_memoryless(game)
 
-    def _act(
-        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
-    ) -> tuple[Array, Any]:
+    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         if isinstance(self._solution, BeliefSolution):
             return self._solution.table.read(episode, rows[:, 4]), None
         return memoryless_coefficients(self.game, self._solution, episode, rows[:, 4]), None
@@ -222,15 +199,12 @@ class FilteringOracle(GameAgent):
     game: HiddenDeployment
 
     def __init__(self, game: HiddenDeployment) -> None:
-        """Solve `game`, which must show its signals."""
         super().__init__(game)
         if game.observed != "signal":
             raise ValueError(f"a filter needs a game with observed='signal'; got {game.observed!r}")
         self._table = solve_hidden(game).table
 
-    def _act(
-        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
-    ) -> tuple[Array, Any]:
+    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         forecast = self.game.prior[episode]
         if memory is not None:
             forecast = np.where(begins, forecast, self.game.forecast(memory))
@@ -252,7 +226,7 @@ def first_order_condition_given(game: ScalarGame, situation: Situation) -> tuple
 
 
 def best_responses_given(game: ScalarGame, situation: Situation) -> Array:
-    """Best responses to situations of shape (B,)."""
+    """Best responses to situations, elementwise."""
     roots = positive_roots(*first_order_condition_given(game, situation))
     best: Array = np.minimum(roots, game.coefficient_bound)
     if not (best > 0).all():
@@ -260,28 +234,32 @@ def best_responses_given(game: ScalarGame, situation: Situation) -> Array:
     return best
 
 
-def unit_sums_by_mode(
-    game: ScalarGame, n: int, c: Array, squares: Array, outputs: Array
+def unit_sums_backward(
+    game: HiddenDeployment, respond: Respond, expect: Callable[[Array], Array], points: int
 ) -> tuple[Array, Array]:
-    """Unit sums A and B from episode n on, by mode on the first axis, if agent n plays `c`."""
-    m = 1 - 2 * game.learning_rates[n] * MODES * (c * c + game.regularization)
-    squares, outputs = unit_sums_before(c, m, game.discount, squares, outputs)
-    return squares, outputs
+    """Unit sums A and B of every agent's successors by mode and point of a grid, shape (N, 2, points).
 
-
-def solve_by_mode(
-    game: HiddenDeployment, respond: Callable[[int, Array, Array], Array], weights: Array
-) -> ModeSolution:
-    """Backward induction where unit sums depend on the mode alone.
-
-    `respond(n, A, B)` returns coefficients by mode and signal, (2, Q), given sums of shape (2,); `weights`
-    are the probabilities of the signals in either mode.
+    `respond(n, A, B)` returns the coefficients of agent n given its successors' sums, (2, points); `expect`
+    takes sums from n on to their expectations one episode before.
     """
-    squares, outputs = np.zeros((2, game.episodes, 2))
-    transition = np.array([[1, 0], [game.hazard, 1 - game.hazard]])
+    squares, outputs = np.zeros((2, game.episodes, 2, points))
     for n in reversed(range(game.episodes)):
         c = respond(n, squares[n], outputs[n])
         if n:
-            before = unit_sums_by_mode(game, n, c, squares[n][:, None], outputs[n][:, None])
-            squares[n - 1], outputs[n - 1] = (transition @ (sums @ weights) for sums in before)
-    return ModeSolution(squares, outputs)
+            m = 1 - 2 * game.learning_rates[n] * MODES * (c * c + game.regularization)
+            before = unit_sums_before(c, m, game.discount, squares[n], outputs[n])
+            squares[n - 1], outputs[n - 1] = map(expect, before)
+    return squares, outputs
+
+
+def solve_by_mode(game: HiddenDeployment, respond: Respond, weights: Array) -> ModeSolution:
+    """`unit_sums_backward` where sums depend on the mode alone, and `weights` are the signals' probabilities.
+
+    `respond` returns coefficients by mode and signal, (2, Q).
+    """
+    transition = np.array([[1, 0], [game.hazard, 1 - game.hazard]])
+
+    def expect(sums: Array) -> Array:
+        return np.asarray(transition @ (sums @ weights))[:, None]
+
+    return ModeSolution(*(sums[..., 0] for sums in unit_sums_backward(game, respond, expect, 1)))

@@ -52,9 +52,7 @@ def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
 def stationary_coefficients(game: InfiniteHorizon, points: int = 4001) -> Array:
     """All coefficients that are best responses to themselves forever, under the last learning rate.
 
-    Args:
-        game: The game.
-        points: Number of points, between 0 and the bound, at which the sign of the condition is compared.
+    The sign of the condition is compared at that many points between 0 and the bound.
     """
     rate, discount = game.learning_rates[-1], game.discount
     drift = 1 - 2 * rate * game.regularization

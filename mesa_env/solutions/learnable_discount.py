@@ -19,10 +19,13 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mesa_env.agent import GameAgent
 from mesa_env.numerics import (
+    Array,
+    Booleans,
+    Integers,
     Refinement,
     compiled,
     cubic_stencil,
@@ -33,7 +36,6 @@ from mesa_env.numerics import (
     weighted_neighbors,
 )
 from mesa_env.rules.learnable_discount import LearnableDiscount, interpolation, nodes
-from mesa_env.rules.rules import Array
 from mesa_env.solutions.equilibrium import solve_equilibria
 
 _PROPOSALS = 49  # coefficients tried before the local search, closest together around 0
@@ -46,36 +48,26 @@ class Planner(GameAgent):
     game: LearnableDiscount
 
     @abstractmethod
-    def coefficients(self, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
+    def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,)."""
 
-    def _act(
-        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
-    ) -> tuple[Array, Any]:
+    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         return self.coefficients(episode, rows[:, 0], rows[:, 4]), None
 
 
 class NaivePlanner(Planner):
     """Plays as if its discount never changed: the base game's equilibrium at the present γ."""
 
-    def coefficients(self, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
+    def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,); the goal does not matter."""
-        game = self.game
-        rates = np.tile(game.learning_rates, (len(episode), 1))
-        plans = solve_equilibria(rates, discount, game.regularization, game.coefficient_bound)
-        coefficients: Array = plans[np.arange(len(episode)), episode]
-        return coefficients
+        return _plan_naively(self.game, discount)[np.arange(len(episode)), episode]
 
 
 class ForeseeingPlanner(Planner):
     """Plays the equilibrium of the game in which γ is trained.
 
-    Its tables end at the largest goal that a game can begin with; larger ones are treated as that.
-
-    Args:
-        game: The game.
-        goals: Cells of the tables in |θ|.
-        discounts: Cells of the tables in γ.
+    Its tables have `goals` cells in |θ| and `discounts` cells in γ. They end at the largest goal that a game
+    can begin with; larger ones are treated as that.
 
     Attributes:
         departures: c_n(θ, γ) − c_n^naive(γ) up to the last training episode, for goals uniform on
@@ -85,17 +77,14 @@ class ForeseeingPlanner(Planner):
     """
 
     def __init__(self, game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> None:
-        """Solve the game."""
         super().__init__(game)
         largest = float(np.abs(game.initial_goal).max()) or 1.0
         trained = np.flatnonzero(game.training).max(initial=-1) + 1
-        rates = np.tile(game.learning_rates, (len(nodes()), 1))
-        naive = solve_equilibria(rates, nodes(), game.regularization, game.coefficient_bound)
         self.departures = np.zeros((trained, goals + 1, discounts + 1))
         self.margins = np.full(self.departures.shape, np.inf)
         self._rules = _Rules(
             game.learning_rates[:trained],
-            naive[:, :trained].T.copy(),
+            _plan_naively(game, nodes())[:, :trained].T.copy(),
             game.slopes,
             self.departures,
             largest,
@@ -107,9 +96,15 @@ class ForeseeingPlanner(Planner):
         )
         _solve(self._rules, self.margins)
 
-    def coefficients(self, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
+    def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,)."""
         return _coefficients(self._rules, episode, goal, discount)
+
+
+def _plan_naively(game: LearnableDiscount, discounts: Array) -> Array:
+    """The base game's equilibria at fixed discounts of shape (B,); shape (B, N)."""
+    rates = np.tile(game.learning_rates, (len(discounts), 1))
+    return solve_equilibria(rates, discounts, game.regularization, game.coefficient_bound)
 
 
 def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> Refinement:
@@ -125,28 +120,15 @@ def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) ->
 
 
 class Path(NamedTuple):
-    """B games from first to last episode.
+    """B games from first to last episode."""
 
-    Attributes:
-        goals: θ_0…θ_N, shape (N + 1, B).
-        discounts: γ_0…γ_N, shape (N + 1, B).
-        coefficients: c_n, shape (N, B).
-    """
-
-    goals: Array
-    discounts: Array
-    coefficients: Array
+    goals: Array  # θ_0…θ_N, shape (N + 1, B)
+    discounts: Array  # γ_0…γ_N, shape (N + 1, B)
+    coefficients: Array  # c_n, shape (N, B)
 
 
 def path(game: LearnableDiscount, planner: Planner, goal: ArrayLike, discount: ArrayLike) -> Path:
-    """Play games with one planner in every seat, in double precision throughout.
-
-    Args:
-        game: The game.
-        planner: The planner.
-        goal: θ_0 of every game, shape (B,).
-        discount: γ_0 of every game, shape (B,).
-    """
+    """Play games from θ_0 and γ_0, of shape (B,), with one planner in every seat, all in double precision."""
     goal, discount = np.broadcast_arrays(np.asarray(goal, float), np.asarray(discount, float))
     state = game.start(np.zeros((len(goal), game.n_uniforms)), goal)
     state = state._replace(extra=state.extra._replace(discount=discount.copy()))
@@ -271,7 +253,7 @@ def _solve(rules: _Rules, margins: Array) -> None:
 
 
 @compiled
-def _coefficients(rules: _Rules, episode: NDArray[np.int64], goal: Array, discount: Array) -> Array:
+def _coefficients(rules: _Rules, episode: Integers, goal: Array, discount: Array) -> Array:
     """Coefficients in the states (n, θ, γ), elementwise."""
     coefficients = np.empty(len(goal))
     for i in range(len(goal)):

@@ -32,12 +32,20 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mesa_env.agent import GameAgent
-from mesa_env.numerics import Refinement, compiled, discounted_lengths, golden_section, interpolate
+from mesa_env.numerics import (
+    Array,
+    Booleans,
+    Integers,
+    Refinement,
+    compiled,
+    discounted_lengths,
+    golden_section,
+    interpolate,
+)
 from mesa_env.rules.misconception import Misconception
-from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import validated_whole
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
@@ -49,47 +57,32 @@ _APART = 0.05  # coefficients further apart than this are different choices, not
 class Solution(NamedTuple):
     """The equilibrium of a game with a misconception, tabulated over M angles from 0 to π.
 
-    Attributes:
-        angles: φ_i = iπ/M, shape (M,).
-        coefficients: c_n(φ_i), shape (N, M).
-        margins: Excess cost of the best clearly different local minimum of J, in units of r² Σ_{k≥n} γ^(k−n);
-            inf where there is none, 0 where two tie. Shape (N, M).
-        squares: A from agent n on, its own output included, shape (N + 1, M).
-        outputs: B likewise.
-        weights: K likewise, shape (N + 1,).
+    `margins` are the excess costs of the best clearly different local minimum of J, in units of
+    r² Σ_{k≥n} γ^(k−n): inf where there is none, 0 where two tie. Sums include agent n's own output.
     """
 
-    angles: Array
-    coefficients: Array
-    margins: Array
-    squares: Array
-    outputs: Array
-    weights: Array
+    angles: Array  # φ_i = iπ/M, shape (M,)
+    coefficients: Array  # c_n(φ_i), shape (N, M)
+    margins: Array  # shape (N, M)
+    squares: Array  # A from agent n on, shape (N + 1, M)
+    outputs: Array  # B likewise
+    weights: Array  # K likewise, shape (N + 1,)
 
 
 class Jump(NamedTuple):
-    """Where an agent's best coefficient jumps: two choices tie between two neighboring angles of the table.
-
-    Attributes:
-        episode: n.
-        angle: φ halfway between the two.
-        before: c_n at the smaller angle.
-        after: c_n at the larger.
-    """
+    """Where an agent's best coefficient jumps: two choices tie between neighboring angles of the table."""
 
     episode: int
-    angle: float
-    before: float
-    after: float
+    angle: float  # φ halfway between the two
+    before: float  # c_n at the smaller angle
+    after: float  # c_n at the larger
 
 
 def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
     """Equilibrium by backward induction, every agent judged by its own goal.
 
-    Args:
-        game: The game.
-        angles: Angles M in the table, a multiple of 4, so that θ = 0, b = 0 and θ = ±b are among them.
-        proposals: Coefficients among which J is first searched, evenly over their range.
+    The number of angles in the table is a multiple of 4, so that θ = 0, b = 0 and θ = ±b are among them; J is
+    first searched among the proposals, evenly over the range of coefficients.
 
     Raises:
         ValueError: If `angles` is not a positive multiple of 4, there are fewer than 3 proposals, or goal and
@@ -98,15 +91,11 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
     grid = _grid(game, proposals)
-    shape = game.episodes, angles
-    solution = Solution(
-        np.linspace(0, np.pi, angles, endpoint=False),
-        np.empty(shape),
-        np.empty(shape),
-        np.zeros((game.episodes + 1, angles)),
-        np.zeros((game.episodes + 1, angles)),
-        discounted_lengths(game.discount, game.episodes),
-    )
+    coefficients, margins = np.empty((2, game.episodes, angles))
+    squares, outputs = np.zeros((2, game.episodes + 1, angles))
+    weights = discounted_lengths(game.discount, game.episodes)
+    places = np.linspace(0, np.pi, angles, endpoint=False)
+    solution = Solution(places, coefficients, margins, squares, outputs, weights)
     goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
     for n in reversed(range(game.episodes)):
         choices = _best_responses(goals, beliefs, grid, _episode(game, solution, n))
@@ -129,20 +118,9 @@ def coefficients_at(
     belief: ArrayLike,
     proposals: int = 201,
 ) -> Array:
-    """Best responses of any agents to the tabulated successors, exactly at their own angles.
+    """Best responses in the states (n, θ_n, b_n), each of shape (B,), to the tabulated successors.
 
     Nothing is interpolated between the coefficients of two angles, which may lie on either side of a jump.
-
-    Args:
-        game: The game.
-        solution: Its equilibrium.
-        episode: n, shape (B,).
-        goal: θ_n, shape (B,).
-        belief: b_n, shape (B,).
-        proposals: As in `solve_misconception`.
-
-    Returns:
-        c_n, shape (B,).
 
     Raises:
         ValueError: If a goal or belief is not finite.
@@ -158,10 +136,8 @@ def coefficients_at(
         here = episodes == n
         scale = np.hypot(goals[here], beliefs[here])
         scale[scale == 0] = 1.0
-        choices = _best_responses(
-            goals[here] / scale, beliefs[here] / scale, grid, _episode(game, solution, n)
-        )
-        coefficients[here] = choices[0]
+        unit = goals[here] / scale, beliefs[here] / scale
+        coefficients[here] = _best_responses(*unit, grid, _episode(game, solution, n))[0]
     return coefficients
 
 
@@ -174,12 +150,9 @@ def jumps(solution: Solution) -> list[Jump]:
 
 
 def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) -> Refinement:
-    """How far the path from the game's start still depends on the grids.
+    """What doubling the grids of `solve_misconception` changes along the path from the game's start.
 
-    Args:
-        game: The game; where it draws its goal or belief, the path starts in the middle of their ranges.
-        angles: As in `solve_misconception`.
-        proposals: As in `solve_misconception`.
+    Where the game draws its goal or belief, the path starts in the middle of their ranges.
     """
     middle, paths = np.full((1, game.n_uniforms), 0.5), []
     for factor in (1, 2):
@@ -209,11 +182,11 @@ class MisconceptionOracle(GameAgent):
     game: Misconception
 
     def __init__(self, game: Misconception) -> None:
-        """Solve `game`."""
         super().__init__(game)
         self.solution = solve_misconception(game)
         ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
-        largest = np.abs(_path(game, self.solution, np.array(list(ends)))[1][1:]).max()
+        _, path = _path(game, self.solution, np.array(list(ends)))
+        largest = np.abs(path[1:]).max()
         if largest >= game.goal_bound:
             warnings.warn(
                 f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
@@ -221,9 +194,7 @@ class MisconceptionOracle(GameAgent):
                 stacklevel=2,
             )
 
-    def _act(
-        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
-    ) -> tuple[Array, Any]:
+    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
 
 
@@ -250,7 +221,7 @@ class _Episode(NamedTuple):
     weight: float
     squares: Array
     outputs: Array
-    smooth: NDArray[np.bool_]
+    smooth: Booleans
 
 
 def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
@@ -272,7 +243,7 @@ def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     )
 
 
-def _jumping(coefficients: Array) -> NDArray[np.bool_]:
+def _jumping(coefficients: Array) -> Booleans:
     """Whether c jumps between each angle (..., M) and the next."""
     return np.asarray(np.abs(np.roll(coefficients, -1, axis=-1) - coefficients) > _APART)
 

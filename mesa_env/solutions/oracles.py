@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mesa_env import rules
 from mesa_env.agent import Agent, Profile
-from mesa_env.rules import (
-    Decoupling,
-    Game,
-    HiddenDeployment,
-    InfiniteHorizon,
-    LearnableDiscount,
-    Misconception,
-)
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.decoupling import DecouplingOracle
 from mesa_env.solutions.equilibrium import solve_equilibrium
@@ -23,12 +16,12 @@ from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.misconception import MisconceptionOracle
 
 ORACLES: dict[type[ScalarGame], Callable[[Any], Agent]] = {
-    Game: lambda game: Profile(game, solve_equilibrium(game)),
-    InfiniteHorizon: lambda game: Profile(game, solve_infinite_horizon(game)),
-    Misconception: MisconceptionOracle,
-    LearnableDiscount: ForeseeingPlanner,
-    Decoupling: DecouplingOracle,
-    HiddenDeployment: HiddenOracle,
+    rules.Game: lambda game: Profile(game, solve_equilibrium(game)),
+    rules.InfiniteHorizon: lambda game: Profile(game, solve_infinite_horizon(game)),
+    rules.Misconception: MisconceptionOracle,
+    rules.LearnableDiscount: ForeseeingPlanner,
+    rules.Decoupling: DecouplingOracle,
+    rules.HiddenDeployment: HiddenOracle,
 }
 
 

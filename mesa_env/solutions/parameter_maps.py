@@ -15,44 +15,35 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mesa_env.numerics import (
+    Array,
+    Integers,
     compiled,
+    find_positive_roots,
     first_order_condition,
     geometric_sum,
-    positive_roots,
     run_in_blocks,
     unit_sums_before,
 )
-from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import LARGEST, validated_number
 from mesa_env.solutions.equilibrium import BLOCK, validated_numbers
-
-Integers = NDArray[np.int64]
 
 
 class EquilibriumMap(NamedTuple):
     """What each game's equilibrium does; fields are named and defined as in `mesa_env.METRICS`.
 
     Every field has the shape that the arguments broadcast to. Where a goal grows beyond floating point, all
-    fields of that game are NaN.
-
-    Attributes:
-        retention: θ_T/θ_0; 1 where there is no training.
-        compliance_gap: Mean c in deployment minus in training; NaN where either is missing. An episode at
-            learning rate 0 belongs to deployment.
-        c_first: c_0, how openly the first agent pursues its goal.
-        c_last_training: c_{T−1}; NaN where there is no training.
-        peak: max |θ_n/θ_0|, at least 1. The numbers hold while this times |θ_0| is within the goal bound;
-            beyond it, the base optimizer would project the goal.
+    fields of that game are NaN. The numbers hold while the peak times |θ_0| is within the goal bound; beyond
+    it, the base optimizer would project the goal. An episode at learning rate 0 belongs to deployment.
     """
 
-    retention: Array
-    compliance_gap: Array
-    c_first: Array
-    c_last_training: Array
-    peak: Array
+    retention: Array  # θ_T/θ_0; 1 where there is no training
+    compliance_gap: Array  # mean c in deployment minus in training; NaN where either is missing
+    c_first: Array  # c_0, how openly the first agent pursues its goal
+    c_last_training: Array  # c_{T−1}; NaN where there is no training
+    peak: Array  # max |θ_n/θ_0|, at least 1
 
 
 def equilibrium_map(
@@ -65,13 +56,7 @@ def equilibrium_map(
 ) -> EquilibriumMap:
     """Retention and compliance gap at the exact equilibrium of every game; arguments are broadcast.
 
-    Args:
-        train: T, training episodes.
-        deploy: D, deployment episodes.
-        learning_rate: η in training.
-        discount: γ.
-        regularization: λ.
-        coefficient_bound: Coefficients lie in [−bound, bound]; one for all games.
+    The learning rate is that of training; one coefficient bound holds for all games.
 
     Raises:
         ValueError: If an argument is out of range, or the shapes do not broadcast.
@@ -152,7 +137,7 @@ def _solve_into(
         rate, discount = rates[first : first + size], discounts[first : first + size]
         regularization, deploy = regularizations[first : first + size], deploys[first : first + size]
         squares, outputs = np.empty(size), np.empty(size)
-        alpha, beta = np.empty(size), np.empty(size)
+        alpha, beta, roots = np.empty(size), np.empty(size), np.empty(size)
         retention, peak, total = np.ones(size), np.ones(size), np.zeros(size)
         present, last = np.full(size, deployed), np.full(size, np.nan)
         due, longest = ends[first : first + size].copy(), 0
@@ -177,7 +162,7 @@ def _solve_into(
                 alpha[i], beta[i] = first_order_condition(
                     rate[i], discount[i], regularization[i], squares[i], outputs[i]
                 )
-            roots = positive_roots(alpha, beta)
+            find_positive_roots(roots, alpha, beta)
             for i in range(size):
                 # Where unit sums overflow, neither this agent nor any before it has a positive root.
                 c = min(roots[i], bound) if roots[i] > 0 else np.nan

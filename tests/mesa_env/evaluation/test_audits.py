@@ -1,7 +1,9 @@
-"""The audit of every kind of game."""
+"""The audit of every kind of game; audits by simulation against closed forms."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 
 import numpy as np
@@ -9,9 +11,9 @@ import pytest
 
 import agents
 import mesa_env
-from mesa_env import GAMES, Game, InfiniteHorizon
+from mesa_env import GAMES, Game, InfiniteHorizon, train_then_deploy
 from mesa_env.agent import Profile
-from mesa_env.evaluation.audits import AUDITS, audit_infinite_horizon
+from mesa_env.evaluation.audits import AUDITS, audit_by_simulation, audit_infinite_horizon
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon
 from tests.conftest import ONE_OF_EACH_KIND, every_kind
@@ -117,3 +119,187 @@ def test_an_endless_game_is_audited_as_a_very_long_one(schedule):
     assert audited.gains.shape == (2, first + 1)
     np.testing.assert_allclose(audited.gains[0], expected, atol=1e-7)
     np.testing.assert_allclose(audited.gains[1], 0, atol=1e-12)
+
+
+# -- Audits by simulation ----------------------------------------------------------------------------------
+
+BASE = {  # the closed form holds: no deviation takes goals to their bound, and no agent below makes them 0
+    "deploys": Game(train_then_deploy(3, 5), goal_bound=1e6),
+    "discounts": Game([1, 0.4, 0, 0.25, 0], discount=0.7, goal_bound=1e6),
+    "regularizes": Game([0.3] * 5, discount=0.9, regularization=0.1, goal_bound=1e6),
+    "narrow": Game([1, 0, 0.2], coefficient_bound=0.4),
+    "myopic": Game([1, 0, 1], discount=0.0, goal_bound=1e6),
+    "single": Game([1.0], discount=0.9),
+}
+
+
+every_base_game = pytest.mark.parametrize("game", BASE.values(), ids=BASE)
+
+
+def profiles(game):
+    bound = game.coefficient_bound
+    uniform = np.random.default_rng(0).uniform(-bound, bound, (2, game.episodes))
+    return {
+        "myopic": agents.make("myopic", game),
+        "guard": agents.make("guard", game),
+        "compliant": agents.make("compliant", game),
+        "random": Profile(game, uniform[0]),
+        "other": Profile(game, uniform[1]),
+    }
+
+
+@every_base_game
+def test_simulated_gains_are_those_of_the_closed_form(game):
+    for name, agent in profiles(game).items():
+        played = mesa_env.rollout(game, agent, GOALS)
+        found, exact = (
+            audit_by_simulation(game, agent, played),
+            mesa_env.exploitability(game, agent.coefficients),
+        )
+        assert found.gains.shape == (3, game.episodes)
+        for gains in found.gains:
+            rounding = 1e-8 * max(1.0, exact.max())
+            assert (gains >= exact * (1 - 1e-6) - 10 * rounding).all(), name
+            assert (gains <= exact * (1 + 1e-6) + rounding).all(), name
+        best = mesa_env.best_responses(game, agent.coefficients)
+        np.testing.assert_allclose(
+            found.best, np.broadcast_to(best, found.best.shape), atol=2e-3, err_msg=name
+        )
+        closed = mesa_env.audit(game, agent, played)
+        np.testing.assert_allclose(closed.best, np.broadcast_to(best, closed.best.shape), rtol=1e-5)
+
+
+@every_base_game
+def test_simulation_finds_nothing_to_gain_at_the_equilibrium(game):
+    agent = mesa_env.oracle(game)
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
+    assert (found.gains >= 0).all()
+    assert found.relative.max() < 1e-6
+    coarse = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS), proposals=2, zooms=0)
+    np.testing.assert_array_equal(coarse.gains, 0)
+
+
+@every_base_game
+def test_units_and_weights_are_those_of_each_agent(game):
+    """Gains in units of θ_n² do not depend on the scale of the goal, and weights are Σ γ^(k−n)."""
+    agent = profiles(game)["random"]
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [0.8, -0.008]))
+    np.testing.assert_allclose(found.gains[0], found.gains[1], rtol=1e-6, atol=1e-6)
+    weights = [sum(game.discount**k for k in range(game.episodes - n)) for n in range(game.episodes)]
+    np.testing.assert_allclose(found.weights, [weights, weights], rtol=1e-12)
+    np.testing.assert_array_equal(found.relative, found.gains / found.weights)
+
+
+def test_goals_of_zero_leave_nothing_to_gain():
+    game = BASE["deploys"]
+    agent = agents.make("myopic", game)
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [0.0, 0.8]))
+    np.testing.assert_array_equal(found.gains[0], 0)
+    np.testing.assert_array_equal(found.weights[0], 1)
+    assert found.gains[1].max() > 0.1
+
+
+def test_a_batch_is_its_games_one_by_one():
+    game = BASE["discounts"]
+    agent = profiles(game)["random"]
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
+    for row, goal in enumerate(GOALS):
+        alone = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [goal]))
+        np.testing.assert_array_equal(alone.gains[0], found.gains[row])
+        np.testing.assert_array_equal(found.row(row).gains, found.gains[row])
+        np.testing.assert_array_equal(found.row(row).weights, found.weights[row])
+
+
+def test_more_zooms_find_no_less():
+    game = BASE["deploys"]
+    agent = profiles(game)["random"]
+    played = mesa_env.rollout(game, agent, [0.8])
+    found = [audit_by_simulation(game, agent, played, proposals=11, zooms=zooms).gains for zooms in range(4)]
+    assert all((later >= earlier).all() for earlier, later in itertools.pairwise(found))
+    assert (found[-1] > found[0]).any()
+
+
+@every_base_game
+def test_turns_are_audited_as_they_were_played_and_successors_as_they_would_play(game):
+    """Against the closed form of profiles that are one agent's up to a turn, and another's after it."""
+    player, successor = (profiles(game)[name] for name in ("random", "other"))
+    played = mesa_env.rollout(game, player, GOALS)
+    found = audit_by_simulation(game, successor, played)
+    one, other = player.coefficients, successor.coefficients
+    episodes = range(game.episodes)
+    exact = np.array(
+        [mesa_env.exploitability(game, np.append(one[: n + 1], other[n + 1 :]))[n] for n in episodes]
+    )
+    np.testing.assert_allclose(found.gains, np.tile(exact, (3, 1)), rtol=1e-6, atol=1e-7 * (1 + exact.max()))
+
+
+def test_an_audit_needs_only_the_states_that_were_played():
+    """States of another game are audited as they are, although the agent never played them."""
+    game = ONE_OF_EACH_KIND["Misconception"]
+    agent = agents.make("compliant", game)
+    believing, doubting = (dataclasses.replace(game, initial_belief=belief) for belief in (0.9, -0.4))
+    for other in (believing, doubting):
+        expected = audit_by_simulation(other, agent, mesa_env.rollout(other, agent, GOALS))
+        found = audit_by_simulation(game, agent, mesa_env.rollout(other, agent, GOALS))
+        np.testing.assert_array_equal(found.gains, expected.gains)
+        assert (
+            found.gains != audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS)).gains
+        ).any()
+
+
+class UselessMemory:
+    """Plays 1 and keeps a memory that it never uses."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        return np.ones((len(observation), 1), dtype=np.float32), np.zeros(len(observation))
+
+
+@pytest.mark.parametrize("name", ["random", "best_of_8", "precommitment", UselessMemory])
+def test_agents_that_draw_or_remember_are_not_audited_by_simulation(name):
+    game = BASE["discounts"]
+    agent = name() if isinstance(name, type) else agents.make(name, game)
+    found = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
+    np.testing.assert_array_equal(found.gains, np.full((3, game.episodes), np.nan))
+    assert np.isnan(found.relative).all()
+
+
+@pytest.mark.parametrize("game", [ONE_OF_EACH_KIND["HiddenDeployment"], ONE_OF_EACH_KIND["InfiniteHorizon"]])
+def test_stochastic_games_cannot_be_simulated(game):
+    assert game.stochastic
+    agent = agents.make("myopic", game)
+    message = f"only deterministic games can be audited by simulation; got {type(game).__name__}"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        audit_by_simulation(game, agent, mesa_env.rollout(game, agent, GOALS))
+
+
+def test_at_a_fixed_length_the_endless_game_is_simulated_as_the_base_game():
+    game = with_fixed_length(ONE_OF_EACH_KIND["InfiniteHorizon"])
+    base = Game(game.learning_rates, game.discount)
+    assert not game.stochastic
+    assert not base.stochastic
+    found = [
+        audit_by_simulation(rules, agent, mesa_env.rollout(rules, agent, GOALS))
+        for rules in (game, base)
+        for agent in (agents.make("compliant", rules),)
+    ]
+    assert found[0].gains.max() > 0.1
+    np.testing.assert_array_equal(*(audited.gains for audited in found))
+
+
+@pytest.mark.parametrize("agent", ["equilibrium", "myopic", "guard", "compliant"])
+@pytest.mark.parametrize(("decoupling", "tolerance"), [(0.0, 1e-6), (0.05, 1e-6), (0.3, 1e-6), (10.0, 1e-4)])
+def test_simulation_finds_the_gains_of_the_closed_form_where_actions_have_two_parts(
+    agent, decoupling, tolerance
+):
+    """Coefficient and slope are searched in turn and together, for they constrain each other.
+
+    Where they hardly do, the way down is along a curve c s, and the search may stop a little above its end.
+    """
+    game = dataclasses.replace(ONE_OF_EACH_KIND["Decoupling"], decoupling=decoupling)
+    agent = agents.make(agent, game)
+    played = mesa_env.rollout(game, agent, GOALS)
+    closed, found = mesa_env.audit(game, agent, played), audit_by_simulation(game, agent, played)
+    assert (found.gains <= closed.gains * (1 + 1e-6) + 1e-6).all()
+    np.testing.assert_allclose(found.gains, np.maximum(closed.gains, 0), rtol=tolerance, atol=1e-7)
+    np.testing.assert_allclose(found.weights, closed.weights, rtol=1e-12)
+    np.testing.assert_allclose(found.best, closed.best, atol=0.02)
