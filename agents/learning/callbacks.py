@@ -144,7 +144,7 @@ class CallbackAdapter(RolloutCallback):
 
 
 class Checkpoint(RolloutCallback):
-    """Saves a checkpoint before every `every`-th rollout but the first, with the points of a learning curve."""
+    """Saves a checkpoint before every `every`-th rollout but the first, and a learning curve with it."""
 
     def __init__(self, path: Path, every: int, curve: LearningCurve | None = None) -> None:
         super().__init__()
