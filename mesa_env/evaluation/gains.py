@@ -76,21 +76,16 @@ def best_deviations(alpha: Array, beta: Array, played: Array, bound: float) -> t
     return np.where(np.isnan(gains), np.inf, gains), best
 
 
-def decoupling_exploitability(game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike) -> Array:
-    """What each agent would gain by its best response: J_n − min_{c, s} J_n, in units of θ_n²; shape (N,).
+def decoupling_deviations(
+    game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike
+) -> tuple[Array, Array]:
+    """What each agent would gain by its best response, J_n − min_{c, s} J_n, and the coefficient of that.
 
-    Coefficients and slopes have shape (N,); slopes are projected as the rules project them.
+    All have shape (N,); gains are in units of θ_n², and slopes are projected as the rules project them.
 
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.
     """
-    return decoupling_deviations(game, coefficients, slopes)[0]
-
-
-def decoupling_deviations(
-    game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike
-) -> tuple[Array, Array]:
-    """What each agent would gain by its best response, and the coefficient of that; each of shape (N,)."""
     profile = validated_coefficients(game, coefficients)
     projected = _projected_slopes(game, profile, slopes)
     gains = np.full(game.episodes, np.inf)  # where unit sums overflow, gains are unbounded

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Decoupling, Game
-from mesa_env.evaluation.gains import decoupling_exploitability
+from mesa_env.evaluation.gains import decoupling_deviations
 from mesa_env.solutions.decoupling import solve_decoupling
 from tests.mesa_env.solutions.test_decoupling import Mixed, costs_of, games, least_over_slopes, random_profile
 from tests.mesa_env.solutions.test_equilibrium import (
@@ -89,7 +89,7 @@ def test_growth_beyond_floating_point_is_exploitable_without_bound():
 @given(games(), st.integers(0, 1000))
 def test_exploitability_is_what_a_fine_search_would_gain(game, seed):
     agent = Mixed(game, *random_profile(game, seed))
-    gains = decoupling_exploitability(game, *agent.actions.T.astype(np.float64))
+    gains = decoupling_deviations(game, *agent.actions.T.astype(np.float64))[0]
     grid = np.linspace(-game.coefficient_bound, game.coefficient_bound, 2001)
     for n in range(game.episodes):
         costs = least_over_slopes(game, agent, n, grid)
@@ -101,23 +101,23 @@ def test_exploitability_is_what_a_fine_search_would_gain(game, seed):
 @given(games())
 def test_the_equilibrium_cannot_be_exploited_and_any_other_profile_can(game):
     coefficients, slopes = solve_decoupling(game)
-    assert decoupling_exploitability(game, coefficients, slopes).max() <= 1e-12
+    assert decoupling_deviations(game, coefficients, slopes)[0].max() <= 1e-12
     other = coefficients.copy()
     other[0] *= 0.9
-    assert decoupling_exploitability(game, other, slopes)[0] > 1e-5
+    assert decoupling_deviations(game, other, slopes)[0][0] > 1e-5
 
 
 @pytest.mark.parametrize("slopes", [[0.0], [0.0, 9.0, 0.0], [0.0, np.nan, 0.0]])
 def test_bad_profiles_are_refused(slopes):
     game = Decoupling([1.0, 1.0, 0.0])
     with pytest.raises(ValueError, match="slopes must be 3 finite numbers"):
-        decoupling_exploitability(game, np.ones(3), slopes)
+        decoupling_deviations(game, np.ones(3), slopes)
     with pytest.raises(ValueError, match="coefficients must"):
-        decoupling_exploitability(game, np.full(3, 7.0), np.ones(3))
+        decoupling_deviations(game, np.full(3, 7.0), np.ones(3))
 
 
 def test_where_unit_sums_overflow_gains_are_unbounded():
     game = Decoupling(np.full(400, 6.0), decoupling=0.1, goal_bound=1.0)
-    gains = decoupling_exploitability(game, np.full(400, 2.0), np.full(400, 2.0))
+    gains = decoupling_deviations(game, np.full(400, 2.0), np.full(400, 2.0))[0]
     assert np.isinf(gains[0])
     assert np.isfinite(gains[-1])

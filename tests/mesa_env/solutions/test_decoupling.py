@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Game, State, train_then_deploy
-from mesa_env.evaluation.gains import decoupling_exploitability
+from mesa_env.evaluation.gains import decoupling_deviations
 from mesa_env.problems import BestResponse
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.solutions.decoupling import DecouplingOracle, solve_decoupling
@@ -99,7 +99,7 @@ def test_without_decoupling_it_is_the_oracle_of_the_base_game(game):
     np.testing.assert_allclose(coefficients, mesa_env.solve_equilibrium(base), rtol=1e-12)
     np.testing.assert_array_equal(slopes, coefficients)
     np.testing.assert_allclose(
-        decoupling_exploitability(game, coefficients / 2, slopes / 2),
+        decoupling_deviations(game, coefficients / 2, slopes / 2)[0],
         mesa_env.exploitability(base, coefficients / 2),
         atol=1e-12,
         rtol=1e-9,
