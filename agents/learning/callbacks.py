@@ -70,8 +70,8 @@ class LearningCurve(RolloutCallback):
 
     It measures whenever it is called, if a measurement is due; as a callback of Stable-Baselines3, that is at
     the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics, too. Its
-    `points` have `turns`, every metric by name, and `seconds`: the time of training before each point, without
-    that of measuring.
+    `points` have `turns`, every metric by name, and `seconds`, the time of training before each point,
+    without that of measuring.
     """
 
     def __init__(
