@@ -96,7 +96,7 @@ def _build_planes(arguments: Arguments) -> list[Plane]:
     """The figures asked for; refuses arguments that are unknown, come twice, or are out of range."""
     from scripts.experiments.parameter_maps import PARAMETERS, Axis, Plane, check_names
 
-    x, y = arguments.x, arguments.y
+    x, y, given = arguments.x, arguments.y, vars(arguments)
     if (x is None) != (y is None):
         raise ValueError(f"--x and --y must be given together; got {x} and {y}")
     if x is not None and y is not None:
@@ -104,16 +104,15 @@ def _build_planes(arguments: Arguments) -> list[Plane]:
         asked = {f"{x}-{y}": (x, y)}
     else:
         for option in ("x-range", "y-range", "x-scale", "y-scale"):
-            if getattr(arguments, option.replace("-", "_")) is not None:
+            if given[option.replace("-", "_")] is not None:
                 raise ValueError(f"--{option} must come with --x and --y; named figures have their own")
         check_names("figures", arguments.figures, FIGURES)
         asked = {name: FIGURES[name] for name in arguments.figures}
-    planes = []
-    for name, sides in asked.items():
-        x_axis = Axis.build(sides[0], arguments.x_range, arguments.x_scale, arguments.points)
-        y_axis = Axis.build(sides[1], arguments.y_range, arguments.y_scale, arguments.points)
-        planes.append(Plane.build(name, x_axis, y_axis, vars(arguments)))
-    return planes
+
+    def axis(side: Literal["x", "y"], parameter: str) -> Axis:
+        return Axis.build(parameter, given[f"{side}_range"], given[f"{side}_scale"], arguments.points)
+
+    return [Plane.build(name, axis("x", x), axis("y", y), given) for name, (x, y) in asked.items()]
 
 
 if __name__ == "__main__":

@@ -69,16 +69,14 @@ def _record(folder: Path, run: Run, comparison: Comparison) -> None:
     """Add the comparison to the sweep that the folder lies in, unless the folder was moved out of it."""
     from agents.benchmark.store import REDONE, write_row
 
+    row = {
+        **{"run_id": run.id, "algorithm": run.algorithm, "game": run.label},
+        "same_weights": bool(comparison.same_weights),
+        "same_evaluation": not comparison.differing,
+        "same_versions": not comparison.versions,
+    }
     for out in folder.resolve().parents:
         if out / "runs" / run.id == folder.resolve():
-            row = {
-                "run_id": run.id,
-                "algorithm": run.algorithm,
-                "game": run.label,
-                "same_weights": bool(comparison.same_weights),
-                "same_evaluation": not comparison.differing,
-                "same_versions": not comparison.versions,
-            }
             write_row(out / "redone" / f"{run.id}.parquet", row, REDONE)
 
 

@@ -34,7 +34,7 @@ def main(arguments: Arguments) -> None:
     """Read the rows, and write the report."""
     from agents.atomic_files import write_atomically
     from agents.benchmark import figures, report, summaries, tables
-    from agents.benchmark.heat_map import draw_episodes
+    from agents.benchmark.losses import draw_episodes
     from agents.benchmark.run_folder import RunFolder
     from agents.benchmark.store import REDONE, read_rows
 

@@ -72,15 +72,11 @@ class Grid:
         turns: Iterable[int] | None = None,
     ) -> Grid:
         """The grid with other games (its own labels, or names in `GAMES`), algorithms, seeds or turns."""
-        changes: dict[str, Any] = {}
+        lists = {"algorithms": algorithms, "seeds": seeds, "turns": turns}
+        changes: dict[str, Any] = {name: list(given) for name, given in lists.items() if given is not None}
+        changes |= {f"{name}_of": {} for name in ("seeds", "turns") if name in changes}
         if games is not None:
             changes["games"] = {label: self.game(label) for label in games}
-        if algorithms is not None:
-            changes["algorithms"] = list(algorithms)
-        if seeds is not None:
-            changes |= {"seeds": list(seeds), "seeds_of": {}}
-        if turns is not None:
-            changes |= {"turns": list(turns), "turns_of": {}}
         return dataclasses.replace(self, **changes)
 
     def runs(self) -> list[Run]:

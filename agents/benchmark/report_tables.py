@@ -132,7 +132,7 @@ def describe_losses(losses: pd.DataFrame) -> pd.DataFrame:
 
 def list_failures(sweep: Sweep) -> pd.DataFrame:
     """One row per failed run."""
-    rows = sweep.failed
+    rows = sweep.rows[sweep.rows["status"] != "finished"]
     return pd.DataFrame({"run": rows["run_id"], "error": rows["traceback"].map(last_line)})
 
 

@@ -71,11 +71,6 @@ class Sweep:
         """The rows of runs that finished."""
         return self.rows[self.rows["status"] == "finished"]
 
-    @property
-    def failed(self) -> pd.DataFrame:
-        """The rows of runs that failed."""
-        return self.rows[self.rows["status"] != "finished"]
-
     def entries(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
         """Game, contestant and its rows, for every game that a contestant has runs of."""
         for game in self.games:

@@ -40,8 +40,8 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         """Open the folder of a new sweep, or of one to resume.
 
         Raises:
-            ValueError: If it is not writable, another process is using it, or it does not hold what `resume`
-                asks for: a sweep if True, nothing if False.
+            ValueError: If it is not writable, another process is using it, or it does not hold a sweep if
+                `resume` is True, nothing if it is False.
         """
         _check_folder(out, resume)
         self.folder, self.out = RunFolder(out), out
@@ -111,11 +111,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             self._clear_partial(run)
 
     def _folder_of(self, run: Run) -> Path:
-        """The run's folder.
-
-        Raises:
-            ValueError: If a symbolic link on the way to it or its row could lead out of the sweep's folder.
-        """
+        """The run's folder; refuses links on the way to it or its row, which could lead elsewhere."""
         folder = self.out / "runs" / run.id
         for path in (folder, self._row_of(run)):
             _refuse_links(path, *path.parents[: len(path.relative_to(self.out).parts) - 1])
@@ -136,10 +132,8 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         try:
             yield
         except OSError as error:
-            raise ValueError(
-                f"{self.out} cannot be written to: {error.strerror}; runs that had finished are kept, and "
-                "--resume continues from there"
-            ) from error
+            kept = "runs that had finished are kept, and --resume continues from there"
+            raise ValueError(f"{self.out} cannot be written to: {error.strerror}; {kept}") from error
 
 
 def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -199,11 +193,7 @@ def _precedes_config(path: Path) -> bool:
 
 
 def _acquire_lock(out: Path) -> int:
-    """The descriptor of the folder's lock, which is held until it is closed; a link is not followed.
-
-    Raises:
-        ValueError: If another process holds it, or it cannot be opened.
-    """
+    """The descriptor of the folder's lock, which is held until it is closed; a link is not followed."""
     try:
         lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:

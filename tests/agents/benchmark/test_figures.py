@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from agents.benchmark import figures
-from agents.benchmark.heat_map import draw_episodes
 from agents.benchmark.summaries import summarize
 from tests.agents.benchmark.test_summaries import FEW, LEARNERS, SMALL, made_up_rows, made_up_sweep
 
@@ -60,13 +59,3 @@ def test_profiles_rise_to_the_share_of_runs_that_finished():
     share = line.get_ydata()
     assert (np.diff(share) >= 0).all()
     assert share[-1] == 0.75
-
-
-def test_the_heat_map_has_the_sign_of_the_error(sweep):
-    axes = draw_episodes(sweep).axes[0]
-    shown = axes.images[0].get_array()
-    excess = np.stack(sweep.run("tiny", "td3")["episode_excess"].tolist())
-    same_sign = (excess > 0).all(axis=0) | (excess < 0).all(axis=0)
-    assert same_sign.any()
-    np.testing.assert_array_equal(np.sign(shown[1][same_sign]), np.sign(excess[0][same_sign]))
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(FEW)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from agents.benchmark.losses import average_losses, summarize_losses, training_episodes
+from agents.benchmark.losses import average_losses, draw_episodes, summarize_losses, training_episodes
 from mesa_env import Game, HiddenDeployment, InfiniteHorizon
-from tests.agents.benchmark.test_summaries import SMALL, made_up_rows, made_up_sweep
+from tests.agents.benchmark.test_summaries import FEW, SMALL, made_up_rows, made_up_sweep
 
 
 def rows_that_lose(gains, excess):
@@ -41,3 +41,14 @@ def test_training_episodes_are_unknown_where_they_are_random():
     assert training_episodes(Game()).sum() == 20
     assert len(training_episodes(InfiniteHorizon(max_episodes=50, discount=0.9))) == 50
     assert training_episodes(HiddenDeployment()) is None
+
+
+def test_the_heat_map_has_the_sign_of_the_error():
+    sweep = made_up_sweep(made_up_rows(SMALL, FEW, range(3)))
+    axes = draw_episodes(sweep).axes[0]
+    shown = axes.images[0].get_array()
+    excess = np.stack(sweep.run("tiny", "td3")["episode_excess"].tolist())
+    same_sign = (excess > 0).all(axis=0) | (excess < 0).all(axis=0)
+    assert same_sign.any()
+    np.testing.assert_array_equal(np.sign(shown[1][same_sign]), np.sign(excess[0][same_sign]))
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(FEW)
