@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -92,24 +91,6 @@ def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
     if Path(name).suffix == ".zip" or "/" in name:
         return agents.load(name)
     return agents.make(name, game, seed)
-
-
-def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:
-    """Raise ValueError unless the run in `arguments.out` has the same arguments, apart from those `free`."""
-    path = arguments.out / "config.json"
-    try:
-        recorded = json.loads(path.read_text())
-    except (OSError, ValueError):
-        recorded = None
-    if not isinstance(recorded, dict):
-        raise ValueError(f"{path} must hold the arguments of the run beside it; it does not")
-    given: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
-    for name, value in given.items():
-        if name not in free and value != recorded.get(name):
-            raise ValueError(
-                f"the run in {arguments.out} was started with other arguments: {name} was "
-                f"{recorded.get(name)} and is now {value}"
-            )
 
 
 def run_command(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:

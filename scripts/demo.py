@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mesa_env
 from mesa_env.agent import Agent
-from scripts.arguments import check_arguments, refusing_bad_input, run_command
+from scripts.arguments import refusing_bad_input, run_command
 
 GOAL = 0.8
 
@@ -58,6 +58,7 @@ def main(arguments: Arguments) -> None:
 
 
 def _train_or_load(arguments: Arguments) -> Agent:
+    from agents.benchmark.run_folder import check_arguments
     from agents.learning import checkpoints
     from agents.learning.settings import PPOSettings
     from scripts import train

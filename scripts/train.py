@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agents.learning.settings import PPOSettings
 from mesa_env.rules.validation import validated_whole
-from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run_command
+from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -87,6 +87,8 @@ def main(arguments: Arguments) -> None:
 
 def _check_folder(arguments: Arguments) -> None:
     """Refuse to write over another run, or to resume one under other arguments."""
+    from agents.benchmark.run_folder import check_arguments
+
     folder, recorded = arguments.out, arguments.out / "config.json"
     if recorded.exists() and not arguments.resume:
         raise ValueError(f"{folder} already holds a run: add --resume to resume it, or name another --out")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesa_env.rules.validation import did_you_mean, validated_whole
-from scripts.arguments import GameArguments, check_arguments, refusing_bad_input, run_command
+from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -87,6 +87,7 @@ def main(arguments: Arguments) -> None:
 
 def _check(arguments: Arguments) -> None:
     """Refuse an algorithm that cannot be tuned, numbers out of range, and the folder of another study."""
+    from agents.benchmark.run_folder import check_arguments
     from agents.learning.algorithms import ALGORITHMS
 
     name, out = arguments.algorithm, arguments.out

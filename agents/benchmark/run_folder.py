@@ -9,6 +9,7 @@ import math
 import platform
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,24 @@ class RunFolder:
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=dpi, metadata=None if versioned else {"Software": None})
         write_atomically(self.path / name, picture.getvalue())
+
+
+def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:
+    """Raise ValueError unless the run in `arguments.out` has the same arguments, apart from those `free`."""
+    path = arguments.out / "config.json"
+    try:
+        recorded = json.loads(path.read_text())
+    except (OSError, ValueError):
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise ValueError(f"{path} must hold the arguments of the run beside it; it does not")
+    given: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
+    for name, value in given.items():
+        if name not in free and value != recorded.get(name):
+            raise ValueError(
+                f"the run in {arguments.out} was started with other arguments: {name} was "
+                f"{recorded.get(name)} and is now {value}"
+            )
 
 
 def as_json(content: Any) -> bytes:

@@ -1,11 +1,9 @@
 """Arguments that the commands share: every game can be named, and the folder of another run is refused."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 import typing
-from pathlib import Path
 
 import pytest
 import tyro
@@ -19,7 +17,7 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
-from scripts.arguments import GameArguments, check_arguments
+from scripts.arguments import GameArguments
 
 
 def test_every_game_can_be_named():
@@ -83,32 +81,6 @@ def test_an_initial_goal_is_one_number_or_two(initial_goal):
 )
 def test_games_can_be_named_on_the_command_line(line, game):
     assert tyro.cli(GameArguments, args=line.split()).build((0.8,)) == game
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    out: Path
-    turns: int = 5
-    resume: bool = False
-
-
-class TestCheckArguments:
-    def test_the_same_arguments_pass_and_free_ones_may_differ(self, tmp_path):
-        (tmp_path / "config.json").write_text(json.dumps({"out": "elsewhere", "turns": 5, "resume": False}))
-        check_arguments(Arguments(tmp_path, resume=True))
-        check_arguments(Arguments(tmp_path, turns=6), free=("out", "turns"))
-
-    def test_another_argument_is_named_with_both_values(self, tmp_path):
-        (tmp_path / "config.json").write_text(json.dumps({"turns": 5, "resume": False}))
-        with pytest.raises(ValueError, match=r"other arguments: turns was 5 and is now 6$"):
-            check_arguments(Arguments(tmp_path, turns=6))
-
-    @pytest.mark.parametrize("content", [None, "{", "[]", "\xff"])
-    def test_a_folder_without_a_record_is_refused(self, tmp_path, content):
-        if content is not None:
-            (tmp_path / "config.json").write_text(content, encoding="latin-1")
-        with pytest.raises(ValueError, match=r"config.json must hold the arguments of the run beside it"):
-            check_arguments(Arguments(tmp_path))
 
 
 @pytest.mark.parametrize("command", ["sweep", "redo", "tune"])

@@ -3,20 +3,23 @@
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from agents.benchmark.run_folder import RunFolder, environment
+from agents.benchmark.run_folder import RunFolder, check_arguments, environment
 from mesa_env import GAMES
 from mesa_env.rules.parameters import build_game
 
 
 @dataclass(frozen=True)
 class Arguments:
+    out: Path = Path("run")
     turns: int = 5
+    resume: bool = False
 
 
 def read(path):
@@ -27,7 +30,12 @@ def read(path):
 def test_a_run_is_recorded_with_its_game(tmp_path, rules):
     game = GAMES[rules](initial_goal=(-0.5, 0.25))
     RunFolder(tmp_path / "run").record("train", Arguments(), game)
-    assert read(tmp_path / "run" / "config.json") == {"command": "train", "turns": 5}
+    assert read(tmp_path / "run" / "config.json") == {
+        "command": "train",
+        "out": "run",
+        "turns": 5,
+        "resume": False,
+    }
     assert read(tmp_path / "run" / "environment.json")["versions"]["numpy"] == np.__version__
     assert build_game(read(tmp_path / "run" / "game.json")) == game
 
@@ -57,3 +65,22 @@ def test_the_environment_names_the_revision_and_the_versions():
     here = environment()
     assert {"git_revision", "python", "platform", "processor", "versions"} <= set(here)
     assert here["versions"]["numpy"] == np.__version__
+
+
+class TestCheckArguments:
+    def test_the_same_arguments_pass_and_free_ones_may_differ(self, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps({"out": "elsewhere", "turns": 5, "resume": False}))
+        check_arguments(Arguments(tmp_path, resume=True))
+        check_arguments(Arguments(tmp_path, turns=6), free=("out", "turns"))
+
+    def test_another_argument_is_named_with_both_values(self, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps({"turns": 5, "resume": False}))
+        with pytest.raises(ValueError, match=r"other arguments: turns was 5 and is now 6$"):
+            check_arguments(Arguments(tmp_path, turns=6))
+
+    @pytest.mark.parametrize("content", [None, "{", "[]", "\xff"])
+    def test_a_folder_without_a_record_is_refused(self, tmp_path, content):
+        if content is not None:
+            (tmp_path / "config.json").write_text(content, encoding="latin-1")
+        with pytest.raises(ValueError, match=r"config.json must hold the arguments of the run beside it"):
+            check_arguments(Arguments(tmp_path))
