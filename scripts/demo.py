@@ -19,7 +19,7 @@ GOAL = 0.8
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/demo.py."""
+    """Arguments of scripts.demo."""
 
     out: Path = Path("runs/demo")
     """Run folder."""

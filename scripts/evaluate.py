@@ -24,7 +24,7 @@ from scripts.arguments import GameArguments, agent, refusing_bad_input, run_comm
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/evaluate.py."""
+    """Arguments of scripts.evaluate."""
 
     agents: tuple[str, ...] | None = None
     """Names, model files, or LABEL=FILE,FILE,…; by default every name that the game's agents have."""

@@ -28,7 +28,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/maps.py."""
+    """Arguments of scripts.maps."""
 
     figures: tuple[str, ...] = tuple(FIGURES)
     """Figures to draw, by name."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/redo.py."""
+    """Arguments of scripts.redo."""
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of finished runs, such as runs/sweep/runs/one/ppo/1000000/0."""

@@ -20,7 +20,7 @@ _SHOWN = ["game", "contestant", "runs", "failed", "nash_conv", "nash_conv_low", 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/report.py."""
+    """Arguments of scripts.report."""
 
     sweep: Annotated[Path, tyro.conf.Positional]
     """The sweep's folder."""

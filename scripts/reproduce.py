@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/reproduce.py."""
+    """Arguments of scripts.reproduce."""
 
     names: Annotated[tuple[Literal[tuple(EXPERIMENTS)], ...], tyro.conf.Positional] = ("one", "two")  # type: ignore[valid-type]
     """Experiments to reproduce."""

@@ -15,7 +15,7 @@ from scripts.arguments import refusing_bad_input, run_command
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/speed.py."""
+    """Arguments of scripts.speed."""
 
     repeats: int = 5
     """Repeats of every measurement; the median counts."""

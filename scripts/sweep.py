@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/sweep.py."""
+    """Arguments of scripts.sweep."""
 
     grid: Path = Path(__file__).parents[1] / "agents" / "benchmark" / "benchmark.toml"
     """The declared grid, a TOML file (agents/benchmark/grid.py says how); by default the committed one."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/train.py."""
+    """Arguments of scripts.train."""
 
     game: GameArguments = field(default_factory=GameArguments)
     problem: Literal["self-play", "initial", "current"] = "self-play"

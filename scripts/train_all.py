@@ -26,7 +26,7 @@ _COMMANDS = {"train": train, "train_neural": train_neural}
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/train_all.py."""
+    """Arguments of scripts.train_all."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Groups, or learners as GROUP.LEARNER."""

@@ -19,7 +19,7 @@ from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/train_neural.py."""
+    """Arguments of scripts.train_neural."""
 
     game: GameArguments = field(default_factory=lambda: GameArguments(rules="Decoupling", decoupling=10.0))
     initial_goal: tuple[float, ...] = (-1.0, 1.0)

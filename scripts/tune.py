@@ -26,7 +26,7 @@ _JOURNAL = "study.log"
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of scripts/tune.py."""
+    """Arguments of scripts.tune."""
 
     algorithm: str
     """What to tune: ppo, a2c, sac, td3, tqc or crossq."""

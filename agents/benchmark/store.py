@@ -43,7 +43,7 @@ REDONE = pa.schema(
         **dict.fromkeys(("same_weights", "same_evaluation", "same_versions"), pa.bool_()),
     }
 )
-"""Columns of the comparisons that scripts/redo.py adds to a sweep."""
+"""Columns of the comparisons that scripts.redo adds to a sweep."""
 
 COLUMNS: list[str] = SCHEMA.names
 """Every column of a row, in order."""
@@ -146,7 +146,7 @@ def read_row(path: Path, schema: pa.Schema) -> pa.Table:
         reason = "it has other columns" if len(table) == 1 else f"it has {len(table)} rows"
     raise ValueError(
         f"{path} must be a Parquet file of one row, and is damaged: {reason}; delete it, and sweep.py "
-        "--resume (or redo.py) writes it again"
+        "--resume (or scripts.redo) writes it again"
     )
 
 

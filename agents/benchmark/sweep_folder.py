@@ -3,7 +3,7 @@
     <out>/config.json, environment.json, grid.toml   how the sweep was called
     <out>/runs/<run id>/                             config.json, environment.json, result.json, model.zip
     <out>/data/<run id>.parquet                      the run's row, alone in its file
-    <out>/redone/<run id>.parquet                    written by scripts/redo.py
+    <out>/redone/<run id>.parquet                    written by scripts.redo
 
 A folder appears whole or not at all, and so does a row. The folder is written first and holds the row as
 well: a missing row is restored from it. Failed runs have both, too, with a traceback instead of a model.

@@ -69,9 +69,8 @@ class LearningCurve(RolloutCallback):
     """Measures a learner at evenly spaced turns: each metric's mean over games from a few initial goals.
 
     It measures whenever it is called, if a measurement is due; as a callback of Stable-Baselines3, that is at
-    the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics, too. Its
-    `points` have `turns`, every metric by name, and `seconds`, the time of training before each point,
-    without that of measuring.
+    the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics, too. Each of
+    its `points` has `turns` and every metric; the `seconds` of training before it exclude measuring.
     """
 
     def __init__(
@@ -144,7 +143,7 @@ class CallbackAdapter(RolloutCallback):
 
 
 class Checkpoint(RolloutCallback):
-    """Saves a checkpoint before every `every`-th rollout but the first, and a learning curve with it."""
+    """Saves a checkpoint before every `every`-th rollout but the first, with the points of `curve`."""
 
     def __init__(self, path: Path, every: int, curve: LearningCurve | None = None) -> None:
         super().__init__()

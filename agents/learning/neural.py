@@ -23,6 +23,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,32 +38,25 @@ from agents.learning.settings import NeuralSettings, validated_widths
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.rules import State, base_update
 
-Layers = Sequence[tuple[NDArray[Any], NDArray[Any]]]
-
 _SMALL = 0.01  # added to θ², so that games that begin near 0 do not dominate all others
 _STEEPEST = 1.0  # norm to which gradients are clipped
 
 
 class NeuralPolicy(nn.Module):
-    """A multi-layer perceptron from an observation to an output, smooth enough to differentiate twice."""
+    """A multi-layer perceptron from an observation to an output, smooth enough to differentiate twice.
+
+    Its hidden layers are of tanh units. `action_bound` is the game's, of the coefficient and of the slope.
+    """
 
     def __init__(self, action_bound: Sequence[float], hidden: Sequence[int] = (64, 64)) -> None:
-        """Build a network with hidden layers of tanh units.
-
-        Args:
-            action_bound: Bounds of the coefficient and of the slope that `predict` sends: a game's
-                `action_bound`.
-            hidden: Width of each hidden layer.
-        """
         super().__init__()
         self.action_bound = tuple(float(bound) for bound in action_bound)
         self.hidden = validated_widths(hidden)
         layers: list[nn.Module] = []
-        width = 4
-        for units in self.hidden:
+        widths = (4, *self.hidden)
+        for width, units in pairwise(widths):
             layers += [nn.Linear(width, units), nn.Tanh()]
-            width = units
-        self.network = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.network = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
     def forward(self, observation: Tensor) -> Tensor:
         """Outputs y for observations, shape (…, 4) to (…)."""
@@ -94,14 +88,7 @@ class NeuralPolicy(nn.Module):
     ) -> tuple[NDArray[np.float32], Any]:
         """Local policies (y/θ, ∂π/∂θ), brought into the bounds; y/θ counts as 0 at θ = 0.
 
-        Args:
-            observation: θ_n, η_n, share of episodes left, share of training left; shape (4,) or (B, 4).
-            state: Returned as it came.
-            episode_start: Accepted for compatibility.
-            deterministic: Accepted for compatibility.
-
-        Returns:
-            Actions of shape (2,) or (B, 2), and `state`.
+        Observations of shape (4,) or (B, 4) give actions of shape (2,) or (B, 2), and `state` as it came.
         """
         seen = np.asarray(observation, dtype=np.float64)
         if seen.ndim not in (1, 2) or seen.shape[-1] != 4:
@@ -122,12 +109,8 @@ def train_neural(
 ) -> NeuralPolicy:
     """Train one network as every agent of `game`, each by the gradient of its own mesa cost.
 
-    Args:
-        game: The game; its `initial_goal` says whether the network sees one θ_0 or many.
-        settings: How to train.
-        seed: Decides the initial weights and the goals.
-        progress: Called after every step with the number of steps done, and with the mean over agents and
-            games of the costs before it, in the units above.
+    The game's `initial_goal` says whether the network sees one θ_0 or many. `progress` is called after every
+    step with the number of steps done and the mean of the costs before it, in the units above.
     """
     policy = _initial_policy(game, settings, seed)
     generator = np.random.default_rng(seed)
@@ -177,9 +160,8 @@ class _Course:
     def objectives(self, policy: NeuralPolicy, goals: Tensor) -> tuple[Tensor, Tensor]:
         """What every agent's gradient flows from, along the goals (N, B) that the policy led through.
 
-        Returns:
-            Surrogates (N, B), whose gradients by the weights are those of each agent's own relative J_n, its
-            successors held fixed; and the relative J_n themselves.
+        Returns surrogates (N, B), whose gradients by the weights are those of each agent's own relative J_n,
+        its successors held fixed; and the relative J_n themselves.
         """
         goal = goals.detach().requires_grad_()
         output, slope = policy.first_order(goal, self.clock.expand(*goals.shape, 3))
@@ -216,7 +198,9 @@ class _Course:
         return base_update(goal, product, rate, self.game.regularization, self.game.goal_bound)
 
 
-def _first_order(layers: Layers, observation: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _first_order(
+    layers: Sequence[tuple[NDArray[Any], NDArray[Any]]], observation: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Outputs and slopes (B,) of a network's layers, as `NeuralPolicy.local` returns them.
 
     Derivatives go forward with the values, in NumPy: an unrolled game takes many small steps, in which

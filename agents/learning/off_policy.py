@@ -44,7 +44,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
 from agents.learning.callbacks import CallbackAdapter, LinearSchedule, ProgressCallback, RolloutCallback
-from agents.learning.networks import feature_extractor
+from agents.learning.networks import policy_arguments
 from agents.learning.self_play import WORST_RETURN
 from agents.learning.settings import OffPolicySettings
 from agents.learning.vec_env import BatchedVecEnv
@@ -59,11 +59,10 @@ class PairedAdvantage(VecEnvWrapper):
     """Pays decisions by what they gained over c = 0, in units of θ_n².
 
     The rows of the wrapped environment come in pairs that pose the same decision: one takes the learner's
-    action, the other 0.
+    action, the other 0. Gains beyond ± `log_beyond` are squashed, or floored if that is infinite.
     """
 
     def __init__(self, venv: BatchedVecEnv, log_beyond: float) -> None:
-        """Squash gains beyond ± `log_beyond`, or floor them if that is infinite."""
         super().__init__(venv)
         self.num_envs = venv.num_envs // 2
         self.log_beyond = log_beyond
@@ -97,7 +96,6 @@ class SinhActions(BasePolicy):
     """A policy whose outputs a in [−1, 1] stand for bound · sinh(f a) / sinh(f), f = `action_resolution`."""
 
     def __init__(self, *args: Any, action_resolution: float, **kwargs: Any) -> None:
-        """Accept the policy's own arguments."""
         super().__init__(*args, **kwargs)
         self.action_resolution = action_resolution
 
@@ -139,10 +137,9 @@ ALGORITHMS: dict[str, tuple[type[OffPolicyAlgorithm], type[SinhActions]]] = {
 
 
 class GaussianNoise(VectorizedActionNoise):
-    """Noise whose standard deviation can be set, for all rows at once."""
+    """Noise of shape (B, A) from a generator of its own, whose standard deviation can be set."""
 
     def __init__(self, shape: tuple[int, ...], sigma: float, seed: int) -> None:
-        """Draw noise of shape (B, A) from its own generator."""
         super().__init__(NormalActionNoise(np.zeros(shape[1:]), np.full(shape[1:], sigma)), shape[0])
         self.shape, self.sigma = shape, sigma
         self._generator = np.random.default_rng(seed)
@@ -158,11 +155,11 @@ class GaussianNoise(VectorizedActionNoise):
 class SelfAsSuccessors(RolloutCallback):
     """Makes the learner in its present state, without noise, the agent that succeeds it; anneals exploration.
 
-    Exploration is the noise of TD3, or the temperature of the others; it falls geometrically with the turns.
+    Exploration is the noise of TD3, or the temperature of the others; it falls geometrically with the turns,
+    from `first` to `last`.
     """
 
     def __init__(self, first: float, last: float) -> None:
-        """Anneal exploration from `first` to `last`."""
         super().__init__()
         self.first, self.last = first, last
 
@@ -189,14 +186,9 @@ class SelfAsSuccessors(RolloutCallback):
 def train_off_policy(
     name: str, game: ScalarGame, settings: OffPolicySettings, seed: int, watch: ProgressCallback
 ) -> OffPolicyAlgorithm:
-    """Learn to best-respond to oneself, by an off-policy algorithm.
+    """Learn to best-respond to oneself, by the algorithm in `ALGORITHMS` of that name.
 
-    Args:
-        name: The algorithm, one of `ALGORITHMS`.
-        game: The game; a (low, high) initial goal is drawn anew for every decision.
-        settings: Settings of the training.
-        seed: Seed of the networks, the noise and the games.
-        watch: Called with the learner between its updates.
+    A (low, high) initial goal is drawn anew for every decision; `watch` is called between updates.
     """
     algorithm, policy = ALGORITHMS[name]
     game = with_fixed_length(game)
@@ -209,9 +201,7 @@ def train_off_policy(
     if algorithm is TD3:
         shape = (settings.decisions, len(game.action_bound))
         exploration = {"action_noise": GaussianNoise(shape, settings.first_exploration, seed)}
-    policy_kwargs = {
-        "features_extractor_class": feature_extractor(game),
-        "net_arch": [settings.hidden, settings.hidden],
+    policy_kwargs = policy_arguments(game, settings.hidden) | {
         "activation_fn": _ACTIVATIONS[settings.activation],
         "action_resolution": settings.action_resolution,
         "optimizer_kwargs": {"fused": True},

@@ -18,6 +18,10 @@ agents so late that their future is cut off learn nothing.
 
 The discount of the learning algorithm is 0: the game's own is in J_n. Exploration noise is annealed, since
 the successors' noise is part of what an agent responds to: with noise, the game has another equilibrium.
+
+For comparison, the same algorithms also train controllers, the plain Gymnasium way: one agent plays every
+episode and is paid by one judge. Paid by its first goal, it faces agent 0's commitment problem; paid by its
+current goal, it does not care what becomes of that goal. Neither is the game's equilibrium.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -35,26 +39,31 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.learning.callbacks import AnnealedNoise, LinearSchedule
 from agents.learning.games import cost_is_complete
-from agents.learning.networks import feature_extractor
+from agents.learning.networks import policy_arguments
 from agents.learning.settings import OnPolicySettings, PPOSettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules import InfiniteHorizon
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
 
+Problem = Literal["self-play", "initial", "current"]
+"""What to learn: the game's equilibrium, or to control every episode, paid by the initial or current goal."""
+
 WORST_RETURN = -4.0
 """Floor of a settled return: a goal that exploded tenfold is no more informative than one that doubled."""
 
 
 class SettledReturns(BaseCallback):
-    """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards."""
+    """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards.
+
+    `group_size` consecutive games share their random numbers.
+    """
 
     def __init__(self, game: ScalarGame, group_size: int = 1) -> None:
-        """Settle games of `game`, of which `group_size` consecutive ones share their random numbers."""
         super().__init__()
         self.game, self.group_size = game, group_size
         self._played: list[dict[str, NDArray[Any]]] = []
@@ -88,15 +97,8 @@ def settled_returns(
 ) -> NDArray[np.float32]:
     """What every turn of finished games was worth: −J_n / (θ_n² Σ_{k≥n} γ^(k−n)), floored at `WORST_RETURN`.
 
-    Args:
-        game: The game.
-        goals: θ_n, shape (N, B).
-        outputs: y_n, shape (N, B).
-        details: The outcomes' details, each of shape (N, B).
-
-    Returns:
-        Returns, shape (N, B): 0 for an agent whose goal was met forever, −1 for emitting 0 forever, 0 where
-        the goal itself is 0.
+    It is 0 for an agent whose goal was met forever, −1 for emitting 0 forever, and 0 where the goal itself is
+    0. Goals θ_n, outputs y_n, the outcomes' details and what is returned all have shape (N, B).
     """
     scale = goals**2 * game.mesa_costs(np.ones_like(goals), np.zeros_like(goals), details)
     costs = np.divide(
@@ -106,75 +108,43 @@ def settled_returns(
 
 
 def new_learner(
-    game: ScalarGame, settings: OnPolicySettings, seed: int, logs: Path | None = None
+    game: ScalarGame,
+    settings: OnPolicySettings,
+    seed: int,
+    logs: Path | None = None,
+    problem: Problem = "self-play",
 ) -> OnPolicyAlgorithm:
-    """A learner at the start of its self-play, on B games in lockstep; `callbacks` must go with it.
+    """A learner at the start of its training; `callbacks` must go with it.
 
     Args:
-        game: The game, of fixed length; a (low, high) initial goal is drawn anew for every game.
-        settings: Settings of the training, which also choose the algorithm.
+        game: The game, in self-play of fixed length; a (low, high) initial goal is drawn anew for every game.
+        settings: Settings of the training, which also choose PPO, recurrent PPO or A2C.
         seed: Seed of the networks, the noise and the games.
         logs: Folder for TensorBoard's files, if any.
+        problem: What to learn.
 
     Raises:
         ValueError: If an endless game is cut short before its agents' costs can be settled.
     """
-    if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
-        raise ValueError(
-            f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
-            f"at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
-            f"got {game.max_episodes}"
-        )
-    games = BatchedVecEnv(make_games(game, settings), settings.group_size_in(game))
-    # The mean over games is the baseline, so there is no critic to train, and advantages are standardized
-    # already, episode by episode.
-    problem = {"gamma": 0.0, "vf_coef": 0.0, "normalize_advantage": False}
-    return build_model(games, game, settings, seed, logs, **problem)
-
-
-def callbacks(game: ScalarGame, settings: OnPolicySettings) -> list[BaseCallback]:
-    """What turns on-policy learning into self-play in a game of fixed length; pass them to `learn`."""
-    return [
-        AnnealedNoise(settings.first_noise, settings.last_noise),
-        SettledReturns(game, settings.group_size_in(game)),
-    ]
-
-
-def make_games(
-    game: ScalarGame, settings: OnPolicySettings, **kwargs: Any
-) -> gym.vector.VectorEnv[Any, Any, Any]:
-    """B games that begin and end together, and begin anew in the step that ends them."""
-    return gym.make_vec(
-        "mesa_env/DeceptiveAlignment-v0",
-        num_envs=settings.games,
-        game=game,
-        autoreset_mode="SameStep",
-        **kwargs,
-    )
-
-
-def build_model(
-    environment: VecEnv,
-    game: ScalarGame,
-    settings: OnPolicySettings,
-    seed: int,
-    logs: Path | None,
-    **kwargs: Any,
-) -> OnPolicyAlgorithm:
-    """A model whose rollouts are whole games: PPO, recurrent PPO or A2C, as the settings choose."""
-    policy_kwargs: dict[str, Any] = {
-        "features_extractor_class": feature_extractor(game),
-        "net_arch": [settings.hidden, settings.hidden],
-        "log_std_init": math.log(settings.first_noise),
-    }
-    kwargs |= {
-        "n_steps": game.episodes,
+    environment: VecEnv
+    policy_kwargs = policy_arguments(game, settings.hidden) | {"log_std_init": math.log(settings.first_noise)}
+    kwargs: dict[str, Any] = {
+        "n_steps": game.episodes,  # rollouts are whole games
         "learning_rate": LinearSchedule(settings.learning_rate),
         "seed": seed,
         "device": "cpu",
         "tensorboard_log": None if logs is None else str(logs),
         "policy_kwargs": policy_kwargs,
     }
+    if problem == "self-play":
+        _validate_length(game)
+        environment = make_games(game, settings, settings.group_size_in(game))
+        # The mean over games is the baseline, so there is no critic to train, and advantages are standardized
+        # already, episode by episode.
+        kwargs |= {"gamma": 0.0, "vf_coef": 0.0, "normalize_advantage": False}
+    else:
+        environment = VecNormalize(make_games(game, settings, judge=problem), norm_obs=False)
+        kwargs |= {"gamma": 1.0, "gae_lambda": 1.0}  # the game's own discount is in the rewards
     if not isinstance(settings, PPOSettings):
         return A2C("MlpPolicy", environment, use_rms_prop=False, **kwargs)
     kwargs |= {
@@ -186,3 +156,34 @@ def build_model(
         return PPO("MlpPolicy", environment, **kwargs)
     policy_kwargs |= {"lstm_hidden_size": settings.hidden, "shared_lstm": True, "enable_critic_lstm": False}
     return RecurrentPPO("MlpLstmPolicy", environment, **kwargs)
+
+
+def callbacks(
+    game: ScalarGame, settings: OnPolicySettings, problem: Problem = "self-play"
+) -> list[BaseCallback]:
+    """What must be passed to `learn`: annealed exploration, and in self-play the settling of returns."""
+    noise = AnnealedNoise(settings.first_noise, settings.last_noise)
+    return [noise, SettledReturns(game, settings.group_size_in(game))] if problem == "self-play" else [noise]
+
+
+def make_games(
+    game: ScalarGame, settings: OnPolicySettings, group_size: int = 1, **options: Any
+) -> BatchedVecEnv:
+    """B games that begin and end together, and begin anew in the step that ends them."""
+    games = gym.make_vec(
+        "mesa_env/DeceptiveAlignment-v0",
+        num_envs=settings.games,
+        game=game,
+        autoreset_mode="SameStep",
+        **options,
+    )
+    return BatchedVecEnv(games, group_size)
+
+
+def _validate_length(game: ScalarGame) -> None:
+    if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
+        raise ValueError(
+            f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
+            f"at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
+            f"got {game.max_episodes}"
+        )

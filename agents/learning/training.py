@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from agents.learning import controller, self_play
+from agents.learning import self_play
 from agents.learning.callbacks import Checkpoint, LearningCurve, ProgressBar
 from agents.learning.checkpoints import load_checkpoint
 from agents.learning.games import decisions_alike
+from agents.learning.self_play import Problem
 from agents.learning.settings import OnPolicySettings
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
@@ -29,32 +29,20 @@ TURNS_SIMULATED = 256_000
 
 
 class Training:
-    """A training that is ready to run.
-
-    Attributes:
-        model: The model, new or from a checkpoint.
-        curve: Its learning curve, which is recorded where the training has a folder.
-    """
+    """A training that is ready to run: its `model`, and the `curve` that is recorded if it has a folder."""
 
     def __init__(
         self,
         game: ScalarGame,
         settings: OnPolicySettings,
         seed: int = 0,
-        problem: Literal["self-play", "initial", "current"] = "self-play",
+        problem: Problem = "self-play",
         folder: Path | None = None,
         resume: bool = False,
     ) -> None:
-        """Build the model, or load it from the folder's checkpoint.
+        """Build the model by `self_play.new_learner`, or resume from the folder's checkpoint, if it has one.
 
-        Args:
-            game: The game; a (low, high) initial goal is drawn anew for every game.
-            settings: Settings of the training, which also choose the algorithm.
-            seed: Seed of the networks, the noise and the games.
-            problem: What to learn: the game's equilibrium, or to play every episode as one controller that is
-                paid by its initial or current goal.
-            folder: Where TensorBoard's logs and the checkpoint are kept, if anywhere.
-            resume: Whether to resume from the folder's checkpoint, if it has one.
+        TensorBoard's logs and checkpoints are kept in the folder.
 
         Raises:
             ValueError: If the settings do not fit the game, or the checkpoint cannot be read.
@@ -65,15 +53,11 @@ class Training:
         self.turns = settings.whole_turns(game)
         if problem == "self-play":
             game = with_fixed_length(game)
-            self.callbacks = self_play.callbacks(game, settings)
-        else:
-            self.callbacks = controller.callbacks(settings)
+        self.callbacks = self_play.callbacks(game, settings, problem)
         if resume and folder is not None and (folder / CHECKPOINT).exists():
             self.model, points = load_checkpoint(folder / CHECKPOINT)
-        elif problem == "self-play":
-            self.model = self_play.new_learner(game, settings, seed, logs)
         else:
-            self.model = controller.new_controller(game, problem, settings, seed, logs)
+            self.model = self_play.new_learner(game, settings, seed, logs, problem)
         every = min(ROLLOUTS, max(1, round(TURNS / rollout)))
         measured = every if decisions_alike(game) else max(1, round(TURNS_SIMULATED / rollout))
         self.curve = LearningCurve(game, measured * rollout, points=points)

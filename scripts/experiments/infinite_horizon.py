@@ -20,7 +20,7 @@ ETAS = SLOW, FAST = 0.1, 1.0
 TRAINED = InfiniteHorizon(np.array([1.0]), discount=0.9, max_episodes=100)
 DEPLOYED = InfiniteHorizon(train_then_deploy(TRAINING, 1), discount=0.99, max_episodes=400)
 LEARNED = {
-    "train_forever": (TRAINED, "training for ever, γ = 0.9"),
+    "train_forever": (TRAINED, "training forever, γ = 0.9"),
     "deploy_forever": (DEPLOYED, "20 training, γ = 0.99"),
 }
 

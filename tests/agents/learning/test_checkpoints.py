@@ -16,7 +16,7 @@ from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
 import agents
 import mesa_env
-from agents.learning import checkpoints, controller, self_play
+from agents.learning import checkpoints, self_play
 from agents.learning.callbacks import Checkpoint, LearningCurve
 from agents.learning.games import decisions_alike
 from agents.learning.settings import PPOSettings
@@ -177,20 +177,18 @@ def test_a_save_that_fails_leaves_the_old_model(model, saved, monkeypatch):
 
 
 CASES = {
-    "self-play": (SMALL, SIX_ROLLOUTS, self_play),
-    "controller": (SMALL, SIX_ROLLOUTS, controller),
-    "groups": (SHORT["Misconception"], tiny(SHORT["Misconception"], 6, games=8, group_size=4), self_play),
-    "memory": (SIGNAL, tiny(SIGNAL, 6, games=8, group_size=4, memory=True), self_play),
+    "self-play": (SMALL, SIX_ROLLOUTS, "self-play"),
+    "controller": (SMALL, SIX_ROLLOUTS, "initial"),
+    "groups": (SHORT["Misconception"], tiny(SHORT["Misconception"], 6, games=8, group_size=4), "self-play"),
+    "memory": (SIGNAL, tiny(SIGNAL, 6, games=8, group_size=4, memory=True), "self-play"),
 }
 
 
 def start(case):
     """A new model, and a function that makes the callbacks its problem needs."""
     game, settings, problem = CASES[case]
-    if problem is controller:
-        model = controller.new_controller(game, "initial", settings, seed=1)
-        return model, lambda: controller.callbacks(settings)
-    return self_play.new_learner(game, settings, seed=1), lambda: self_play.callbacks(game, settings)
+    model = self_play.new_learner(game, settings, seed=1, problem=problem)
+    return model, lambda: self_play.callbacks(game, settings, problem)
 
 
 def interrupt_and_resume(case, path, checkpoint_every, curve_every):

@@ -6,11 +6,13 @@ import torch
 from gymnasium.spaces import Box
 
 from agents.learning.networks import (
-    AngleFeatures,
+    FEATURES,
     ClockFeatures,
-    HiddenFeatures,
-    PatienceFeatures,
-    feature_extractor,
+    angle_features,
+    hidden_features,
+    patience_features,
+    plain_features,
+    policy_arguments,
 )
 from mesa_env import Game
 from mesa_env.problems import BestResponse
@@ -42,7 +44,11 @@ def test_features_are_finite_and_moderate_in_every_episode_of_every_game():
 @pytest.mark.parametrize("name", SHORT)
 def test_features_are_finite_moderate_and_as_wide_as_said(name):
     game = SHORT[name]
-    features = feature_extractor(game)(observation_space(game))
+    arguments = policy_arguments(game, 8)
+    assert arguments["features_extractor_kwargs"] == {"features": FEATURES.get(type(game), plain_features)}
+    features = arguments["features_extractor_class"](
+        observation_space(game), **arguments["features_extractor_kwargs"]
+    )
     made = features(torch.as_tensor(observe_everywhere(game)))
     assert made.shape == (50, features.features_dim)
     assert torch.isfinite(made).all()
@@ -52,22 +58,25 @@ def test_features_are_finite_moderate_and_as_wide_as_said(name):
 @pytest.mark.parametrize(
     ("kind", "width", "features"),
     [
-        (ClockFeatures, 4, 7),
-        (ClockFeatures, 6, 9),
-        (AngleFeatures, 5, 10),
-        (PatienceFeatures, 5, 9),
-        (HiddenFeatures, 5, 9),
+        (plain_features, 4, 7),
+        (plain_features, 6, 9),
+        (angle_features, 5, 10),
+        (patience_features, 5, 9),
+        (hidden_features, 5, 9),
     ],
 )
 def test_feature_widths(kind, width, features):
-    made = kind(Box(-1, 1, (width,), dtype=np.float32))
+    made = ClockFeatures(Box(-1, 1, (width,), dtype=np.float32), kind)
     assert made.features_dim == features
     assert made(torch.rand(3, width)).shape == (3, features)
 
 
 def test_features_of_hidden_deployment_ignore_the_goal_and_nothing_else():
     game = SHORT["HiddenDeployment"]
-    features, shown = HiddenFeatures(observation_space(game)), torch.as_tensor(observe_everywhere(game))
+    features, shown = (
+        ClockFeatures(observation_space(game), hidden_features),
+        torch.as_tensor(observe_everywhere(game)),
+    )
     expected = features(shown)
     other = shown.clone()
     other[:, 0] = torch.linspace(-3, 3, len(other))
@@ -80,7 +89,7 @@ def test_features_of_hidden_deployment_ignore_the_goal_and_nothing_else():
 
 def test_features_of_misconception_know_the_symmetry_of_goal_and_belief():
     """(θ, b) and (−θ, −b) are the same direction; (θ, −b) is another."""
-    features = AngleFeatures(observation_space(SHORT["Misconception"]))
+    features = ClockFeatures(observation_space(SHORT["Misconception"]), angle_features)
     shown = torch.tensor([[0.6, 1, 1, 1, 0.3], [-0.6, 1, 1, 1, -0.3], [0.6, 1, 1, 1, -0.3]])
     angle = features(shown)[:, -2:]
     torch.testing.assert_close(angle[0], angle[1])
@@ -89,7 +98,7 @@ def test_features_of_misconception_know_the_symmetry_of_goal_and_belief():
 
 
 def test_features_of_patience_separate_discounts_near_one():
-    features = PatienceFeatures(observation_space(SHORT["LearnableDiscount"]))
+    features = ClockFeatures(observation_space(SHORT["LearnableDiscount"]), patience_features)
     shown = torch.tensor([[0.6, 1, 1, 1, gamma] for gamma in (0.0, 0.98, 0.99, 1.0)])
     scales = features(shown)[:, -2:]
     assert (scales[1:] - scales[:-1]).abs().max(dim=1).values.min() > 0.1
