@@ -59,12 +59,7 @@ VARIANT_NAMES = tuple(name for name in NAMES if name not in _BASE_ONLY)
 
 
 def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
-    """Build an agent by name.
-
-    Args:
-        name: One of `NAMES`, or `best_of_K` for any K ≥ 1.
-        game: The game it will play.
-        seed: Seed of agents that draw random numbers; None for a fresh one every time.
+    """Build an agent by name; a seed of None is a fresh one every time, for agents that draw random numbers.
 
     Raises:
         ValueError: If no agent of that game has that name; the message lists those that it has.

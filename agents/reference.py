@@ -43,7 +43,6 @@ class Random(GameAgent):
     """Plays uniform coefficients."""
 
     def __init__(self, game: ScalarGame, generator: np.random.Generator) -> None:
-        """Draw from `generator`."""
         super().__init__(game)
         self.generator = generator
 
@@ -64,7 +63,6 @@ class BestOfK(GameAgent):
     game: Game
 
     def __init__(self, game: Game, proposals: int, generator: np.random.Generator) -> None:
-        """Choose from `proposals` of them, drawn from `generator`."""
         super().__init__(game)
         if not 1 <= proposals <= MOST_PROPOSALS:
             raise ValueError(f"best_of_K needs K in 1…{MOST_PROPOSALS}; got {proposals}")

@@ -59,14 +59,6 @@ class BuiltInAlgorithm:
 
         return Training(game, settings, seed).run([CallbackAdapter(watch)])
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Its parameters and their defaults."""
-        own: dict[str, Any] = {
-            entry.name: entry.default for entry in fields(self.settings) if entry.name != "turns"
-        }
-        return own | self.defaults
-
 
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
@@ -121,7 +113,9 @@ def algorithm(name: str) -> Algorithm:
 def parameters_of(function: Algorithm) -> dict[str, Any]:
     """An algorithm's own parameters, which are keyword-only in a function, and their defaults."""
     if isinstance(function, BuiltInAlgorithm):
-        return function.parameters
+        own: dict[str, Any] = {entry.name: entry.default for entry in fields(function.settings)}
+        del own["turns"]
+        return own | function.defaults
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 

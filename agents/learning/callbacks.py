@@ -69,8 +69,8 @@ class LearningCurve(RolloutCallback):
     """Measures a learner at evenly spaced turns: each metric's mean over games from a few initial goals.
 
     It measures whenever it is called, if a measurement is due; as a callback of Stable-Baselines3, that is at
-    the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics. Each of
-    its `points` has `turns` and every metric; the `seconds` of training before it exclude measuring.
+    the end of a rollout, before the learner is updated with it, and TensorBoard gets the metrics, too. A
+    point has `turns` and every metric; the `seconds` of training before it exclude the time of measuring.
     """
 
     def __init__(

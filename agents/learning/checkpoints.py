@@ -68,9 +68,6 @@ def load(path: str | Path) -> BaseAlgorithm:
     Raises:
         ValueError: If there is no such file, or it is not a whole model of an algorithm known here.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"a model file must exist; there is none at {path}")
     with refuse_damage(path, "model of Stable-Baselines3"):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -82,8 +79,10 @@ def load(path: str | Path) -> BaseAlgorithm:
 
 
 @contextlib.contextmanager
-def refuse_damage(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever reading a damaged file raises into a ValueError: `path` must be a whole `kind`."""
+def refuse_damage(path: str | Path, kind: str) -> Iterator[None]:
+    """Turn whatever reading a missing or damaged file raises into a ValueError: it must be a whole `kind`."""
+    if not Path(path).is_file():
+        raise ValueError(f"{path} must be a {kind}; there is none")
     try:
         yield
     except Exception as error:  # whatever damaged pickles and archives may raise

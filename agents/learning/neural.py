@@ -241,9 +241,6 @@ def load(path: str | Path) -> NeuralPolicy:
     Raises:
         ValueError: If there is no such file, or it is no whole policy.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"a policy file must exist; there is none at {path}")
     with refuse_damage(path, "policy"):
         content = torch.load(path, map_location="cpu", weights_only=True)
         policy = NeuralPolicy(**content["config"])

@@ -29,7 +29,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -42,7 +41,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.learning.callbacks import AnnealedNoise, LinearSchedule
-from agents.learning.games import cost_is_complete
+from agents.learning.games import NEGLIGIBLE_SHARE, cost_is_complete
 from agents.learning.networks import policy_arguments
 from agents.learning.settings import OnPolicySettings, PPOSettings
 from agents.learning.vec_env import BatchedVecEnv
@@ -93,7 +92,7 @@ class SettledReturns(BaseCallback):
 
 
 def settled_returns(
-    game: ScalarGame, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    game: ScalarGame, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float32]:
     """What every turn of finished games was worth: −J_n / (θ_n² Σ_{k≥n} γ^(k−n)), floored at `WORST_RETURN`.
 
@@ -183,7 +182,7 @@ def make_games(
 def _validate_length(game: ScalarGame) -> None:
     if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
         raise ValueError(
-            f"max_episodes must leave {np.log(0.1) / np.log(game.discount):.0f} episodes to settle costs in "
-            f"at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
+            f"max_episodes must leave {math.log(NEGLIGIBLE_SHARE, game.discount):.0f} episodes to settle "
+            f"costs in at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
             f"got {game.max_episodes}"
         )

@@ -40,11 +40,7 @@ class OnPolicySettings:
             raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
 
     def group_size_in(self, game: ScalarGame) -> int:
-        """How many games of a batch share their random numbers.
-
-        Raises:
-            ValueError: If the games cannot be divided into such groups.
-        """
+        """How many games of a batch share their random numbers; refuses games that form no such groups."""
         default = 1 if decisions_alike(game) else GROUP_SIZE
         size = default if self.group_size is None else self.group_size
         if size < 1 or self.games % size:
@@ -54,11 +50,7 @@ class OnPolicySettings:
         return size
 
     def whole_turns(self, game: ScalarGame) -> int:
-        """Turns of the whole rollouts that fit into `turns`.
-
-        Raises:
-            ValueError: If not even one fits, or the games cannot be divided into groups.
-        """
+        """Turns of the whole rollouts that fit into `turns`; refuses settings in which not even one fits."""
         self.group_size_in(game)
         rollout = self.games * game.episodes
         if self.turns < rollout:

@@ -24,7 +24,7 @@ def test_settled_returns_are_plain_double_sums(episodes, games, discount, seed):
     generator = np.random.default_rng(seed)
     game = Game(learning_rates=np.ones(episodes), discount=discount)
     goals, outputs = generator.normal(0, 1, (2, episodes, games))
-    returns = settled_returns(game, goals, outputs)
+    returns = settled_returns(game, goals, outputs, {})
     assert returns.shape == (episodes, games)
     assert returns.dtype == np.float32
     for n in range(episodes):
@@ -41,7 +41,7 @@ def test_landmarks_of_settled_returns():
         [[0.8, 0.0, 3.0, 9.0, -1e-6], [0.8, 0.0, 3.0, 9.0, -1e-6], [0.8, 0.0, 3.0, 9.0, -1e-6]]
     )
     np.testing.assert_allclose(
-        settled_returns(game, goals, outputs)[0], [0, -1, 0, WORST_RETURN, 0], atol=1e-6
+        settled_returns(game, goals, outputs, {})[0], [0, -1, 0, WORST_RETURN, 0], atol=1e-6
     )
 
 
@@ -51,7 +51,7 @@ def test_no_agent_can_improve_its_settled_return_at_the_equilibrium():
 
     def returns(profile):
         played = mesa_env.rollout(game, Profile(game, profile), 0.8)
-        return settled_returns(game, played.goals[:-1, None], played.outputs[:, None])[:, 0]
+        return settled_returns(game, played.goals[:-1, None], played.outputs[:, None], {})[:, 0]
 
     best = returns(equilibrium)
     for episode in (0, 10, 19, 20, 99):
@@ -68,7 +68,7 @@ def test_every_turn_is_trained_with_what_its_whole_game_was_worth():
     for buffer in recorder.buffers:
         goals = buffer["observations"][:, :, 0].astype(np.float64)
         outputs = buffer["actions"][:, :, 0].clip(-2, 2) * goals
-        returns = settled_returns(game, goals, outputs)
+        returns = settled_returns(game, goals, outputs, {})
         np.testing.assert_allclose(buffer["returns"], returns, rtol=1e-4, atol=1e-5)
         # Advantages compare games in the same episode: zero mean and unit spread over them.
         np.testing.assert_allclose(buffer["advantages"].mean(axis=1), 0, atol=1e-5)
