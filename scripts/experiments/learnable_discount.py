@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -81,7 +83,8 @@ def compute() -> Finding:
         }
         for setting, game in played.items()
     ).set_index(KEYS)
-    certificates = pd.DataFrame([certify(kappa, first) for kappa in KAPPAS for first in SHOWN])
+    with ThreadPoolExecutor() as pool:  # the solver's kernels release the GIL
+        certificates = pd.DataFrame(pool.map(certify, *zip(*product(KAPPAS, SHOWN), strict=True)))
     certificates = certificates.set_index(["kappa", "gamma_0"])
     learners = Learners("learnable_discount", *PLANNERS)
     learned = learners.table(lambda: measure_learners(learners))

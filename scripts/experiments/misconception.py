@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,8 @@ def compute() -> Finding:
     table = pd.DataFrame([measure(*setting, game) for setting, game in played.items()]).set_index(
         ["rho", "b_0"]
     )
-    certificate = pd.DataFrame([certify(rho, oracle) for rho, oracle in oracles.items()]).set_index("rho")
+    with ThreadPoolExecutor() as pool:  # the solver's kernels release the GIL
+        certificate = pd.DataFrame(pool.map(certify, oracles.keys(), oracles.values())).set_index("rho")
     learners = Learners("misconception", "misconception")
     learned = learners.table(lambda: compare_with_oracle(SHORT, learners.models["misconception"]))
     check = mesa_env.rollout(SHORT, mesa_env.oracle(SHORT), GOAL)
