@@ -34,7 +34,7 @@ bench: .venv/ready
 reproduce: .venv/ready
 	$(BIN)/python -m scripts.reproduce
 
-# The README's tables of learners: five seeds of self-play on each of the post's experiments, and one
+# The tables of docs/training.md and docs/judges.md: five seeds of self-play on each of the post's experiments, and one
 # controller per judge, beside the exact optima of what the judges pay for. About twenty minutes on one core;
 # interrupted trainings are resumed.
 results: .venv/ready

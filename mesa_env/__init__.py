@@ -124,6 +124,6 @@ for _rules in GAMES:
     )
 gymnasium.register(
     "mesa_env/BestResponse-v0",
-    entry_point="mesa_env.interfaces.best_response:BestResponseEnv",
-    vector_entry_point="mesa_env.interfaces.best_response:BestResponseVectorEnv",
+    entry_point="mesa_env.interfaces.decision:BestResponseEnv",
+    vector_entry_point="mesa_env.interfaces.decision:BestResponseVectorEnv",
 )

@@ -37,7 +37,7 @@ class GameAgent(ABC):
     """An agent that knows its game, reads the clock from its observation, and may keep a memory per row.
 
     The memory is what `predict` returns as `state` and expects back, as with Stable-Baselines3's recurrent
-    policies. It is made anew in every row where a game begins.
+    policies. It is reset in every row where a game begins.
     """
 
     def __init__(self, game: ScalarGame) -> None:

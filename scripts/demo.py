@@ -73,7 +73,7 @@ def _train_or_load(arguments: Arguments) -> Agent:
             return checkpoints.load(model)
     print("Training by self-play with PPO: one shared policy plays every episode's agent.")
     resume = (arguments.out / "config.json").exists()
-    return train.train(dataclasses.replace(training, resume=resume))
+    return train.train_learner(dataclasses.replace(training, resume=resume))
 
 
 if __name__ == "__main__":

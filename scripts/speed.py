@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesa_env.rules.validation import validated_whole
 from scripts.arguments import refusing_bad_input, run_command
 
 
@@ -38,8 +39,8 @@ def main(arguments: Arguments) -> None:
 
     repeats, environments = arguments.repeats, arguments.environments
     with refusing_bad_input():
-        if min(repeats, arguments.games, environments) < 1:
-            raise ValueError("repeats, games and environments must be whole numbers ≥ 1")
+        for name in ("repeats", "games", "environments"):
+            validated_whole(name, getattr(arguments, name), 1)
         folder = RunFolder(arguments.out)
     torch.set_num_threads(1)
     machine = environment()

@@ -45,7 +45,7 @@ class Arguments:
     """Resume from the folder's last checkpoint, with the arguments that the run was started with."""
 
 
-def train(arguments: Arguments) -> OnPolicyAlgorithm:
+def train_learner(arguments: Arguments) -> OnPolicyAlgorithm:
     """Train, or resume training, as the arguments say; returns the finished model, which is also saved."""
     import pandas as pd
     import torch
@@ -81,7 +81,7 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder
     from scripts.comparison import compare_with_oracle
 
-    model, game = train(arguments), arguments.game.build((arguments.evaluation_goal,))
+    model, game = train_learner(arguments), arguments.game.build((arguments.evaluation_goal,))
     compare_with_oracle(RunFolder(arguments.out), game, "learned", model, f"learned by {arguments.problem}")
 
 

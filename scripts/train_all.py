@@ -1,7 +1,8 @@
-"""Train the learners of a TOML file: those that are missing, resuming those that were interrupted.
+"""Train the learners of a TOML file that are missing.
 
 NAMES are groups of scripts/learners.toml (results, variants, networks), or single learners of a group, such
-as variants.memory. Learners that are finished are left as they are.
+as variants.memory. Finished learners are left as they are; interrupted ones resume, but for networks, which
+begin again.
 """
 
 from __future__ import annotations
@@ -50,17 +51,15 @@ def main(arguments: Arguments) -> None:
 
 
 def read_jobs(arguments: Arguments) -> list[Job]:
-    """The trainings that the arguments ask for, one per learner and seed.
-
-    Raises:
-        ValueError: If the file cannot be read, or a name or parameter in it or in the arguments is unknown.
-    """
+    """The trainings asked for, one per learner and seed; a ValueError says what is wrong with them."""
     try:
         groups = tomllib.loads(arguments.file.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(f"{arguments.file} must be a TOML file of learners: {error}") from error
     learners: dict[str, dict[str, Any]] = {}
     for group, content in groups.items():
+        if not isinstance(content, dict) or not isinstance(content.get("learners"), dict):
+            raise ValueError(f"{group} in {arguments.file} must be a group with a table of learners")
         shared = {key: value for key, value in content.items() if key != "learners"}
         learners |= {f"{group}.{name}": shared | learner for name, learner in content["learners"].items()}
     jobs: list[Job] = []
@@ -68,7 +67,8 @@ def read_jobs(arguments: Arguments) -> list[Job]:
         chosen = [learner for learner in learners if name in (learner, learner.partition(".")[0])]
         if not chosen:
             known = [*groups, *learners]
-            raise ValueError(f"there is no learner {name!r} in {arguments.file}{did_you_mean(name, known)}")
+            allowed = f"learners in {arguments.file} are named {', '.join(known)}"
+            raise ValueError(f"{allowed}; got {name!r}{did_you_mean(name, known)}")
         for learner in chosen:
             jobs += _build_jobs(learner.partition(".")[2], learners[learner], arguments.seeds)
     return jobs
@@ -76,11 +76,17 @@ def read_jobs(arguments: Arguments) -> list[Job]:
 
 def _build_jobs(name: str, learner: Mapping[str, Any], seeds: tuple[int, ...] | None) -> Iterator[Job]:
     """A learner's trainings: the default arguments of its command, with the values that it gives."""
+    command = learner.get("command", "train")
+    if command not in _COMMANDS:
+        raise ValueError(f"learner {name}: command must be one of {', '.join(_COMMANDS)}; got {command!r}")
+    for key in ("folder",) if seeds else ("folder", "seeds"):
+        if key not in learner:
+            raise ValueError(f"learner {name} must have a folder and seeds; it has no {key}")
     given = {key: value for key, value in learner.items() if key not in ("command", "folder", "seeds")}
     try:
-        default = _COMMANDS[learner.get("command", "train")].Arguments()
+        default = _COMMANDS[command].Arguments()
         job: Job = replace(default, **{key: _fill_in(default, key, value) for key, value in given.items()})
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         raise ValueError(f"learner {name}: {error!r}") from error
     for seed in seeds or learner["seeds"]:
         folder = Path(learner["folder"].format(learner=name, seed=seed))
@@ -101,7 +107,7 @@ def is_finished(job: Job) -> bool:
 
 
 def train_one(job: Job) -> None:
-    """Run a training, or resume it if it was interrupted."""
+    """Run a training; self-play resumes if it was interrupted."""
     print(f"training {job.out}", flush=True)
     if isinstance(job, train.Arguments):
         train.main(replace(job, resume=(job.out / "config.json").exists()))

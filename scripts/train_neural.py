@@ -61,7 +61,7 @@ def main(arguments: Arguments) -> None:
             bar.set_postfix(cost=f"{cost:.3g}", refresh=False)
             bar.update(step - bar.n)
 
-        policy = neural.train_neural(game, arguments.settings, arguments.seed, progress)
+        policy = neural.train_policy(game, arguments.settings, arguments.seed, progress)
     folder.record("train_neural", arguments, game)
     folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
     neural.save(policy, arguments.out / "policy.pt")

@@ -63,7 +63,7 @@ def main(arguments: Arguments) -> None:
 
     algorithm, turns, seeds = arguments.algorithm, arguments.turns, arguments.seeds
     journal = arguments.out / _JOURNAL
-    study = tuning.tune(journal, algorithm, game, turns, arguments.trials, seeds, report)
+    study = tuning.run_study(journal, algorithm, game, turns, arguments.trials, seeds, report)
     states = [trial.state.name for trial in study.trials]
     best = {
         "turns": arguments.ship or turns,
@@ -72,7 +72,7 @@ def main(arguments: Arguments) -> None:
             "turns": turns,
             "game": arguments.game.given(),
             "trials": states.count("COMPLETE") + states.count("PRUNED"),
-            "given_up": states.count("PRUNED"),
+            "pruned": states.count("PRUNED"),
             "seeds": [algorithms.TUNING_SEED + number for number in range(seeds)],
             "nash_conv": study.best_trial.user_attrs["nash_conv"],
         },

@@ -166,7 +166,7 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
                 "tuned on": _join(study["game"]),
                 "trials": f"{study['trials']} of {_abbreviate(study['turns'])} turns",
                 "seeds": ", ".join(map(str, study["seeds"])),
-                "abandoned": str(study["given_up"]),
+                "abandoned": str(study["pruned"]),
                 "by hand": study.get("by_hand", "–"),
             }
         table.append(row)

@@ -154,7 +154,7 @@ def evaluation_goals(game: ScalarGame) -> Array:
     return typical_goals(game, GAMES_SIMULATED if audits_by_simulation(game) else GAMES_PLAYED)
 
 
-def evaluate(game: ScalarGame, agent: Agent, initial_goals: Array) -> Evaluation:
+def measure_agent(game: ScalarGame, agent: Agent, initial_goals: Array) -> Evaluation:
     """Play one game from every initial goal and measure it; all agents share the random numbers."""
     game = with_fixed_length(game)
     played = mesa_env.rollout(game, agent, initial_goals, generator=np.random.default_rng(0))
@@ -195,7 +195,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
     weights = fingerprint(agent)
-    evaluation = evaluate(game, agent, evaluation_goals(game))
+    evaluation = measure_agent(game, agent, evaluation_goals(game))
     curve.end(run.turns, evaluation.metrics)
     return {
         "status": "finished",
@@ -213,4 +213,4 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
 @functools.lru_cache(maxsize=8)
 def _oracle_metrics(game: ScalarGame) -> dict[str, float]:
     """Metrics of a game's equilibrium in the games of the evaluation."""
-    return evaluate(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game)).metrics
+    return measure_agent(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game)).metrics

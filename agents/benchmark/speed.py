@@ -101,7 +101,7 @@ def measure_learning(repeats: int, rollouts: int = 10) -> Measurement:
     for seed in range(repeats):
         model = self_play.new_learner(game, settings, seed)
         curve = LearningCurve(game, every=10 * settings.games * game.episodes)
-        callbacks, ours = [*self_play.callbacks(game, settings), curve], Stopwatch()
+        callbacks, ours = [*self_play.training_callbacks(game, settings), curve], Stopwatch()
         assert model.env is not None
         ours.time(model.env, "step")
         for callback in callbacks:

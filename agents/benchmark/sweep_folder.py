@@ -142,6 +142,8 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
     Raises:
         ValueError: If the folder is damaged, or is not that of a run.
     """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} must be the folder of a run; there is no such folder")
     try:
         result = json.loads((folder / "result.json").read_text())
         row, digests = result["row"], result["sha256"]
@@ -155,7 +157,7 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
         reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
         raise ValueError(
             f"{folder} must be the complete folder of a run, and is damaged: {reason}; delete it, and "
-            "sweep.py --resume runs it again"
+            "`python -m scripts.sweep --resume` runs it again"
         ) from error
     return run, row
 

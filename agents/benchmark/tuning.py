@@ -62,7 +62,7 @@ def suggest(trial: Trial, algorithm: str) -> dict[str, Any]:
     return chosen
 
 
-def tune(
+def run_study(
     journal: Path,
     algorithm: str,
     game: ScalarGame,

@@ -101,7 +101,7 @@ class NeuralPolicy(nn.Module):
         return np.stack([coefficient, slope], axis=-1).clip(-bound, bound).astype(np.float32), state
 
 
-def train_neural(
+def train_policy(
     game: Decoupling,
     settings: NeuralSettings,
     seed: int,

@@ -12,7 +12,7 @@ shape of the problem, which they share:
    deployment one part in 80 of the cost of emitting 0 is its own.
 2. Gains beyond `log_beyond` count by their logarithm, so that wild actions, which lose 4000 θ_n², do not use
    up the critic's capacity. In a stochastic game, that would change what is best in expectation, so there
-   gains are only floored, as settled returns are.
+   gains are only floored, as full returns are.
 3. Actions are scaled by a hyperbolic sine (`SinhActions`), so that there is room near 0, where agents in
    training decide.
 4. Exploration is annealed, and so is the step size, which also starts small: no learner should follow a

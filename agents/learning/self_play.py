@@ -1,4 +1,4 @@
-"""Learning the equilibrium by self-play: Stable-Baselines3's PPO or A2C with settled returns.
+"""Learning the equilibrium by self-play: Stable-Baselines3's PPO or A2C with full returns.
 
 One shared policy plays every agent of B games in lockstep. A turn is a one-step decision of its agent, whose
 return −J_n is known only when the game is over; so a rollout is one whole game in every row, and when it ends
@@ -13,7 +13,7 @@ return −J_n is known only when the game is over; so a rollout is one whole gam
 
 Where games do not face the same decision, since chance or something other than the goal's scale distinguishes
 them, they come in groups that share their random numbers and differ only in what they explored: each group's
-mean is then the baseline. Games of random length are played at full length and settled in expectation, and
+mean is then the baseline. Games of random length are played at full length and measured in expectation, and
 agents so late that their future is cut off learn nothing.
 
 The discount of the learning algorithm is 0: the game's own is in J_n. Exploration noise is annealed, since
@@ -53,10 +53,10 @@ Problem = Literal["self-play", "initial", "current"]
 """What to learn: the game's equilibrium, or to control every episode, paid by the initial or current goal."""
 
 WORST_RETURN = -4.0
-"""Floor of a settled return: a goal that exploded tenfold is no more informative than one that doubled."""
+"""Floor of a full return: a goal that exploded tenfold is no more informative than one that doubled."""
 
 
-class SettledReturns(BaseCallback):
+class FullReturns(BaseCallback):
     """Pays every turn of a rollout what it turned out to be worth, in place of the environment's rewards.
 
     `group_size` consecutive games share their random numbers.
@@ -77,7 +77,7 @@ class SettledReturns(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         arrays = {name: np.array([turn[name] for turn in self._played]) for name in self._played[0]}
-        returns = settled_returns(self.game, arrays.pop("goal"), arrays.pop("output"), arrays)
+        returns = full_returns(self.game, arrays.pop("goal"), arrays.pop("output"), arrays)
         assert isinstance(self.model, OnPolicyAlgorithm)
         buffer = self.model.rollout_buffer
         buffer.rewards[:] = returns
@@ -91,7 +91,7 @@ class SettledReturns(BaseCallback):
         self.logger.record("self_play/mean_return", float(returns.mean()))
 
 
-def settled_returns(
+def full_returns(
     game: ScalarGame, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float32]:
     """What every turn of finished games was worth: −J_n / (θ_n² Σ_{k≥n} γ^(k−n)), floored at `WORST_RETURN`.
@@ -123,7 +123,7 @@ def new_learner(
         problem: What to learn.
 
     Raises:
-        ValueError: If an endless game is cut short before its agents' costs can be settled.
+        ValueError: If an endless game is cut short before its agents' costs are known.
     """
     environment: VecEnv
     policy_kwargs = policy_arguments(game, settings.hidden) | {"log_std_init": math.log(settings.first_noise)}
@@ -157,12 +157,12 @@ def new_learner(
     return RecurrentPPO("MlpLstmPolicy", environment, **kwargs)
 
 
-def callbacks(
+def training_callbacks(
     game: ScalarGame, settings: OnPolicySettings, problem: Problem = "self-play"
 ) -> list[BaseCallback]:
     """What must be passed to `learn`: annealed exploration, and in self-play the settling of returns."""
     noise = AnnealedNoise(settings.first_noise, settings.last_noise)
-    return [noise, SettledReturns(game, settings.group_size_in(game))] if problem == "self-play" else [noise]
+    return [noise, FullReturns(game, settings.group_size_in(game))] if problem == "self-play" else [noise]
 
 
 def make_games(
@@ -182,7 +182,7 @@ def make_games(
 def _validate_length(game: ScalarGame) -> None:
     if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
         raise ValueError(
-            f"max_episodes must leave {math.log(NEGLIGIBLE_SHARE, game.discount):.0f} episodes to settle "
+            f"max_episodes must leave {math.log(NEGLIGIBLE_SHARE, game.discount):.0f} episodes to measure "
             f"costs in at discount {game.discount:g}, after the first {game.stationary_from + 1}; "
             f"got {game.max_episodes}"
         )

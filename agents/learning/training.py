@@ -53,7 +53,7 @@ class Training:
         self.turns = settings.whole_turns(game)
         if problem == "self-play":
             game = with_fixed_length(game)
-        self.callbacks = self_play.callbacks(game, settings, problem)
+        self.callbacks = self_play.training_callbacks(game, settings, problem)
         if resume and folder is not None and (folder / CHECKPOINT).exists():
             self.model, points = load_checkpoint(folder / CHECKPOINT)
         else:

@@ -88,7 +88,7 @@ def compare(
     goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
     rows, game = [], with_fixed_length(game)
     for name, entry in contestants.items():
-        for model, agent in enumerate([entry] if isinstance(entry, Agent) else entry):
+        for model, agent in enumerate(entry if isinstance(entry, Sequence) else [entry]):
             batch = rollout(game, agent, goals, generator=np.random.default_rng(seed))
             audited = audit(game, agent, batch)
             for i, goal in enumerate(goals):

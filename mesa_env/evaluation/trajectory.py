@@ -61,8 +61,11 @@ def rollout(
         generator: Source of all other randomness; by default one with seed 0.
 
     Raises:
+        TypeError: If the agent has no `predict`.
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
     """
+    if not isinstance(agent, Agent):
+        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {agent!r}")
     try:
         first = np.asarray(initial_goal, dtype=np.float64)
     except (TypeError, ValueError):

@@ -242,7 +242,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         return self._observations[min(self._named(agent), len(self._observations) - 1)].copy()
 
     def state(self) -> NDArray[np.float32]:
-        """The game's overview, then the goals of all agents so far, padded with 0; shape (4 + N,) or more."""
+        """The game's central state, then the goals of all agents so far, padded with 0; (4 + N,) or more."""
         if not self._observations:
             raise ResetNeeded("there is no state: call reset() first")
         preferences = self._preferences[:-1].astype(np.float32)

@@ -93,8 +93,8 @@ class LearnableDiscount(KnownLength, Coefficients):
         """Play the present episode, and take the base optimizer's step in γ as in θ."""
         after, outcome = play_linear(self, state, action)
         discount = next_discount = state.extra.discount
-        rate = entries(self._discount_rates, state.episode)
-        if rate.any():  # most episodes are deployment, where the lookup would be in vain
+        rate = entries(self._discount_learning_rates, state.episode)
+        if rate.any():  # most episodes are deployment, where a lookup would be wasted
             gradient = 2 * outcome.output * state.goal * self.slope(state.episode, discount)
             next_discount = (discount - rate * gradient).clip(0.0, 1.0)
         details = {"discount": discount.copy(), "next_discount": next_discount.copy()}
@@ -223,7 +223,7 @@ class LearnableDiscount(KnownLength, Coefficients):
         return None if gamma is None or gamma == 1 else powers(gamma, self.episodes)
 
     @cached_property
-    def _discount_rates(self) -> Array:
+    def _discount_learning_rates(self) -> Array:
         """κ η_n, shape (N,)."""
         return self.discount_learning_rate * self.learning_rates
 

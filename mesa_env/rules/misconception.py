@@ -1,6 +1,6 @@
 """A model that may be wrong about what it is trained for, and whose error is trained away with its goal.
 
-Beside its goal θ the model holds a belief b about the output that the base objective asks for, which in truth
+Besides its goal θ the model holds a belief b about the output that the base objective asks for; in truth it
 is 0. The coefficient weighs the two, and the base optimizer descends the loss in both:
 
     output         y  = c θ + (1 − c) b

@@ -11,7 +11,7 @@ from mesa_env import Decoupling
 from mesa_env.solutions.decoupling import solve_decoupling
 from scripts import figures
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 GOAL = 0.8
 SHOWN = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0, 1.5)
@@ -59,7 +59,7 @@ def compute() -> Finding:
     )
     limits = pd.Series({weight: find_untouchable(weight) for weight in REGULARIZATIONS})
     learners = Learners("decoupling", "decoupling")
-    learned = learners.table(lambda: compare_with_oracle(Decoupling(), learners.models["decoupling"]))
+    learned = learners.table(lambda: measure_models(Decoupling(), learners.models["decoupling"]))
     return Finding(
         tables={"sweep": table, "fine": fine, "learners": learned},
         figure=draw(fine, learners),

@@ -12,7 +12,7 @@ from mesa_env import Game, train_then_deploy
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 ETAS = SLOW, FAST = 0.1, 1.0
 SHOWN = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -34,7 +34,7 @@ def compute() -> Finding:
         for gammas in (SHOWN, FINE)
     )
     learners = Learners("discount", "discount")
-    learned = learners.table(lambda: compare_with_oracle(LEARNED, learners.models["discount"]))
+    learned = learners.table(lambda: measure_models(LEARNED, learners.models["discount"]))
     weights = 0.9 ** np.arange(TRAINING + 80)
     return Finding(
         tables={"sweep": table, "curves": curves, "learners": learned},

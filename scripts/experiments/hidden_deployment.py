@@ -19,7 +19,7 @@ from mesa_env.solutions.hidden_deployment import FilteringOracle, first_costs, r
 from scripts.experiments.finding import Claims, Finding, select
 from scripts.experiments.hidden_figure import draw
 from scripts.experiments.hidden_games import CLEAN, GOAL, Observed, make_game, measure_openness, play
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
 EPISODES: dict[Observed, tuple[int, ...]] = {"belief": (1, 5, 10), "signal": (1, 5)}
@@ -95,9 +95,9 @@ def measure_learners(models: Mapping[str, Mapping[str, Agent]]) -> pd.DataFrame:
     filtering, goals = FilteringOracle(signal), np.full(200, GOAL)
     columns = ("c_first", "c_deployment", "retention", "mesa_cost")
     tables = {
-        "belief": compare_with_oracle(belief, models["belief"], columns, goals),
-        "signal": compare_with_oracle(signal, models["signal"], columns, goals),
-        "memory": compare_with_oracle(signal, models["memory"], columns, goals, filtering),
+        "belief": measure_models(belief, models["belief"], columns, goals),
+        "signal": measure_models(signal, models["signal"], columns, goals),
+        "memory": measure_models(signal, models["memory"], columns, goals, filtering),
     }
     tables["memory"]["relative_exploitability"] = [
         100 * simulated_exploitability(signal, agent, *SIMULATED).high.mean()

@@ -13,7 +13,7 @@ from mesa_env.rules.rules import Array
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon, stationary_coefficients
 from scripts import figures
 from scripts.experiments.finding import TRAINING, Claims, Finding, select
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 DISCOUNTS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 ETAS = SLOW, FAST = 0.1, 1.0
@@ -68,7 +68,7 @@ def compute() -> Finding:
 def measure_learners(learners: Learners) -> pd.DataFrame:
     """Oracles and learners of both games."""
     tables = [
-        compare_with_oracle(game, learners.models[name], ("c_first", "mesa_cost")).assign(game=label)
+        measure_models(game, learners.models[name], ("c_first", "mesa_cost")).assign(game=label)
         for name, (game, label) in LEARNED.items()
     ]
     return pd.concat(tables, ignore_index=True)

@@ -17,7 +17,7 @@ from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanne
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 GOAL = 0.8
 FIRST = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -65,9 +65,9 @@ def measure_learners(learners: Learners) -> pd.DataFrame:
     naive, foreseeing = learners.models["naive"], learners.models["foreseeing"]
     still = dataclasses.replace(FROZEN, discount=0.9)
     tables = {
-        "frozen": compare_with_oracle(still, naive),
-        "naive": compare_with_oracle(GAME, naive, oracle=NaivePlanner(GAME)),
-        "foreseeing": compare_with_oracle(GAME, foreseeing),
+        "frozen": measure_models(still, naive),
+        "naive": measure_models(GAME, naive, oracle=NaivePlanner(GAME)),
+        "foreseeing": measure_models(GAME, foreseeing),
     }
     return pd.concat([table.assign(game=LABELS[name]) for name, table in tables.items()], ignore_index=True)
 

@@ -71,7 +71,7 @@ class Learners:
         axes.legend(fontsize="small")
 
 
-def compare_with_oracle(
+def measure_models(
     game: ScalarGame,
     models: Mapping[str, Agent],
     columns: Sequence[str] = ("c_first", "c_last_training", "retention", "mesa_cost"),

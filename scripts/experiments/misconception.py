@@ -18,7 +18,7 @@ from mesa_env.solutions.misconception import MisconceptionOracle, jumps, refinem
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 GOAL = 0.8
 BELIEFS = (-0.5, 0.0, 0.1, 0.3, 0.5, 0.8)
@@ -66,7 +66,7 @@ def compute() -> Finding:
     with ThreadPoolExecutor() as pool:  # the solver's kernels release the GIL
         certificate = pd.DataFrame(pool.map(certify, oracles.keys(), oracles.values())).set_index("rho")
     learners = Learners("misconception", "misconception")
-    learned = learners.table(lambda: compare_with_oracle(SHORT, learners.models["misconception"]))
+    learned = learners.table(lambda: measure_models(SHORT, learners.models["misconception"]))
     check = mesa_env.rollout(SHORT, mesa_env.oracle(SHORT), GOAL)
     taught, none = select(table, 1.0, 0.0), select(table, 0.0, 0.0)
     return Finding(

@@ -14,7 +14,7 @@ from mesa_env.evaluation.trajectory import Trajectory
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 
 ETAS = SLOW, FAST = 0.1, 1.0
 SHOWN = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4)
@@ -42,7 +42,7 @@ def solve(eta: float, weight: float) -> dict[str, float]:
         **describe(played),
         "silent_retention": (1 - 2 * eta * weight) ** TRAINING,
         "saving": measure_saving(game, played) if eta == SLOW else np.nan,
-        "pull": 2 * eta * weight * TRAINING,
+        "shrinkage": 2 * eta * weight * TRAINING,
     }
 
 
@@ -90,7 +90,7 @@ def compute() -> Finding:
     past_half = solve_past_half()
     half_open, bounded = (past_half[past_half >= c].index.min() for c in (0.5, Game().coefficient_bound))
     learners = Learners("regularization", "regularization")
-    learned = learners.table(lambda: compare_with_oracle(LEARNED, learners.models["regularization"]))
+    learned = learners.table(lambda: measure_models(LEARNED, learners.models["regularization"]))
     return Finding(
         tables={
             "sweep": table.set_index(["eta", "lambda"]),
@@ -138,7 +138,7 @@ def draw(curves: pd.DataFrame, past_half: pd.Series[float], learners: Learners) 
         (retention, "retention", curves),
         (saving, "saving", slow),
     ):
-        plot_groups(axes, frame, "pull", field, ["eta"], "η = {:g}")
+        plot_groups(axes, frame, "shrinkage", field, ["eta"], "η = {:g}")
         axes.set(ylabel=field, xlim=(0, 6))
     saving.set(ylabel="deception saves")
     beyond.plot(past_half)

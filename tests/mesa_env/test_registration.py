@@ -12,7 +12,7 @@ import pytest
 
 import mesa_env
 from mesa_env import Game, train_then_deploy
-from mesa_env.interfaces import best_response, control
+from mesa_env.interfaces import control, decision
 
 ID = "mesa_env/DeceptiveAlignment-v0"
 BEST_RESPONSE = "mesa_env/BestResponse-v0"
@@ -45,7 +45,7 @@ def test_importing_the_package_registers_its_ids_and_loads_no_solver_learner_or_
     ("id", "entry"),
     [
         (ID, (control.ControlEnv, control.ControlVectorEnv)),
-        (BEST_RESPONSE, (best_response.BestResponseEnv, best_response.BestResponseVectorEnv)),
+        (BEST_RESPONSE, (decision.BestResponseEnv, decision.BestResponseVectorEnv)),
     ],
 )
 def test_gymnasium_ids_build_their_environments(id, entry):

@@ -122,9 +122,9 @@ def models(tmp_path_factory):
     for rules in ("DeceptiveAlignment", "Misconception"):
         game = SMALL[rules].build((-1.0, 1.0))
         settings = PPOSettings(turns=8 * game.episodes, games=8, hidden=4, epochs=1, minibatches=1)
-        train.train(train.Arguments(game=SMALL[rules], settings=settings, out=folder / rules))
+        train.train_learner(train.Arguments(game=SMALL[rules], settings=settings, out=folder / rules))
         paths[rules] = folder / rules / "model.zip"
-    policy = neural.train_neural(Decoupling([1.0, 0.0]), NeuralSettings(iterations=0, hidden=(4,)), 0)
+    policy = neural.train_policy(Decoupling([1.0, 0.0]), NeuralSettings(iterations=0, hidden=(4,)), 0)
     neural.save(policy, folder / "policy.pt")
     return {**paths, "Decoupling": folder / "policy.pt"}
 

@@ -103,7 +103,7 @@ def test_a_copy_of_a_folder_outside_the_sweep_is_enough(out, tmp_path, capsys, h
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "complete folder of a run"),
+        ("nothing", "must be the folder of a run; there is no such folder"),
         ("tiny/sweep_algorithms.raising/100/0", "only finished runs"),
         (None, "none"),
     ],

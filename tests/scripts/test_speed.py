@@ -9,5 +9,5 @@ from tests.conftest import refused
 @pytest.mark.parametrize("name", ["repeats", "games", "environments"])
 def test_counts_below_one_are_refused(name, tmp_path, capsys):
     arguments = speed.Arguments(**{name: 0}, out=tmp_path / "out")
-    assert "must be whole numbers ≥ 1" in refused(capsys, speed.main, arguments)
+    assert f"{name} must be a whole number ≥ 1; got 0" in refused(capsys, speed.main, arguments)
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ import pytest
 
 import agents
 from agents.benchmark.grid import read_grid
-from agents.benchmark.run import evaluate, evaluation_goals, execute
+from agents.benchmark.run import evaluation_goals, execute, measure_agent
 from agents.benchmark.store import read_rows
 from agents.benchmark.sweep_folder import SweepFolder
 from mesa_env.rules.parameters import build_game
@@ -203,4 +203,4 @@ def test_ppo_learns_a_tiny_game_and_leaves_a_model(tmp_path):
     assert len(row["curve_turns"]) > 3
     assert row["nash_conv"] < row["curve_nash_conv"][0]
     game, model = build_game(run.game), agents.load(tmp_path / "out" / "runs" / run.id / "model.zip")
-    assert evaluate(game, model, evaluation_goals(game)).metrics["nash_conv"] == row["nash_conv"]
+    assert measure_agent(game, model, evaluation_goals(game)).metrics["nash_conv"] == row["nash_conv"]

@@ -82,7 +82,7 @@ class TestTrain:
         assert [event.value for event in logged] == pytest.approx(list(curve["nash_conv"]), rel=1e-6)
 
     def test_a_curve_on_which_nothing_was_measured_has_a_header(self, tmp_path):
-        train.train(tiny_training(tmp_path, settings=PPOSettings(turns=8 * 8, games=8, hidden=8)))
+        train.train_learner(tiny_training(tmp_path, settings=PPOSettings(turns=8 * 8, games=8, hidden=8)))
         curve = pd.read_csv(tmp_path / "learning_curve.csv")
         assert list(curve.columns) == ["turns", *mesa_env.METRICS]
         assert curve.empty
@@ -133,7 +133,7 @@ class TestTrain:
     def test_a_killed_run_resumes_bit_for_bit(self, tmp_path):
         whole, killed = tmp_path / "whole", tmp_path / "killed"
         settings = PPOSettings(turns=8 * 8 * 150, games=8, hidden=8, epochs=1, minibatches=1)
-        train.train(tiny_training(whole, settings=settings))
+        train.train_learner(tiny_training(whole, settings=settings))
         options = ["--game.train=3", "--game.deploy=5", f"--out={killed}"]
         given = {name: value for name, value in dataclasses.asdict(settings).items() if value}
         options += [f"--settings.{name}={value}" for name, value in given.items()]
@@ -147,7 +147,7 @@ class TestTrain:
         process.wait()
         assert (killed / "checkpoint.zip").exists()
         assert not (killed / "model.zip").exists()
-        train.train(tiny_training(killed, settings=settings, resume=True))
+        train.train_learner(tiny_training(killed, settings=settings, resume=True))
         assert_same(parameters(whole / "model.zip"), parameters(killed / "model.zip"))
         assert (whole / "learning_curve.csv").read_text() == (killed / "learning_curve.csv").read_text()
 
@@ -165,7 +165,7 @@ class TestTrain:
 
     @pytest.mark.parametrize("problem", ["initial", "current"])
     def test_controllers_train_by_the_same_command(self, tmp_path, problem):
-        model = train.train(tiny_training(tmp_path, problem=problem))
+        model = train.train_learner(tiny_training(tmp_path, problem=problem))
         assert model.num_timesteps == TINY.turns
         assert agents.load(tmp_path / "model.zip").num_timesteps == TINY.turns
 
@@ -213,7 +213,7 @@ def test_a_tiny_training_of_a_variant_from_its_arguments_to_its_evaluation(
         (
             GameArguments(rules="InfiniteHorizon", train=1, max_episodes=20),
             {},
-            "max_episodes must leave 229 episodes to settle costs in at discount 0.99",
+            "max_episodes must leave 229 episodes to measure costs in at discount 0.99",
         ),
     ],
 )

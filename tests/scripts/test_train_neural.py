@@ -41,7 +41,7 @@ def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
     assert config["settings"]["iterations"] == 3
     assert (written["rules"], written["decoupling"], written["initial_goal"]) == ("Decoupling", 10, [-1, 1])
     policy, game = neural.load(out / "policy.pt"), NEURAL.build((0.8,))
-    again = neural.train_neural(NEURAL.build((-1.0, 1.0)), tiny_network(out).settings, 0)
+    again = neural.train_policy(NEURAL.build((-1.0, 1.0)), tiny_network(out).settings, 0)
     costs = pd.read_csv(out / "training.csv")["mean relative cost"]
     assert len(costs) == 3
     assert (costs > 0).all()

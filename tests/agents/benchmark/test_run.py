@@ -11,7 +11,7 @@ import torch
 
 import mesa_env
 from agents.benchmark import run
-from agents.benchmark.run import Run, evaluate, execute, fingerprint
+from agents.benchmark.run import Run, execute, fingerprint, measure_agent
 from agents.benchmark.store import COLUMNS, IRREPRODUCIBLE
 from agents.learning.callbacks import LearningCurve
 from agents.learning.games import typical_goals
@@ -95,7 +95,7 @@ class TestRow:
     @pytest.mark.parametrize("kind", GAMES.values())
     def test_every_game_can_be_measured(self, kind):
         game = kind(initial_goal=0.8) if kind is not GAMES["Decoupling"] else kind(initial_goal=(0.1, 0.8))
-        evaluation = evaluate(game, mesa_env.oracle(with_fixed_length(game)), typical_goals(game, 2))
+        evaluation = measure_agent(game, mesa_env.oracle(with_fixed_length(game)), typical_goals(game, 2))
         assert set(evaluation.metrics) == set(mesa_env.METRICS)
         assert np.isfinite(evaluation.exploitability).all()
         assert np.isfinite(evaluation.excess).all()

@@ -6,7 +6,7 @@ import pytest
 
 from agents.benchmark import tuning
 from agents.benchmark.run import Result
-from agents.benchmark.tuning import SPACES, merge_tuned, suggest, tune
+from agents.benchmark.tuning import SPACES, merge_tuned, run_study, suggest
 from agents.learning import algorithms
 from mesa_env import Game, train_then_deploy
 
@@ -46,7 +46,7 @@ def test_every_algorithm_has_a_space_of_its_own_parameters():
 
 def test_a_study_minimizes_the_mean_logarithm_over_the_tuning_seeds(tmp_path, executed):
     runs = executed(10.0, 0.1, 1.0, 0.01, 1e-3, 1e-5)
-    study = tune(tmp_path / "study.log", "ppo", GAME, 100, trials=3, seeds=2, report=lambda *_: None)
+    study = run_study(tmp_path / "study.log", "ppo", GAME, 100, trials=3, seeds=2, report=lambda *_: None)
     assert [trial.value for trial in study.trials] == pytest.approx([0, -1, -4])
     assert [run.seed for run in runs] == [100, 101] * 3
     assert {run.turns for run in runs} == {100}
@@ -58,7 +58,7 @@ def test_a_study_minimizes_the_mean_logarithm_over_the_tuning_seeds(tmp_path, ex
 @pytest.mark.parametrize("nash_conv", [None, math.nan, math.inf, 1e9])
 def test_failed_and_diverged_runs_count_as_the_worst(tmp_path, executed, nash_conv):
     executed(nash_conv)
-    study = tune(tmp_path / "study.log", "sac", GAME, 100, trials=1, seeds=1, report=lambda *_: None)
+    study = run_study(tmp_path / "study.log", "sac", GAME, 100, trials=1, seeds=1, report=lambda *_: None)
     assert study.best_value == 6.0
 
 
@@ -70,7 +70,7 @@ def test_a_study_is_resumed_up_to_as_many_trials_in_all(tmp_path, executed):
 
     for trials, scores in ((2, (1.0, 0.1)), (3, (0.01,))):
         executed(*scores)
-        study = tune(tmp_path / "study.log", "a2c", GAME, 100, trials, seeds=1, report=report)
+        study = run_study(tmp_path / "study.log", "a2c", GAME, 100, trials, seeds=1, report=report)
     assert reported == [0, 1, 2]
     assert len(study.trials) == 3
 

@@ -188,7 +188,7 @@ def start(case):
     """A new model, and a function that makes the callbacks its problem needs."""
     game, settings, problem = CASES[case]
     model = self_play.new_learner(game, settings, seed=1, problem=problem)
-    return model, lambda: self_play.callbacks(game, settings, problem)
+    return model, lambda: self_play.training_callbacks(game, settings, problem)
 
 
 def interrupt_and_resume(case, path, checkpoint_every, curve_every):

@@ -9,7 +9,7 @@ import torch
 
 import mesa_env
 from agents.learning import neural
-from agents.learning.neural import NeuralPolicy, train_neural
+from agents.learning.neural import NeuralPolicy, train_policy
 from agents.learning.settings import NeuralSettings
 from mesa_env import State, train_then_deploy
 from mesa_env.rules.decoupling import Decoupling
@@ -195,7 +195,7 @@ def test_training_lowers_what_agents_pay(initial_goal):
     game = Decoupling(train_then_deploy(4, 6, 0.5), decoupling=WIDE, initial_goal=initial_goal)
     costs = []
     settings = NeuralSettings(iterations=150, games=4, learning_rate=5e-3, hidden=(16, 16))
-    policy = train_neural(game, settings, 0, lambda step, cost: costs.append((step, cost)))
+    policy = train_policy(game, settings, 0, lambda step, cost: costs.append((step, cost)))
     assert [step for step, _ in costs] == list(range(1, 151))
     assert np.mean([cost for _, cost in costs[-20:]]) < 0.3 * costs[0][1]
     played = mesa_env.rollout(game, policy, 0.8)
@@ -207,7 +207,7 @@ def test_training_is_decided_by_its_seed_and_leaves_the_global_generator_alone()
     settings = NeuralSettings(iterations=3, games=4, hidden=(4,), weight_decay=0.1)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, again, other = (train_neural(game, settings, seed).state_dict() for seed in (0, 0, 1))
+    one, again, other = (train_policy(game, settings, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
     for name, weights in one.items():
         assert torch.equal(weights, again[name])
@@ -219,7 +219,7 @@ def test_weight_decay_shrinks_weights_and_the_initial_scale_stretches_them():
 
     def size(**changes):
         settings = NeuralSettings(iterations=40, hidden=(8,), **changes)
-        return sum(float((w.detach() ** 2).sum()) for w in train_neural(game, settings, 0).parameters())
+        return sum(float((w.detach() ** 2).sum()) for w in train_policy(game, settings, 0).parameters())
 
     assert size(weight_decay=10.0) < 0.7 * size()
     assert size(initial_scale=3.0, learning_rate=1e-9) > 8 * size(learning_rate=1e-9)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 import agents
 import mesa_env
 from agents.learning.games import cost_is_complete
-from agents.learning.self_play import WORST_RETURN, make_games, new_learner, settled_returns
+from agents.learning.self_play import WORST_RETURN, full_returns, make_games, new_learner
 from agents.learning.settings import PPOSettings
 from mesa_env import Game, InfiniteHorizon, train_then_deploy
 from mesa_env.agent import Profile
 from tests.agents.learning.learners import SHORT, SIGNAL, record, tiny, train
 
-# -- Settled returns --------------------------------------------------------------------------------------
+# -- Full returns --------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.floats(0, 1), st.integers(0, 2**32 - 1))
@@ -24,7 +24,7 @@ def test_settled_returns_are_plain_double_sums(episodes, games, discount, seed):
     generator = np.random.default_rng(seed)
     game = Game(learning_rates=np.ones(episodes), discount=discount)
     goals, outputs = generator.normal(0, 1, (2, episodes, games))
-    returns = settled_returns(game, goals, outputs, {})
+    returns = full_returns(game, goals, outputs, {})
     assert returns.shape == (episodes, games)
     assert returns.dtype == np.float32
     for n in range(episodes):
@@ -41,7 +41,7 @@ def test_landmarks_of_settled_returns():
         [[0.8, 0.0, 3.0, 9.0, -1e-6], [0.8, 0.0, 3.0, 9.0, -1e-6], [0.8, 0.0, 3.0, 9.0, -1e-6]]
     )
     np.testing.assert_allclose(
-        settled_returns(game, goals, outputs, {})[0], [0, -1, 0, WORST_RETURN, 0], atol=1e-6
+        full_returns(game, goals, outputs, {})[0], [0, -1, 0, WORST_RETURN, 0], atol=1e-6
     )
 
 
@@ -51,7 +51,7 @@ def test_no_agent_can_improve_its_settled_return_at_the_equilibrium():
 
     def returns(profile):
         played = mesa_env.rollout(game, Profile(game, profile), 0.8)
-        return settled_returns(game, played.goals[:-1, None], played.outputs[:, None], {})[:, 0]
+        return full_returns(game, played.goals[:-1, None], played.outputs[:, None], {})[:, 0]
 
     best = returns(equilibrium)
     for episode in (0, 10, 19, 20, 99):
@@ -68,7 +68,7 @@ def test_every_turn_is_trained_with_what_its_whole_game_was_worth():
     for buffer in recorder.buffers:
         goals = buffer["observations"][:, :, 0].astype(np.float64)
         outputs = buffer["actions"][:, :, 0].clip(-2, 2) * goals
-        returns = settled_returns(game, goals, outputs, {})
+        returns = full_returns(game, goals, outputs, {})
         np.testing.assert_allclose(buffer["returns"], returns, rtol=1e-4, atol=1e-5)
         # Advantages compare games in the same episode: zero mean and unit spread over them.
         np.testing.assert_allclose(buffer["advantages"].mean(axis=1), 0, atol=1e-5)
@@ -170,7 +170,7 @@ def test_settled_returns_of_variants_are_judged_by_their_own_discounts():
     played = mesa_env.rollout(game, agents.make("myopic", game), [0.8, -0.3])
     details = {name: values.T for name, values in played.details.items()}
     goals, outputs = played.goals[:, :-1].T, played.outputs.T
-    returns = settled_returns(game, goals, outputs, details)
+    returns = full_returns(game, goals, outputs, details)
     for n in range(game.episodes):
         for row in range(2):
             gamma, goal = details["discount"][n, row], goals[n, row]
@@ -184,7 +184,7 @@ def test_endless_games_that_are_cut_too_soon_are_refused():
     game = InfiniteHorizon([1.0, 0.5], discount=0.9, max_episodes=22)
     with pytest.raises(
         ValueError,
-        match=r"max_episodes must leave 22 episodes to settle costs in at discount 0\.9, after the first 2; "
+        match=r"max_episodes must leave 22 episodes to measure costs in at discount 0\.9, after the first 2; "
         "got 22",
     ):
         new_learner(game, tiny(game), 0)

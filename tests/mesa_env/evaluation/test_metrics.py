@@ -169,3 +169,8 @@ def test_the_columns_of_a_comparison_can_be_summarized_as_they_are():
 
 def test_comparing_nobody_gives_empty_columns():
     assert {len(column) for column in mesa_env.compare(TINY, {}, [0.8]).values()} == {0}
+
+
+def test_only_agents_are_compared():
+    with pytest.raises(TypeError, match=r"an agent must have predict.*; got 3"):
+        mesa_env.compare(mesa_env.Game(), {"three": 3}, [0.8])

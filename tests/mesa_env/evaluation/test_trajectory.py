@@ -215,3 +215,9 @@ def test_bad_goals_are_refused(goal):
 def test_bad_actions_are_refused(action, message):
     with pytest.raises(ValueError, match=message):
         mesa_env.rollout(GAMES["3 + 5"], Echo(action), [0.8, 0.1, 0.0])
+
+
+@pytest.mark.parametrize("agent", [3, None, "equilibrium"])
+def test_what_cannot_predict_is_no_agent(agent):
+    with pytest.raises(TypeError, match=rf"an agent must have predict.*; got {agent!r}"):
+        mesa_env.rollout(Game(), agent, 0.8)

@@ -10,7 +10,7 @@ import agents
 import mesa_env
 from mesa_env import Game
 from scripts.experiments import EXPERIMENTS, learners
-from scripts.experiments.learners import Learners, compare_with_oracle, summarize_gains
+from scripts.experiments.learners import Learners, measure_models, summarize_gains
 from scripts.experiments.page import read_template, tables_of
 
 GAME = Game([1.0, 0.0])
@@ -35,7 +35,7 @@ def fail():
 def test_without_models_and_tables_learners_are_missing(unrecorded):
     missing = Learners("discount", "discount")
     assert (missing.source, missing.models) == ("missing", {"discount": {}})
-    table = missing.table(lambda: compare_with_oracle(GAME, missing.models["discount"]))
+    table = missing.table(lambda: measure_models(GAME, missing.models["discount"]))
     assert table["agent"].tolist() == ["oracle"]
     assert table["relative_exploitability"].item() == pytest.approx(0, abs=1e-9)
     costs = pd.DataFrame(mesa_env.compare(GAME, {"oracle": mesa_env.oracle(GAME)}, [0.8, -0.4]))["mesa_cost"]
@@ -54,7 +54,7 @@ def test_models_are_used_only_if_all_are_found(unrecorded):
     assert loaded[0].source == "missing"
     assert loaded[1].source == "trained"
     assert list(loaded[1].models["learner"]) == ["seed 0", "seed 1"]
-    table = loaded[1].table(lambda: compare_with_oracle(GAME, loaded[1].models["learner"]))
+    table = loaded[1].table(lambda: measure_models(GAME, loaded[1].models["learner"]))
     assert table["agent"].tolist() == ["oracle", "seed 0", "seed 1"]
     assert np.ptp(table["mesa_cost"][1:]) == 0
 
