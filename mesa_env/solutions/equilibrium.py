@@ -145,10 +145,10 @@ def require_base_game(game: ScalarGame) -> Game:
 
 def warn_where_goals_are_projected(game: ScalarGame, products: Array) -> None:
     """Warn if the closed form, whose products c ∂y/∂θ are given, takes the goal beyond its bound; (N,)."""
-    goal = np.max(np.abs(game.initial_goal))
     contraction = 1 - 2 * game.learning_rates * (products + game.regularization)
     if np.abs(contraction).max() <= 1:  # as in all but strongly regularized games
         return
+    goal = np.max(np.abs(game.initial_goal))
     with np.errstate(over="ignore", invalid="ignore"):
         largest = goal * np.max(np.abs(np.cumprod(contraction)))
     if goal and not largest <= game.goal_bound:
@@ -168,8 +168,8 @@ def validated_numbers(name: str, values: ArrayLike, high: float = np.inf) -> Arr
         raise ValueError(f"{allowed}; got {values!r}") from None
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{allowed}; got {values!r}")
-    accepted = np.isfinite(array) & (array >= 0) & (array <= high)
-    if not accepted.all():
+    if not (array.min(initial=0) >= 0 and array.max(initial=0) <= min(high, np.finfo(np.float64).max)):
+        accepted = np.isfinite(array) & (array >= 0) & (array <= high)
         raise ValueError(f"{allowed}; got {array[~accepted][0]}")
     return array.astype(np.float64, copy=False)
 
