@@ -15,7 +15,6 @@ from pettingzoo.utils.env_logger import EnvLogger
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mesa_env.interfaces import spaces
-from mesa_env.interfaces.gymnasium_env import plain
 from mesa_env.interfaces.rendering import Screen
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
@@ -190,7 +189,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         agent, n = self.agent_selection, len(self._observations) - 1
         state, outcome = self.game.play(self._state, action)
         self._arrive(state)
-        self.infos[agent] = {name: plain(value) for name, value in outcome.info().items()}
+        self.infos[agent] = {
+            name: value if value.ndim else value.item() for name, value in outcome.info().items()
+        }
         if self.render_mode is not None:
             self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.

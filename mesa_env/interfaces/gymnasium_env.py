@@ -65,7 +65,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
         actions = self.problem.game.validated_actions(action, ())[None]
         state, reward, terminated, truncated, arrays = self.problem.step(self._state, actions)
-        info = {name: plain(values[0]) for name, values in arrays.items()}
+        info = {name: values[0] if values.ndim > 1 else values[0].item() for name, values in arrays.items()}
         if self.render_mode is not None:
             self._history.append(info.copy())
         self._state = None if terminated[0] or truncated[0] else state
@@ -223,11 +223,6 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         if self._state is None and not mask.all():
             raise ResetNeeded("reset_mask can only come after a reset() of all games")
         return mask
-
-
-def plain(value: NDArray[Any]) -> Any:
-    """A value of an info: a Python number, or an array where it is a vector."""
-    return value.item() if value.ndim == 0 else value
 
 
 def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -19,7 +19,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mesa_env.rules.arrays import entries, is_zero, namespace
+from mesa_env.rules.arrays import entries, in_precision_of, is_zero
 from mesa_env.rules.rules import Outcome, State, base_update
 from mesa_env.rules.scalar import (
     Coefficients,
@@ -59,7 +59,7 @@ class Game(GoalAlone, Coefficients, JudgedByGoal):
 def play_linear(game: ScalarGame, state: State, action: Any) -> tuple[State, Outcome]:
     """Play the present episode with policies y = cθ, in this game or one that shares its physics."""
     goal, rate = state.goal, entries(game.learning_rates, state.episode)
-    c = namespace(goal).astype(action[..., 0], goal.dtype)
+    c = in_precision_of(goal, action[..., 0])
     output = c * goal
     next_goal = base_update(goal, c * c, rate, game.regularization, game.goal_bound)
     base_loss = output * output

@@ -61,7 +61,9 @@ class Outcome(NamedTuple):
 
     def info(self) -> dict[str, NDArray[Any]]:
         """Everything by name, details included."""
-        return {**dict(zip(self._fields[:-1], self[:-1], strict=True)), **self.details}
+        named = self._asdict()
+        named.update(named.pop("details"))
+        return named
 
 
 @dataclass(frozen=True, eq=False)
