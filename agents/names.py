@@ -17,8 +17,6 @@ have agents of their own: `LearnableDiscount` has `naive`, the planner that does
 only the schedule, and so plays as `compliant` does.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Reference agents: fixed rules and weak optimizers, all with Stable-Baselines3's `predict`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

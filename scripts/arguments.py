@@ -1,7 +1,5 @@
 """Arguments that the commands share, and how commands start and fail."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import sys

@@ -4,8 +4,6 @@ After Ctrl-C, a second call resumes from the last checkpoint; a demo that has be
 again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ trust), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose
 Names: equilibrium, myopic, compliant, guard, random; for the base game also grid, precommitment, best_of_K.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -5,8 +5,6 @@ as variants.memory. Finished learners are left as they are; interrupted ones res
 begin again.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import tomllib
 from collections.abc import Iterator, Mapping

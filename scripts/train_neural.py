@@ -6,8 +6,6 @@ network emits. The run folder holds the configuration, versions, the curve of tr
 less than a minute; one that was interrupted starts over.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which agents of a game lose what they could gain, and in which direction they err; with a heat map."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

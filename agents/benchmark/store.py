@@ -3,8 +3,6 @@
 Each row is a Parquet file of its own.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping

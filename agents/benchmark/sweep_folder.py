@@ -12,8 +12,6 @@ A sweep starts in a new or empty folder. It deletes and overwrites only files th
 name, and follows no symbolic link.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fcntl

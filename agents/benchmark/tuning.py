@@ -5,8 +5,6 @@ trial was better by then. A study minimizes the mean of log10 NashConv; its firs
 that the algorithm has now. Its journal is a file, from which it can be resumed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path

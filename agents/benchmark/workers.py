@@ -4,8 +4,6 @@ A run whose process dies has failed, and the others continue. Workers neither re
 folder: a cluster needs no shared file system.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """What happens to a learner while it trains: annealing, measuring, saving, and showing its progress."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping

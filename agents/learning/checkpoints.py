@@ -5,8 +5,6 @@ checkpoint has another with all else that training needs to resume. Both hold pi
 that it names. Load only files that you trust.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

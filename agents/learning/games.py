@@ -1,7 +1,5 @@
 """What learners need to know about a game, by its kind; needs no PyTorch."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What a policy sees: features of the clock, which all games show, and of what else a game shows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -18,8 +18,6 @@ Training follows the mean of all agents' gradients, each in units of (θ_n² + 0
 the cost of emitting 0 forever. It ignores the bounds of the coefficient and the slope, which only play obeys.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Callable, Sequence

@@ -21,8 +21,6 @@ shape of the problem, which they share:
 5. The replay buffer is short: its decisions must have been paid with successors like the present ones.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

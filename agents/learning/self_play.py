@@ -24,8 +24,6 @@ episode and is paid by one judge. Paid by its first goal, it faces agent 0's com
 current goal, it does not care what becomes of that goal. Neither is the game's equilibrium.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """On-policy training, from its beginning or from a checkpoint to its end."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A Gymnasium vector environment as Stable-Baselines3 wants it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gymnasium as gym

@@ -7,8 +7,6 @@ game: it plays the rest of the game from every turn under the actual rules. Game
 stochastic ones, have audits of their own; `AUDITS` names every kind's, and a new game adds a line to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

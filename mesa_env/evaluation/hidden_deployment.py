@@ -4,8 +4,6 @@ A policy without memory is tabulated and measured exactly, on a grid and by a qu
 solver's. A policy with memory is measured by simulating what its successors will do.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

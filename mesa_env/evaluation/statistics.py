@@ -14,8 +14,6 @@ mean cover the true one in 93 % of samples of ten and in 89 % of samples of five
 more often, and are undefined for degenerate samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Gymnasium environments in which one controller plays every episode of a game."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

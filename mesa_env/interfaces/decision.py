@@ -1,7 +1,5 @@
 """Gymnasium environments of one decision against given successors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

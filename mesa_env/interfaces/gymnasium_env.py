@@ -5,8 +5,6 @@ any size. Row i of a batch that was reset with seed s plays the same games as a 
 s + i, bit for bit, as in Gymnasium's own vector environments.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 

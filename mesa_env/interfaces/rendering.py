@@ -4,8 +4,6 @@ A history is a list of one mapping per episode with its `goal`, `output`, `next_
 `training`: what every interface hands out as `info`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the interfaces share: Gymnasium spaces from a game's bounds, and checks of what users pass in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Functions of what agents believe or see, on an even grid, and their expectations over the next signal."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

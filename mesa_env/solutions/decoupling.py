@@ -27,8 +27,6 @@ Where δ ≥ 1 + λ, every agent emits its goal with slope −λ, and the base u
 The closed forms hold while the projection of goals does not bind; `solve_decoupling` warns where it does.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -16,8 +16,6 @@ response. It is unique, and it is never 0: the equilibrium is unique and full de
 The closed forms hold while the projection of goals does not bind; `solve_equilibrium` warns where it does.
 """
 
-from __future__ import annotations
-
 import warnings
 from numbers import Integral
 from typing import NamedTuple

@@ -7,8 +7,6 @@ finds the same plan from the unit sums of `mesa_env.solutions.equilibrium`, in O
 mean over goals is a constant times the unit cost.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

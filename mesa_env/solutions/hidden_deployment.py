@@ -20,8 +20,6 @@ Three solutions differ in what is known:
 All hold while the projection of goals does not bind, as in the base game.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -7,8 +7,6 @@ B = c/(1 − γm) with m = 1 − 2η(c² + λ), so it is a root of one equation 
 solves independently: a check, and a search for other equilibria. In endless deployment it is 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import brentq
 

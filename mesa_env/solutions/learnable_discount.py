@@ -13,8 +13,6 @@ finer tables only move them: an agent can then gain some 1e-2 of the cost of sil
 In the other games that docs/results.md certifies it is below 1e-5. `margins` shows where ties are near.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any, NamedTuple
 

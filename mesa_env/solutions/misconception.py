@@ -24,8 +24,6 @@ The projection of goals and beliefs is ignored: where it binds, this is not the 
 and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import warnings

@@ -1,7 +1,5 @@
 """The oracle of every kind of game, in one table to which a new game adds a line."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -10,8 +10,6 @@ that differ in T alone form a *family* and share their steps: the induction of t
 ones, because an agent's equilibrium depends only on what follows it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
