@@ -5,17 +5,12 @@ regularization Î». Each figure solves a million games and shows goal retention Î
 (how much more openly the model pursues its goal in deployment); a Parquet file has every game's numbers.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from scripts.arguments import refusing_bad_input, run_command
-
-if TYPE_CHECKING:
-    from scripts.experiments.parameter_maps import Plane
+from scripts.experiments.parameter_maps import PARAMETERS, Axis, Plane, Scale, check_names
 
 FIGURES = {
     "train-deploy": ("train", "deploy"),
@@ -40,9 +35,9 @@ class Arguments:
     """Lowest and highest value along x; by default the parameter's own range."""
     y_range: tuple[float, float] | None = None
     """Lowest and highest value along y."""
-    x_scale: Literal["linear", "log"] | None = None
+    x_scale: Scale | None = None
     """Scale along x; for numbers of episodes that begin at 0, log is the scale of 1 + n."""
-    y_scale: Literal["linear", "log"] | None = None
+    y_scale: Scale | None = None
     """Scale along y."""
     points: int = 1000
     """Values along each axis; fewer where there are not as many numbers of episodes."""
@@ -94,8 +89,6 @@ def main(arguments: Arguments) -> None:
 
 def _build_planes(arguments: Arguments) -> list[Plane]:
     """The figures asked for; refuses arguments that are unknown, come twice, or are out of range."""
-    from scripts.experiments.parameter_maps import PARAMETERS, Axis, Plane, check_names
-
     x, y, given = arguments.x, arguments.y, vars(arguments)
     if (x is None) != (y is None):
         raise ValueError(f"--x and --y must be given together; got {x} and {y}")
@@ -104,15 +97,19 @@ def _build_planes(arguments: Arguments) -> list[Plane]:
         asked = {f"{x}-{y}": (x, y)}
     else:
         for option in ("x-range", "y-range", "x-scale", "y-scale"):
-            if given[option.replace("-", "_")] is not None:
+            if given[option.replace("-", "_")]:
                 raise ValueError(f"--{option} must come with --x and --y; named figures have their own")
         check_names("figures", arguments.figures, FIGURES)
         asked = {name: FIGURES[name] for name in arguments.figures}
 
-    def axis(side: Literal["x", "y"], parameter: str) -> Axis:
-        return Axis.build(parameter, given[f"{side}_range"], given[f"{side}_scale"], arguments.points)
-
-    return [Plane.build(name, axis("x", x), axis("y", y), given) for name, (x, y) in asked.items()]
+    planes = []
+    for name, parameters in asked.items():
+        x_axis, y_axis = (
+            Axis.build(parameter, given[f"{side}_range"], given[f"{side}_scale"], arguments.points)
+            for side, parameter in zip("xy", parameters, strict=True)
+        )
+        planes.append(Plane.build(name, x_axis, y_axis, given))
+    return planes
 
 
 if __name__ == "__main__":

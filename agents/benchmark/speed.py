@@ -3,8 +3,6 @@
 The references are the post's method written plainly, and the environments of Gymnasium and PettingZoo.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable
@@ -41,10 +39,10 @@ def measure_oracle(repeats: int, games: int) -> list[Measurement]:
     schedules = generator.uniform(0, 1, (games, game.episodes))
     discounts, regularizations = generator.uniform(0, 1, games), generator.uniform(0, 0.1, games)
     calls, batches = 10_000, 10
-    solvers: list[Callable[[], None]] = [
+    solvers = (
         lambda: _repeat(calls, solve_equilibrium, game),
         lambda: _repeat(batches, solve_equilibria, schedules, discounts, regularizations),
-    ]
+    )
     median_seconds(1, *solvers)  # compiles
     plain, single, many = median_seconds(repeats, lambda: simulated_grid_search(game), *solvers)
     single, many = single / calls, many / (batches * games)
@@ -55,10 +53,9 @@ def measure_oracle(repeats: int, games: int) -> list[Measurement]:
     ]
 
 
-def measure_batch(
-    repeats: int, environments: int, game: ScalarGame, aim: str, steps: int = 2000
-) -> Measurement:
+def measure_batch(repeats: int, environments: int, game: ScalarGame, aim: str) -> Measurement:
     """`make_vec` against Gymnasium's CartPole, which is vectorized by hand."""
+    steps = 2000
     ours = gym.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=environments, game=game)
     theirs = gym.make_vec("CartPole-v1", num_envs=environments, vectorization_mode="vector_entry_point")
     seconds = median_seconds(repeats, _step_repeatedly(ours, steps), _step_repeatedly(theirs, steps))
@@ -74,8 +71,7 @@ def measure_turns(repeats: int) -> list[Measurement]:
     A turn is one pass of a loop over `agent_iter` with `last` and `step`, as in PettingZoo's own benchmark.
     """
     action = np.full(1, 0.1, dtype=np.float32)
-    hundred = mesa_env.env(Game(train_then_deploy(20, 80)))
-    thousand = mesa_env.env(Game(train_then_deploy(20, 980)))
+    hundred, thousand = (mesa_env.env(Game(train_then_deploy(20, deploy))) for deploy in (80, 980))
     rock_paper_scissors = pettingzoo.make("aec", "classic/rps-v2", max_cycles=2000)
     short, long, theirs = median_seconds(
         repeats,
@@ -93,23 +89,22 @@ def measure_turns(repeats: int) -> list[Measurement]:
     ]
 
 
-def measure_learning(repeats: int, rollouts: int = 10) -> Measurement:
+def measure_learning(repeats: int) -> Measurement:
     """PPO self-play: turns per second, and the share of its time that is ours."""
     game, settings = Game(initial_goal=(-1.0, 1.0)), PPOSettings()
-    turns = rollouts * settings.games * game.episodes
+    turns = 10 * settings.games * game.episodes  # of ten rollouts
     totals, shares = [], []
     for seed in range(repeats):
         model = self_play.new_learner(game, settings, seed)
-        curve = LearningCurve(game, every=10 * settings.games * game.episodes)
-        callbacks, ours = [*self_play.training_callbacks(game, settings), curve], Stopwatch()
-        assert model.env is not None
+        callbacks = [*self_play.training_callbacks(game, settings), LearningCurve(game, every=turns)]
+        ours, whole = Stopwatch(), Stopwatch()
         ours.time(model.env, "step")
         for callback in callbacks:
             for method in ("on_rollout_start", "on_step", "on_rollout_end"):
                 ours.time(callback, method)
-        start = time.perf_counter()
+        whole.time(model, "learn")
         model.learn(turns, callback=callbacks)
-        totals.append(time.perf_counter() - start)
+        totals.append(whole.seconds)
         shares.append(ours.seconds / totals[-1])
     return Measurement(
         "PPO self-play, share of time that is ours",
@@ -123,18 +118,16 @@ def measure_learning(repeats: int, rollouts: int = 10) -> Measurement:
 class Stopwatch:
     """Adds up the seconds spent in chosen methods."""
 
-    def __init__(self) -> None:
-        """Start at 0."""
-        self.seconds = 0.0
+    seconds = 0.0
 
     def time(self, owner: Any, method: str) -> None:
         """Count the seconds of every call of `owner.method` from now on."""
         untimed = getattr(owner, method)
 
-        def timed(*arguments: Any) -> Any:
+        def timed(*arguments: Any, **options: Any) -> Any:
             start = time.perf_counter()
             try:
-                return untimed(*arguments)
+                return untimed(*arguments, **options)
             finally:
                 self.seconds += time.perf_counter() - start
 
@@ -143,14 +136,14 @@ class Stopwatch:
 
 def median_seconds(repeats: int, *works: Callable[[], Any]) -> list[float]:
     """Median seconds of each piece of work, over repeats in which all are done in turn."""
-    seconds = np.empty((repeats, len(works)))
-    for times in seconds:
-        for place, work in enumerate(works):
-            start = time.perf_counter()
-            work()
-            times[place] = time.perf_counter() - start
-    medians: list[float] = np.median(seconds, axis=0).tolist()
-    return medians
+
+    def seconds(work: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    rounds = [[seconds(work) for work in works] for _ in range(repeats)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def _repeat(times: int, function: Callable[..., object], *arguments: object) -> None:

@@ -4,11 +4,10 @@ A *contestant* is an algorithm with its number of turns; if no game has an algor
 numbers of turns, a contestant goes by its algorithm's name alone.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ from numpy.typing import ArrayLike
 from agents.benchmark.store import LISTS
 from agents.learning.algorithms import ALGORITHMS
 from mesa_env.evaluation import statistics
-from mesa_env.evaluation.statistics import Estimate, estimate, finite
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
@@ -25,6 +23,7 @@ from mesa_env.rules.scalar import ScalarGame
 THRESHOLDS = (0.1, 0.01)
 """NashConv at or below which a learner is close to the equilibrium, and has found it."""
 _RUN = ["run_id", "game", "algorithm", "turns", "seed"]
+_NO_RUN = {"nash_conv": np.nan, "seed": np.nan}
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Sweep:
     """Every contestant, with the name of its algorithm; in the order of figures and tables."""
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, redone: pd.DataFrame) -> Sweep:
+    def of(cls, rows: pd.DataFrame, redone: pd.DataFrame) -> Self:
         """Check and sort a sweep's rows.
 
         Raises:
@@ -55,13 +54,12 @@ class Sweep:
             raise ValueError(f"{needed}; all {len(rows)} of the sweep failed, the first with {first!r}")
         games = _build_games(rows)
         budgets = rows.groupby(["game", "algorithm"])["turns"].nunique()
-        several = set(budgets[budgets > 1].index.get_level_values("algorithm"))
-        names = [
-            f"{algorithm} {turns}" if algorithm in several else algorithm
-            for algorithm, turns in zip(rows["algorithm"], rows["turns"], strict=True)
-        ]
-        ranks = [(*ALGORITHMS, name).index(name) for name in rows["algorithm"]]  # others follow, by name
-        rows = rows.assign(contestant=names, rank=ranks)
+        several = budgets[budgets > 1].index.get_level_values("algorithm")
+        algorithms, full = rows["algorithm"], rows["algorithm"] + " " + rows["turns"].astype(str)
+        rows = rows.assign(
+            contestant=algorithms.where(~algorithms.isin(several), full),
+            rank=[(*ALGORITHMS, name).index(name) for name in algorithms],  # others follow, by name
+        )
         rows = rows.sort_values(["rank", "algorithm", "turns", "game", "seed"], kind="stable")
         contestants = dict(zip(rows["contestant"], rows["algorithm"], strict=True))
         return cls(rows.drop(columns="rank").reset_index(drop=True), redone, games, contestants)
@@ -139,23 +137,23 @@ def _summarize_runs(rows: pd.DataFrame) -> dict[str, object]:
     ranked = done[np.isfinite(nash_conv)].sort_values("nash_conv", kind="stable")
     # A run that failed, or whose NashConv could not be measured, is as far away as can be.
     reached = np.nan_to_num(rows["nash_conv"].to_numpy(dtype=np.float64), nan=np.inf)
+    best, worst = (ranked.iloc[end] if len(ranked) else _NO_RUN for end in (0, -1))
     row: dict[str, object] = {
         "algorithm": rows["algorithm"].iloc[0],
         "turns": int(rows["turns"].iloc[0]),
         "runs": len(rows),
         "failed": len(rows) - len(done),
         "measured": len(ranked),
-        **_columns("nash_conv", estimate(nash_conv)),
+        **_estimate("nash_conv", nash_conv),
         "nash_conv_median": float(np.median(reached)),
-        **{
-            f"{name}{part}": float(ranked[column].iloc[end]) if len(ranked) else np.nan
-            for name, end in (("best", 0), ("worst", -1))
-            for part, column in (("", "nash_conv"), ("_seed", "seed"))
-        },
-        **_columns("retention", estimate(done["retention"])),
+        "best": float(best["nash_conv"]),
+        "best_seed": float(best["seed"]),
+        "worst": float(worst["nash_conv"]),
+        "worst_seed": float(worst["seed"]),
+        **_estimate("retention", done["retention"]),
         "oracle_retention": _median(done["oracle_retention"]),
-        **_columns("retention_difference", estimate(done["retention"] - done["oracle_retention"])),
-        **_columns("relative_exploitability", estimate(done["relative_exploitability"])),
+        **_estimate("retention_difference", done["retention"] - done["oracle_retention"]),
+        **_estimate("relative_exploitability", done["relative_exploitability"]),
         "seconds": _median(done["seconds"]),
     }
     for threshold in THRESHOLDS:
@@ -168,12 +166,13 @@ def _summarize_runs(rows: pd.DataFrame) -> dict[str, object]:
     return row
 
 
-def _columns(name: str, estimated: Estimate) -> dict[str, float]:
-    return {name: estimated.value, f"{name}_low": estimated.low, f"{name}_high": estimated.high}
+def _estimate(name: str, *strata: ArrayLike) -> dict[str, float]:
+    value, low, high = statistics.estimate(*strata)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _median(values: ArrayLike) -> float:
-    numbers = finite(values)
+    numbers = statistics.finite(values)
     return float(np.median(numbers)) if len(numbers) else np.nan
 
 
@@ -183,14 +182,8 @@ def summarize_all_games(sweep: Sweep) -> pd.DataFrame:
     for contestant in sweep.contestants:
         done, runs = (rows[rows["contestant"] == contestant] for rows in (sweep.finished, sweep.rows))
         strata = [stratum.to_numpy() for _, stratum in done.groupby("game")["relative_exploitability"]]
-        row: dict[str, object] = {
-            "contestant": contestant,
-            "games": runs["game"].nunique(),
-            "runs": len(runs),
-        }
-        row["failed"] = len(runs) - len(done)
-        row |= _columns("relative_exploitability", estimate(*strata))
-        table.append(row)
+        counts = {"games": runs["game"].nunique(), "runs": len(runs), "failed": len(runs) - len(done)}
+        table.append({"contestant": contestant, **counts, **_estimate("relative_exploitability", *strata)})
     return pd.DataFrame(table)
 
 

@@ -1,7 +1,5 @@
 """Figures of parameter maps: goal retention and the compliance gap over a plane of games."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np
@@ -24,11 +22,8 @@ _PIXELS = 600
 _CONTOUR_POINTS = 150
 """Points of a contour's grid along each side."""
 _LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_EXPERIMENTS: dict[str, dict[str, float]] = {
-    "experiment one": {"train": 20, "deploy": 80, "learning_rate": 1, "discount": 1, "regularization": 0},
-    "experiment two": {"train": 100, "deploy": 0, "learning_rate": 1, "discount": 1, "regularization": 0},
-}
-"""The post's experiments."""
+_EXPERIMENTS = {"experiment one": (20, 80), "experiment two": (100, 0)}
+"""T and D of the post's experiments, both with η = γ = 1 and λ = 0."""
 
 
 def draw_maps(plane: Plane, found: EquilibriumMap) -> Figure:
@@ -40,8 +35,8 @@ def draw_maps(plane: Plane, found: EquilibriumMap) -> Figure:
     signed = ScalarMappable(Normalize(-1, 1), colormaps["coolwarm_r"])
     share = ScalarMappable(Normalize(0, 1), colormaps["viridis"])
     _draw_map(left, plane, found.retention, covered, signed if overshot else share)
-    left.set_title("goal retention θ_T/θ_0", fontsize=11)
     _draw_map(right, plane, found.compliance_gap, covered, share)
+    left.set_title("goal retention θ_T/θ_0", fontsize=11)
     right.set_title("compliance gap: mean c, deployment − training", fontsize=11)
     right.set_ylabel("")
     title = ", ".join(f"{PARAMETERS[name].symbol} = {value:g}" for name, value in plane.fixed.items())
@@ -97,18 +92,22 @@ def _draw_contours(axes: Axes, plane: Plane, shown: Array) -> None:
 
 def _mark_experiments(axes: Axes, plane: Plane) -> None:
     """Mark the post's experiments, those that lie in the plane."""
-    for name, experiment in _EXPERIMENTS.items():
+    for name, (train, deploy) in _EXPERIMENTS.items():
+        experiment = {
+            "train": train,
+            "deploy": deploy,
+            "learning_rate": 1,
+            "discount": 1,
+            "regularization": 0,
+        }
         if not plane.contains(experiment):
             continue
         place = experiment[plane.x.name], experiment[plane.y.name]
         axes.plot(*place, "o", color="white", markeredgecolor="black", clip_on=False)
         on_the_right = axes.transAxes.inverted().transform(axes.transData.transform(place))[0] > 0.7
         offset, align = (-7, "right") if on_the_right else (7, "left")
-        look: dict[str, Any] = {
-            "color": "white",
-            "path_effects": [withStroke(linewidth=2, foreground="black")],
-        }
-        axes.annotate(name, place, (offset, 6), textcoords="offset points", ha=align, fontsize=8, **look)
+        text = axes.annotate(name, place, (offset, 6), textcoords="offset points", ha=align, fontsize=8)
+        text.set(color="white", path_effects=[withStroke(linewidth=2, foreground="black")])
 
 
 def _ends_beyond(shown: Array, colors: ScalarMappable) -> Literal["neither", "both", "min", "max"]:

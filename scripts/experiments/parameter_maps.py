@@ -1,8 +1,4 @@
-"""Maps of the base game's exact equilibrium over two of its parameters: axes, planes, and numbers.
-
-A game here trains for T episodes at learning rate η and is then deployed for D, with discount γ and
-regularization λ.
-"""
+"""Maps of the equilibrium over two parameters (symbols as in `scripts.maps`): axes, planes, and numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mesa_env import Game
@@ -60,16 +55,15 @@ class Axis:
             raise ValueError(f"points must be a whole number in [2, {_MOST_POINTS}]; got {points}")
         parameter = PARAMETERS[name]
         low, high = (check_value(name, end) for end in ends or (parameter.low, parameter.high))
+        the_range, got = f"the range of {name}", f"got {low:g} {high:g}"
         if not low < high:
-            raise ValueError(
-                f"the range of {name} must be two numbers in ascending order; got {low:g} {high:g}"
-            )
+            raise ValueError(f"{the_range} must be two numbers in ascending order; {got}")
         if scale is None:
             scale = parameter.scale if low > 0 or parameter.whole else "linear"
         if parameter.whole:
             return cls(name, _space_whole(int(low), int(high), points, scale), scale)
         if scale == "log" and low == 0:
-            raise ValueError(f"the range of {name} must begin above 0 on a log scale; got {low:g} {high:g}")
+            raise ValueError(f"{the_range} must begin above 0 on a log scale; {got}")
         return cls(name, _space(low, high, points, scale), scale)
 
     @property
@@ -160,11 +154,8 @@ def is_covered(found: EquilibriumMap) -> NDArray[np.bool_]:
 def summarize_map(plane: Plane, found: EquilibriumMap) -> dict[str, object]:
     """A map in a few numbers."""
     covered = is_covered(found)
-    numbers: dict[str, object] = {
-        "figure": plane.name,
-        "games": covered.size,
-        "not_covered": int((~covered).sum()),
-    }
+    counts = {"games": covered.size, "not_covered": int((~covered).sum())}
+    numbers: dict[str, object] = {"figure": plane.name, **counts}
     if not covered.any():
         return numbers
     numbers["share_gap_above_half"] = float((found.compliance_gap[covered] > 0.5).mean())
@@ -178,13 +169,12 @@ def summarize_map(plane: Plane, found: EquilibriumMap) -> dict[str, object]:
 
 def encode_parquet(plane: Plane, found: EquilibriumMap) -> bytes:
     """A Parquet file with one row per game: its five parameters and its equilibrium's numbers."""
+    import pandas as pd
+
     shape = found.retention.shape
     parameters = {name: np.broadcast_to(values, shape).ravel() for name, values in plane.games.items()}
     table = pd.DataFrame(parameters | {name: values.ravel() for name, values in found._asdict().items()})
-    encodings: dict[str, Any] = {
-        "use_dictionary": list(parameters),
-        "use_byte_stream_split": list(found._fields),
-    }
+    encodings: dict[str, Any] = {"use_dictionary": [*parameters], "use_byte_stream_split": [*found._fields]}
     return table.to_parquet(None, engine="pyarrow", index=False, compression="zstd", **encodings)
 
 
