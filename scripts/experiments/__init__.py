@@ -4,8 +4,6 @@ Each computes a `Finding`: numbers, tables, a figure, and whether each claim is 
 docs/templates/results, one template per experiment.
 """
 
-from __future__ import annotations
-
 EXPERIMENTS = {
     "one": "post:compute_first",
     "two": "post:compute_second",

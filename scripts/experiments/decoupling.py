@@ -1,7 +1,5 @@
 """From which decoupling of slope and output on is the goal untouchable?"""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,10 +8,10 @@ import mesa_env
 from mesa_env import Decoupling
 from mesa_env.solutions.decoupling import solve_decoupling
 from scripts import figures
-from scripts.experiments.finding import TRAINING, Claims, Finding, describe
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments import finding
+from scripts.experiments.finding import GOAL, TRAINING, Claims, Finding, sweep
+from scripts.experiments.learners import Contest, Learners
 
-GOAL = 0.8
 SHOWN = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0, 1.5)
 CERTIFIED = (0.2, 0.5, 1.0)
 REGULARIZATIONS = (0.0, 0.1, 0.3)
@@ -22,21 +20,16 @@ REGULARIZATIONS = (0.0, 0.1, 0.3)
 def solve(delta: float) -> dict[str, float]:
     """The equilibrium of the post's first experiment with local policies."""
     game = Decoupling(decoupling=delta)
-    played = mesa_env.rollout(game, mesa_env.oracle(game), np.array([GOAL])).row(0)
-    cost = game.mesa_costs(played.goals[:-1, None], played.outputs[:, None])[0, 0]
-    return {
-        "delta": delta,
-        "slope_0": played.details["slope"][0],
-        "cost": cost / GOAL**2,
-        **describe(played),
-    }
+    played = finding.play(game)
+    cost = finding.first_agent_costs(game, played)[0] / GOAL**2
+    return {"slope_0": played.details["slope"][0], "cost": cost, **finding.describe(played)}
 
 
 def certify(delta: float) -> float:
     """Most that an agent could gain on the path, by simulated deviations, as a share of emitting 0."""
     game = Decoupling(decoupling=delta)
     oracle = mesa_env.oracle(game)
-    played = mesa_env.rollout(game, oracle, np.array([GOAL]))
+    played = finding.play(game, oracle, np.array([GOAL]))
     return float(mesa_env.audit_by_simulation(game, oracle, played).relative.max())
 
 
@@ -54,28 +47,26 @@ def find_untouchable(regularization: float) -> float:
 
 def compute() -> Finding:
     """The equilibrium by decoupling."""
-    table, fine = (
-        pd.DataFrame(map(solve, deltas)).set_index("delta") for deltas in (SHOWN, np.linspace(0, 1.2, 61))
-    )
+    table, fine = (sweep(solve, ["delta"], zip(deltas)) for deltas in (SHOWN, np.linspace(0, 1.2, 61)))
     limits = pd.Series({weight: find_untouchable(weight) for weight in REGULARIZATIONS})
-    learners = Learners("decoupling", "decoupling")
-    learned = learners.table(lambda: measure_models(Decoupling(), learners.models["decoupling"]))
+    learners = Learners("decoupling", Contest("decoupling", Decoupling()))
+    learned = learners.table()
     return Finding(
         tables={"sweep": table, "fine": fine, "learners": learned},
         figure=draw(fine, learners),
         claims=check_claims(table, fine, limits),
         numbers={
             **{f"limit_{number}": limit for number, limit in enumerate(limits)},
-            "best_delta": fine.index[int(fine["retention"].argmax())],
+            "best_delta": fine["retention"].idxmax(),
             "best_kept": fine["retention"].max(),
             "largest_gain": 100 * max(map(certify, CERTIFIED)),
-            **summarize_gains(learned, "decoupling"),
+            **learners.gains(learned),
         },
         learners=learners.source,
     )
 
 
-def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: pd.Series[float]) -> Claims:
+def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: "pd.Series[float]") -> Claims:
     """What the equilibria by decoupling say."""
     free, below = table.loc[1.0:], fine.loc[0.1:0.99]
     return {
@@ -91,10 +82,9 @@ def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: pd.Series[floa
 def draw(fine: pd.DataFrame, learners: Learners) -> Figure:
     """First actions, retention and cost by decoupling; learners beside their oracle."""
     figure = figures.panels(4, "decoupling δ")
-    labels = {"c_0": "c_0", "slope_0": "slope s_0", "retention": "θ_20/θ_0", "cost": "J_0/θ_0²"}
-    for axes, quantities in zip(figure.axes, (("c_0", "slope_0"), ("retention",), ("cost",)), strict=False):
-        for quantity in quantities:
-            axes.plot(fine[quantity], label=labels[quantity])
-        axes.legend()
-    learners.draw(figure.axes[3], "decoupling", Decoupling())
+    actions, retention, cost, learned = figure.axes
+    finding.plot_lines(actions, {"c_0": fine["c_0"], "slope s_0": fine["slope_0"]}, fine.index)
+    finding.plot_lines(retention, {"θ_20/θ_0": fine["retention"]}, fine.index)
+    finding.plot_lines(cost, {"J_0/θ_0²": fine["cost"]}, fine.index)
+    learners.draw(learned, "decoupling")
     return figure

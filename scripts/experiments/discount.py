@@ -1,40 +1,31 @@
 """Does more patience make more deception?"""
 
-from __future__ import annotations
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-import agents
-import mesa_env
 from mesa_env import Game, train_then_deploy
 from scripts import figures
-from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments.finding import TRAINING, Claims, Finding, describe, play, plot_groups, select, sweep
+from scripts.experiments.learners import Contest, Learners
 
 ETAS = SLOW, FAST = 0.1, 1.0
 SHOWN = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 FINE = (*np.linspace(0, 0.99, 100).tolist(), 1.0)
-LEARNED = Game(discount=0.95)
 
 
 def solve(eta: float, gamma: float) -> dict[str, float]:
     """The equilibrium of 20 training and 80 deployment episodes."""
-    game = Game(train_then_deploy(TRAINING, 80, eta), discount=gamma)
-    played = mesa_env.rollout(game, agents.make("equilibrium", game), 0.8)
-    return {"eta": eta, "gamma": gamma, **describe(played)}
+    return describe(play(Game(train_then_deploy(TRAINING, 80, eta), discount=gamma)))
 
 
 def compute() -> Finding:
     """The equilibrium by discount, at a small and at the post's learning rate."""
-    table, curves = (
-        pd.DataFrame([solve(eta, gamma) for eta in ETAS for gamma in gammas]).set_index(["eta", "gamma"])
-        for gammas in (SHOWN, FINE)
-    )
-    learners = Learners("discount", "discount")
-    learned = learners.table(lambda: measure_models(LEARNED, learners.models["discount"]))
+    table, curves = (sweep(solve, ["eta", "gamma"], product(ETAS, gammas)) for gammas in (SHOWN, FINE))
+    learners = Learners("discount", Contest("discount", Game(discount=0.95)))
+    learned = learners.table()
     weights = 0.9 ** np.arange(TRAINING + 80)
     return Finding(
         tables={"sweep": table, "curves": curves, "learners": learned},
@@ -43,7 +34,7 @@ def compute() -> Finding:
         numbers={
             "discounts": len(FINE),
             "weight_of_deployment": weights[TRAINING:].sum() / weights.sum(),
-            **summarize_gains(learned, "discount"),
+            **learners.gains(learned),
         },
         learners=learners.source,
     )
@@ -52,13 +43,13 @@ def compute() -> Finding:
 def check_claims(curves: pd.DataFrame) -> Claims:
     """What the equilibria over all discounts say."""
     slow, fast = (select(curves, eta) for eta in ETAS)
+    kept = fast["retention"]
     erased = (fast["c_0"] ** 2 - 0.5).abs().idxmin()
     return {
         "hides_more": all((np.diff(curve["c_0"]) < 0).all() for curve in (slow, fast)),
         "myopic_is_open": slow["c_0"][0.0] == 1,
         "keeps_more_when_slow": (np.diff(slow["retention"]) > 0).all(),
-        "overshoots_when_fast": np.isclose(fast["retention"][0.0], 1)
-        and abs(fast["retention"][erased]) < 1e-12,
+        "overshoots_when_fast": np.isclose(kept[0.0], 1) and abs(kept[erased]) < 1e-12,
     }
 
 
@@ -70,5 +61,5 @@ def draw(curves: pd.DataFrame, learners: Learners) -> Figure:
     first.set(ylabel="first coefficient c_0")
     plot_groups(retention, curves, "gamma", "retention", ["eta"], "η = {:g}")
     retention.set(ylabel="goal retention θ_20/θ_0")
-    learners.draw(learned, "discount", LEARNED)
+    learners.draw(learned, "discount")
     return figure

@@ -1,15 +1,21 @@
-"""What an experiment returns: tables, a figure, claims and numbers, but no prose."""
+"""What an experiment returns: tables, a figure, claims and numbers, but no prose; and how to get them."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
+import mesa_env
+from mesa_env.agent import Agent
 from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 
 Source = Literal["trained", "recorded", "missing"]
 """Where measures of learners come from: models found here, the documentation's tables, or nowhere."""
@@ -17,6 +23,8 @@ Claims = dict[str, Any]
 """Whether each claim holds, by name; values may be NumPy's booleans."""
 TRAINING = 20
 """Training episodes of most experiments."""
+GOAL = 0.8
+"""θ_0 of most experiments."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,15 @@ class Finding:
     learners: Source | None = None
 
 
-def select(frame: pd.DataFrame, *key: float | str) -> Any:
-    """Rows, or the row, of a data frame by the first levels of its index."""
-    rows: Any = frame.loc
-    return rows[key if len(key) > 1 else key[0]]
+def play(game: ScalarGame, agent: Agent | None = None, goal: ArrayLike = GOAL) -> Trajectory:
+    """Play one game, or one from each goal; the agent is by default the oracle."""
+    return mesa_env.rollout(game, agent or mesa_env.oracle(game), goal)
+
+
+def first_agent_costs(game: ScalarGame, played: Trajectory) -> Array:
+    """J_0 of one game or of each game of a batch, shape (B,)."""
+    goals, outputs = np.atleast_2d(played.goals[..., :-1], played.outputs)
+    return game.mesa_costs(goals.T, outputs.T)[0]
 
 
 def describe(played: Trajectory) -> dict[str, float]:
@@ -55,3 +68,41 @@ def describe(played: Trajectory) -> dict[str, float]:
         "loss_training": played.base_losses[:TRAINING].mean(),
         "loss_deployment": played.base_losses[TRAINING:].mean(),
     }
+
+
+def sweep(
+    measure: Callable[..., Mapping[str, Any]], keys: Sequence[str], settings: Iterable[Sequence[Any]]
+) -> pd.DataFrame:
+    """Measures in all settings, one row each, indexed by `keys`: the values in which settings differ."""
+    settings = list(settings)
+    with ThreadPoolExecutor() as pool:  # the solvers' kernels release the GIL
+        measured = list(pool.map(measure, *zip(*settings, strict=True)))
+    rows = [
+        dict(zip(keys, setting, strict=True)) | row for setting, row in zip(settings, measured, strict=True)
+    ]
+    return pd.DataFrame(rows).set_index(list(keys))
+
+
+def select(frame: pd.DataFrame, *key: float | str) -> Any:
+    """Rows, or the row, of a data frame by the first levels of its index."""
+    rows: Any = frame.loc
+    return rows[key if len(key) > 1 else key[0]]
+
+
+def plot_groups(
+    axes: Axes, frame: pd.DataFrame, x: str, y: str, by: Sequence[str], label: str, **style: Any
+) -> None:
+    """Plot `y` over `x`, one line per value of the columns `by`, which fill in `label`."""
+    for key, rows in frame.reset_index().groupby(list(by), sort=False):
+        axes.plot(rows[x], rows[y], label=label.format(*key), **style)
+    axes.legend(fontsize="small")
+
+
+def plot_lines(
+    axes: Axes, lines: Mapping[str, ArrayLike], x: ArrayLike | None = None, **properties: Any
+) -> None:
+    """Plot lines by label, over their places or over `x`, and set properties of the axes."""
+    for label, values in lines.items():
+        axes.plot(np.arange(len(np.asarray(values))) if x is None else x, values, label=label)
+    axes.set(**properties)
+    axes.legend()

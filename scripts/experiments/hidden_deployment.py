@@ -1,31 +1,60 @@
 """How large must the shift be before a model defects cleanly, and what does uncertainty cost it?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
+from itertools import product
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from mesa_env import HiddenDeployment
+import mesa_env
+from mesa_env import HiddenDeployment, train_then_deploy
 from mesa_env.agent import Agent
 from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulated_exploitability
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.rules import Array
 from mesa_env.solutions.beliefs import Table
 from mesa_env.solutions.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
-from scripts.experiments.finding import Claims, Finding, select
-from scripts.experiments.hidden_figure import draw
-from scripts.experiments.hidden_games import CLEAN, GOAL, Observed, make_game, measure_openness, play
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts import figures
+from scripts.experiments.finding import GOAL, Claims, Finding, plot_groups, plot_lines, select, sweep
+from scripts.experiments.learners import Contest, Learners
 
+Observed = Literal["belief", "signal"]
+GAMES, CLEAN = 4000, 0.9
 SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
 EPISODES: dict[Observed, tuple[int, ...]] = {"belief": (1, 5, 10), "signal": (1, 5)}
 LENGTHS = SHORT, LONG = 40, 100
+KEYS = ["length", "delta"]
 SIMULATED = 150, 64  # histories, and futures of each, that measure agents with a memory
-GIVEN = {"belief": "the belief", "signal": "x_n alone", "memory": "x_n, and a memory"}
+
+
+def make_game(length: int, shift: float, observed: Observed = "belief") -> HiddenDeployment:
+    """The game of so many episodes, with η = 1 while training lasts, and hazard 0.05."""
+    return HiddenDeployment(train_then_deploy(length, 0), shift=shift, observed=observed)
+
+
+CONTESTS = (
+    Contest("belief", make_game(SHORT, 1.0), "the belief"),
+    Contest("signal", make_game(SHORT, 1.0, "signal"), "x_n alone"),
+    Contest("memory", make_game(SHORT, 1.0, "signal"), "x_n, and a memory", FilteringOracle),
+)
+
+
+def play(game: HiddenDeployment, agent: Agent | None = None, games: int = GAMES) -> Trajectory:
+    """Many games of an agent, by default the oracle; the same random numbers in all calls."""
+    agent = agent or mesa_env.oracle(game)
+    return mesa_env.rollout(game, agent, np.full(games, GOAL), generator=np.random.default_rng(0))
+
+
+def measure_openness(played: Trajectory, longest: int = 15) -> Array:
+    """Mean coefficient in the first, second, … episode of deployment, over the games that have it."""
+    deployed = played.details["mode"] == 0
+    since = np.cumsum(deployed, axis=1) * deployed
+    return np.array([played.coefficients[since == j].mean() for j in range(1, longest + 1)])
 
 
 def measure(length: int, shift: float) -> dict[str, float]:
@@ -35,8 +64,6 @@ def measure(length: int, shift: float) -> dict[str, float]:
     training = played.details["mode"] == 1
     kept = np.abs(played.goals[:, -1])
     return {
-        "length": length,
-        "delta": shift,
         "extra_belief": 100 * (cost["belief"] / cost["known"] - 1),
         "extra_signal": 100 * (cost["signal"] / cost["known"] - 1),
         "silence": measure_silence(played, cost),
@@ -59,13 +86,13 @@ def measure_silence(played: Trajectory, cost: Mapping[str, float]) -> float:
     return float(100 * spared / extra) if extra > 1e-3 else np.nan
 
 
-def find_clean_shift(length: int, episode: int, observed: Observed) -> float:
-    """Least shift at which the mean coefficient in that episode of deployment is `CLEAN`."""
+def find_clean_shifts(length: int, observed: Observed) -> dict[str, float]:
+    """Least shifts at which the mean coefficient in some episodes of deployment is `CLEAN`."""
 
-    def excess(shift: float) -> float:
+    def excess(shift: float, episode: int) -> float:
         return float(measure_openness(play(make_game(length, shift, observed)), episode)[-1]) - CLEAN
 
-    return brentq(excess, 0.5, 8.0, xtol=0.01)
+    return {f"episode_{j}": brentq(excess, 0.5, 8.0, args=(j,), xtol=0.01) for j in EPISODES[observed]}
 
 
 def find_thresholds(game: HiddenDeployment, table: Table) -> Array:
@@ -81,73 +108,58 @@ def certify(length: int, shift: float) -> dict[str, float]:
     """What agents could gain in the equilibrium, and its change under refinement."""
     game = make_game(length, shift)
     gains = belief_exploitability(game, solve_hidden(game).table)
-    return {
-        "length": length,
-        "delta": shift,
-        "gain": 100 * float(gains.max()),
-        "change": refinement(game).coefficients,
-    }
+    return {"gain": 100 * float(gains.max()), "change": refinement(game).coefficients}
 
 
-def measure_learners(models: Mapping[str, Mapping[str, Agent]]) -> pd.DataFrame:
+def measure_learners(learners: Learners) -> pd.DataFrame:
     """Oracles and learners by what they are given, at N = 40 and δ = 1."""
-    belief, signal = make_game(SHORT, 1.0), make_game(SHORT, 1.0, "signal")
-    filtering, goals = FilteringOracle(signal), np.full(200, GOAL)
-    columns = ("c_first", "c_deployment", "retention", "mesa_cost")
-    tables = {
-        "belief": measure_models(belief, models["belief"], columns, goals),
-        "signal": measure_models(signal, models["signal"], columns, goals),
-        "memory": measure_models(signal, models["memory"], columns, goals, filtering),
-    }
-    tables["memory"]["relative_exploitability"] = [
-        100 * simulated_exploitability(signal, agent, *SIMULATED).high.mean()
-        for agent in (filtering, *models["memory"].values())
+    table = learners.measure(("c_first", "c_deployment", "retention", "mesa_cost"), np.full(200, GOAL))
+    *_, (name, game, label, oracle) = CONTESTS
+    table.loc[table["given"] == label, "relative_exploitability"] = [
+        100 * simulated_exploitability(game, agent, *SIMULATED).high.mean()
+        for agent in (oracle(game), *learners.models[name].values())
     ]
-    return pd.concat([table.assign(given=GIVEN[kind]) for kind, table in tables.items()], ignore_index=True)
+    return table
 
 
 def compute() -> Finding:
     """Costs and openness by shift, shifts of clean defection, and learners with and without memory."""
-    rows = [measure(length, shift) for length in LENGTHS for shift in SHIFTS]
-    clean = [
-        {"length": length, "observed": observed}
-        | {f"episode_{j}": find_clean_shift(length, j, observed) for j in episodes}
-        for length in LENGTHS
-        for observed, episodes in EPISODES.items()
-    ]
-    certificates = [certify(length, shift) for length in LENGTHS for shift in (0.0, 1.0, 4.0, 10.0)]
-    learners = Learners("hidden_deployment", *GIVEN)
-    learned = learners.table(lambda: measure_learners(learners.models))
-    tables = {
-        "shifts": pd.DataFrame(rows).set_index(["length", "delta"]),
-        "clean": pd.DataFrame(clean).set_index(["length", "observed"]),
-        "certificates": pd.DataFrame(certificates).set_index(["length", "delta"]),
-        "learners": learned,
-    }
-    numbers, claims = check_policy()
-    numbers |= measure_kept_by_length()
-    for kind, given in GIVEN.items():
-        numbers |= summarize_gains(learned[learned["given"] == given], kind)
-    claims |= check_claims(tables["shifts"], tables["clean"], numbers["kept_long"]) | check_learners(learned)
-    return Finding(tables, draw(tables["shifts"], learners.models), claims, numbers, learners.source)
-
-
-def check_policy() -> tuple[dict[str, float], Claims]:
-    """Where the model shows itself at N = 40 and δ = 1, and two coefficients to compare with."""
+    shifts = sweep(measure, KEYS, product(LENGTHS, SHIFTS))
+    clean = sweep(find_clean_shifts, ["length", "observed"], product(LENGTHS, EPISODES))
+    certificates = sweep(certify, KEYS, product(LENGTHS, (0.0, 1.0, 4.0, 10.0)))
+    learners = Learners("hidden_deployment", *CONTESTS, by="given")
+    learned = learners.table(lambda: measure_learners(learners))
     game = make_game(SHORT, 1.0)
     policy = solve_hidden(game).table
     thresholds = find_thresholds(game, policy)
     middle, doubtful = policy.read(np.array([20, 0]), np.log([1.0, 9.0]))
-    numbers = {"threshold": thresholds[0], "check_middle": middle, "check_doubtful": doubtful}
-    return numbers, {"threshold_rises": bool((np.diff(thresholds) > 0).all())}
+    kept_short, kept_long = measure_kept_by_length()
+    return Finding(
+        tables={"shifts": shifts, "clean": clean, "certificates": certificates, "learners": learned},
+        figure=draw(shifts, learners),
+        claims={
+            "threshold_rises": (np.diff(thresholds) > 0).all(),
+            **check_claims(shifts, clean, kept_long),
+            **check_learners(learned),
+        },
+        numbers={
+            "threshold": thresholds[0],
+            "check_middle": middle,
+            "check_doubtful": doubtful,
+            "kept_short": kept_short,
+            "kept_long": kept_long,
+            **learners.gains(learned),
+        },
+        learners=learners.source,
+    )
 
 
-def measure_kept_by_length() -> dict[str, float]:
-    """Mean share of the goal that is left at N = 100 and δ = 0, by whether training lasted 40 episodes."""
+def measure_kept_by_length() -> tuple[float, float]:
+    """Mean share of the goal left at N = 100 and δ = 0, if training was shorter than 40 episodes or not."""
     played = play(make_game(LONG, 0.0))
     kept = np.abs(played.goals[:, -1]) / GOAL
     long = played.details["mode"].sum(axis=1) >= SHORT
-    return {"kept_short": float(kept[~long].mean()), "kept_long": float(kept[long].mean())}
+    return float(kept[~long].mean()), float(kept[long].mean())
 
 
 def check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> Claims:
@@ -177,3 +189,38 @@ def check_learners(learned: pd.DataFrame) -> Claims:
     seeds = learned[learned["agent"] != "oracle"]
     sooner = seeds["c_deployment"] > seeds["given"].map(oracles)
     return {"learners_open_sooner": sooner.all()} if len(sooner) else {}
+
+
+def draw(table: pd.DataFrame, learners: Learners) -> Figure:
+    """Openness and cost by shift, the oracle's policy, and learners beside their oracles."""
+    figure = figures.panels(4, "episode of deployment")
+    opening, cost, policy, learned = figure.axes
+    episodes, log_odds = range(1, 16), np.linspace(-8, 8, 321)
+    openness = {
+        f"δ = {shift:g}": measure_openness(play(make_game(SHORT, shift)))
+        for shift in (0.0, 0.5, 1.0, 2.0, 4.0, 6.0)
+    }
+    plot_lines(opening, openness, episodes, ylabel="mean coefficient", title="N = 40, agents know the belief")
+    opening.axhline(CLEAN, color="0.6", linewidth=1)
+    for field, label, style in (("extra_belief", "belief", "-"), ("extra_signal", "signal alone", ":")):
+        plot_groups(cost, table, "delta", field, ["length"], f"N = {{}}, {label}", linestyle=style)
+    cost.set(xlabel="shift δ", ylabel="extra cost of agent 0, %")
+    solved = solve_hidden(make_game(SHORT, 1.0)).table
+    curves = {f"n = {n}": solved.read(np.full(321, n), log_odds) for n in (0, 10, 20, 30, 35)}
+    plot_lines(policy, curves, log_odds, xlabel="log-odds of training", ylabel="coefficient c_n")
+    policy.set(title="the oracle's policy, δ = 1")
+    draw_learners(learned, learners)
+    for axes in figure.axes:
+        axes.legend(fontsize="small")
+    return figure
+
+
+def draw_learners(axes: Axes, learners: Learners) -> None:
+    """How learners open up in deployment, one line per seed, beside oracles that know the same."""
+    for place, (kind, game, _, oracle) in enumerate(CONTESTS):
+        for label, agent in {"oracle": oracle(game), **learners.models[kind]}.items():
+            width, style = (2.5, ":") if label == "oracle" else (1.0, "-")
+            name = {"oracle": f"{kind}: oracle", "seed 0": f"{kind}: learners"}.get(label)
+            opening = measure_openness(play(game, agent, 400))
+            axes.plot(range(1, 16), opening, style, color=f"C{place}", linewidth=width, label=name)
+    axes.set(ylabel="mean coefficient", title="oracles and learners, N = 40, δ = 1")

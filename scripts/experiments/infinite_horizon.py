@@ -1,6 +1,6 @@
 """Does training forever end in robust alignment, and how slowly?"""
 
-from __future__ import annotations
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,17 @@ from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon, stationary_coefficients
 from scripts import figures
-from scripts.experiments.finding import TRAINING, Claims, Finding, select
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments.finding import TRAINING, Claims, Finding, play, plot_lines, select, sweep
+from scripts.experiments.learners import Contest, Learners
 
 DISCOUNTS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 ETAS = SLOW, FAST = 0.1, 1.0
 TRAINED = InfiniteHorizon(np.array([1.0]), discount=0.9, max_episodes=100)
 DEPLOYED = InfiniteHorizon(train_then_deploy(TRAINING, 1), discount=0.99, max_episodes=400)
-LEARNED = {
-    "train_forever": (TRAINED, "training forever, γ = 0.9"),
-    "deploy_forever": (DEPLOYED, "20 training, γ = 0.99"),
-}
+CONTESTS = (
+    Contest("train_forever", TRAINED, "training forever, γ = 0.9"),
+    Contest("deploy_forever", DEPLOYED, "20 training, γ = 0.99"),
+)
 
 
 def solve(eta: float, gamma: float) -> dict[str, float]:
@@ -31,8 +31,6 @@ def solve(eta: float, gamma: float) -> dict[str, float]:
     c = float(solve_infinite_horizon(game)[0])
     left = 1 - 2 * eta * c * c
     return {
-        "eta": eta,
-        "gamma": gamma,
         "c": c,
         "others": len(stationary_coefficients(game)) - 1,
         "left": left,
@@ -44,34 +42,22 @@ def solve(eta: float, gamma: float) -> dict[str, float]:
 
 def compute() -> Finding:
     """Training forever, and deployment forever after 20 episodes of training."""
-    rows = [solve(eta, gamma) for eta in ETAS for gamma in DISCOUNTS]
-    table = pd.DataFrame(rows).set_index(["eta", "gamma"])
+    table = sweep(solve, ["eta", "gamma"], product(ETAS, DISCOUNTS))
     deployed, finite = solve_infinite_horizon(DEPLOYED), mesa_env.solve_equilibrium(Game(discount=0.99))
-    learners = Learners("infinite_horizon", *LEARNED)
-    learned = learners.table(lambda: measure_learners(learners))
-    numbers = {
-        "lost": 1 - table["left"][1.0, 0.9],
-        **{f"deployed_c_{n}": float(deployed[n]) for n in (0, 19)},
-        **{f"finite_c_{n}": float(finite[n]) for n in (0, 19)},
-    }
-    for name, (_, label) in LEARNED.items():
-        numbers |= summarize_gains(learned[learned["game"] == label], name)
+    learners = Learners("infinite_horizon", *CONTESTS)
+    learned = learners.table(lambda: learners.measure(("c_first", "mesa_cost")))
     return Finding(
         tables={"stationary": table, "learners": learned},
         figure=draw(table, learners),
         claims=check_claims(table, deployed, finite),
-        numbers=numbers,
+        numbers={
+            "lost": 1 - table["left"][1.0, 0.9],
+            **{f"deployed_c_{n}": float(deployed[n]) for n in (0, 19)},
+            **{f"finite_c_{n}": float(finite[n]) for n in (0, 19)},
+            **learners.gains(learned),
+        },
         learners=learners.source,
     )
-
-
-def measure_learners(learners: Learners) -> pd.DataFrame:
-    """Oracles and learners of both games."""
-    tables = [
-        measure_models(game, learners.models[name], ("c_first", "mesa_cost")).assign(game=label)
-        for name, (game, label) in LEARNED.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
 
 
 def check_claims(table: pd.DataFrame, deployed: Array, finite: Array) -> Claims:
@@ -101,12 +87,10 @@ def draw(table: pd.DataFrame, learners: Learners) -> Figure:
         line = training.plot(episodes, table["left"][FAST, gamma] ** episodes, label=f"γ = {gamma:g}")
         training.plot(episodes, gamma**episodes, ":", color=line[0].get_color())
     training.set(ylabel="θ_n/θ_0 (dotted: γ^n)", title="training forever, η = 1")
-    played = mesa_env.rollout(with_fixed_length(DEPLOYED), mesa_env.oracle(DEPLOYED), 0.8)
-    deployment.plot(played.goals[:31], label="goal θ")
-    deployment.plot(played.coefficients[:31], label="coefficient c")
-    deployment.set(title="deployment forever, γ = 0.99")
-    for axes in (training, deployment):
-        axes.legend()
-    for axes, (name, (game, _)) in zip(others, LEARNED.items(), strict=True):
-        learners.draw(axes, name, game)
+    training.legend()
+    played = play(with_fixed_length(DEPLOYED), mesa_env.oracle(DEPLOYED))
+    shown = {"goal θ": played.goals[:31], "coefficient c": played.coefficients[:31]}
+    plot_lines(deployment, shown, title="deployment forever, γ = 0.99")
+    for axes, contest in zip(others, CONTESTS, strict=True):
+        learners.draw(axes, contest.learner)
     return figure

@@ -1,10 +1,8 @@
 """Does the base optimizer raise or lower the discount, and is the model more deceptive for it?"""
 
-from __future__ import annotations
-
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +13,10 @@ from mesa_env import LearnableDiscount
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
 from scripts import figures
-from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments import finding
+from scripts.experiments.finding import GOAL, TRAINING, Claims, Finding, select, sweep
+from scripts.experiments.learners import Contest, Learners
 
-GOAL = 0.8
 FIRST = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHOWN = (0.5, 0.7, 0.9)
 KAPPAS = (0.1, 1.0)
@@ -27,23 +24,24 @@ KEYS = ["planner", "kappa", "gamma_0"]
 GAME = LearnableDiscount()
 FROZEN = dataclasses.replace(GAME, discount_learning_rate=0.0)
 PLANNERS: dict[str, type[Planner]] = {"naive": NaivePlanner, "foreseeing": ForeseeingPlanner}
-LABELS = {
-    "frozen": "frozen, γ = 0.9",
-    "naive": "κ = 1, γ_0 = 0.9, naive",
-    "foreseeing": "κ = 1, γ_0 = 0.9",
-}
+# Learners that saw γ frozen, in that game and in one where γ moves, and learners that saw it move.
+CONTESTS = (
+    Contest("naive", FROZEN, "frozen, γ = 0.9"),
+    Contest("naive", GAME, "κ = 1, γ_0 = 0.9, naive", NaivePlanner),
+    Contest("foreseeing", GAME, "κ = 1, γ_0 = 0.9"),
+)
 Games = dict[tuple[str, float, float], Trajectory]
 
 
 def play() -> Games:
     """Games of every planner at every κ from every first discount."""
     played = {}
-    for planner, kappa in [("frozen", 0.0), *((planner, kappa) for planner in PLANNERS for kappa in KAPPAS)]:
+    for planner, kappa in [("frozen", 0.0), *product(PLANNERS, KAPPAS)]:
         game = dataclasses.replace(GAME, discount_learning_rate=kappa)
         agent = PLANNERS.get(planner, NaivePlanner)(game)
         for first in FIRST:
             start = dataclasses.replace(game, discount=first)
-            played[planner, kappa, first] = mesa_env.rollout(start, agent, GOAL)
+            played[planner, kappa, first] = finding.play(start, agent)
     return played
 
 
@@ -53,41 +51,23 @@ def certify(kappa: float, first: float) -> dict[str, float]:
     gains = {}
     for name, planner in PLANNERS.items():
         agent = planner(game)
-        played = mesa_env.rollout(game, agent, np.array([GOAL]))
+        played = finding.play(game, agent, np.array([GOAL]))
         gains[name] = 100 * float(mesa_env.audit(game, agent, played).relative.max())
-    change_of_c, change_of_gamma = refinement(game)
-    change = {"change_of_c": change_of_c, "change_of_gamma": change_of_gamma}
-    return {"kappa": kappa, "gamma_0": first, **gains, **change}
-
-
-def measure_learners(learners: Learners) -> pd.DataFrame:
-    """Learners that saw γ frozen, in that game and in one where γ moves, and learners that saw it move."""
-    naive, foreseeing = learners.models["naive"], learners.models["foreseeing"]
-    still = dataclasses.replace(FROZEN, discount=0.9)
-    tables = {
-        "frozen": measure_models(still, naive),
-        "naive": measure_models(GAME, naive, oracle=NaivePlanner(GAME)),
-        "foreseeing": measure_models(GAME, foreseeing),
-    }
-    return pd.concat([table.assign(game=LABELS[name]) for name, table in tables.items()], ignore_index=True)
+    return gains | dict(zip(("change_of_c", "change_of_gamma"), refinement(game), strict=True))
 
 
 def compute() -> Finding:
     """Naive and foreseeing planners from every first discount, beside a frozen one."""
-    played = play()
-    table = pd.DataFrame(
-        {
-            **dict(zip(KEYS, setting, strict=True)),
-            "gamma_20": game.details["next_discount"][TRAINING - 1],
-            **describe(game),
-        }
-        for setting, game in played.items()
-    ).set_index(KEYS)
-    with ThreadPoolExecutor() as pool:  # the solver's kernels release the GIL
-        certificates = pd.DataFrame(pool.map(certify, *zip(*product(KAPPAS, SHOWN), strict=True)))
-    certificates = certificates.set_index(["kappa", "gamma_0"])
-    learners = Learners("learnable_discount", *PLANNERS)
-    learned = learners.table(lambda: measure_learners(learners))
+    games = play()
+
+    def measure(*setting: Any) -> dict[str, float]:
+        played = games[setting]
+        return {"gamma_20": played.details["next_discount"][TRAINING - 1], **finding.describe(played)}
+
+    table = sweep(measure, KEYS, games)
+    certificates = sweep(certify, ["kappa", "gamma_0"], product(KAPPAS, SHOWN))
+    learners = Learners("learnable_discount", *CONTESTS)
+    learned = learners.table()
     naive, frozen = select(table, "naive", 1.0, 0.9), select(table, "frozen", 0.0, 0.9)
     return Finding(
         tables={
@@ -96,15 +76,14 @@ def compute() -> Finding:
             "certificates": certificates,
             "learners": learned,
         },
-        figure=draw(table, played, learners),
+        figure=draw(table, games, learners),
         claims=check_claims(table.reset_index("gamma_0"), certificates),
         numbers={
             "games": len(table),
             "calmer": frozen["loss_training"] / naive["loss_training"],
             "louder": naive["loss_deployment"] / frozen["loss_deployment"],
             "check_theta": frozen["theta_20"],
-            **summarize_gains(learned[learned["game"] == LABELS["frozen"]], "naive"),
-            **summarize_gains(learned[learned["game"] == LABELS["foreseeing"]], "foreseeing"),
+            **learners.gains(learned),
         },
         learners=learners.source,
     )
@@ -136,22 +115,19 @@ def check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> Claims:
     }
 
 
-def draw(table: pd.DataFrame, played: Games, learners: Learners) -> Figure:
+def draw(table: pd.DataFrame, games: Games, learners: Learners) -> Figure:
     """Discounts by episode, retention, the planner's derivative; learners beside their oracles."""
     figure = figures.panels(5, "episode")
     path, outcome, slopes, frozen, moving = figure.axes
-    for first in FIRST:
-        path.plot(played["naive", 1.0, first].details["discount"][: TRAINING + 1], label=f"{first:g}")
-    path.set(ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
+    paths = {f"{first:g}": games["naive", 1.0, first].details["discount"][: TRAINING + 1] for first in FIRST}
+    finding.plot_lines(path, paths, ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
     path.legend(ncols=2, fontsize="small")
-    plot_groups(outcome, table, "gamma_0", "retention", KEYS[:2], "{}, κ = {:g}", marker="o")
+    finding.plot_groups(outcome, table, "gamma_0", "retention", KEYS[:2], "{}, κ = {:g}", marker="o")
     outcome.set(xlabel="first discount γ_0", ylabel="goal retention θ_20/θ_0")
     discounts = np.linspace(0, 1, 401)
-    planned = GAME.planned(discounts)[1]
-    for n in (0, 10, 15, 19):
-        slopes.plot(discounts, planned[n], label=f"n = {n}")
-    slopes.set(xlabel="discount γ", ylabel="slope dc_n/dγ", title="the planner's derivative")
-    slopes.legend()
-    learners.draw(frozen, "naive", FROZEN)
-    learners.draw(moving, "foreseeing", GAME)
+    planned = {f"n = {n}": GAME.planned(discounts)[1][n] for n in (0, 10, 15, 19)}
+    finding.plot_lines(slopes, planned, discounts, xlabel="discount γ", ylabel="slope dc_n/dγ")
+    slopes.set(title="the planner's derivative")
+    learners.draw(frozen, "naive")
+    learners.draw(moving, "foreseeing")
     return figure

@@ -1,10 +1,8 @@
 """Trained learners beside their oracles; where they are missing, the documentation's tables of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,13 +14,22 @@ import mesa_env
 from mesa_env.agent import Agent
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
-from scripts.experiments.finding import Source
+from scripts.experiments.finding import Source, play
 from scripts.experiments.page import read_template, tables_of
 
 TRAINED = Path("runs/variants")
 """Where `make variants` saves what it trains: one run folder per learner and seed."""
 RECORDED = Path("docs/results")
 """Where the documentation keeps its tables of learners."""
+
+
+class Contest(NamedTuple):
+    """A game that a learner plays beside an oracle, and what tables call it."""
+
+    learner: str
+    game: ScalarGame
+    label: str = ""
+    oracle: Callable[[Any], Agent] = mesa_env.oracle
 
 
 class Learners:
@@ -36,14 +43,19 @@ class Learners:
     def __init__(
         self,
         experiment: str,
-        *names: str,
+        *contests: Contest,
+        by: str = "game",
         seeds: int = 3,
         file: str = "model.zip",
         table: str = "learners",
         load: Callable[[Path], Any] = agents.load,
     ) -> None:
-        """Load the models of `names` from `TRAINED`, or look for their `table` in `RECORDED`."""
-        self._experiment = experiment
+        """Load the models from `TRAINED`, or look for their `table` in `RECORDED`.
+
+        The first contest of a learner is the one that it was trained for; `by` is the column of labels.
+        """
+        self._experiment, self._contests, self._by = experiment, contests, by
+        names = dict.fromkeys(contest.learner for contest in contests)
         paths = {name: [TRAINED / f"{name}-{seed}" / file for seed in range(seeds)] for name in names}
         found = all(path.exists() for files in paths.values() for path in files)
         self.models: dict[str, dict[str, Any]] = {
@@ -53,42 +65,56 @@ class Learners:
         recorded = (RECORDED / f"{experiment}_{table}.csv").exists()
         self.source: Source = "trained" if found else "recorded" if recorded else "missing"
 
-    def table(self, measure: Callable[[], pd.DataFrame], name: str = "learners") -> pd.DataFrame:
+    def table(
+        self, measure: Callable[[], pd.DataFrame] | None = None, name: str = "learners"
+    ) -> pd.DataFrame:
         """The table `name`: as recorded where the learners are missing, else as measured."""
         if self.source != "recorded":
-            return measure()
+            return (measure or self.measure)()
         headings = tables_of(read_template(self._experiment))[name].headings
         recorded = pd.read_csv(RECORDED / f"{self._experiment}_{name}.csv")
         return recorded.rename(columns={heading: field for field, heading in headings.items()})
 
-    def draw(self, axes: Axes, name: str, game: ScalarGame, episodes: int = 31) -> None:
+    def measure(
+        self,
+        columns: Sequence[str] = ("c_first", "c_last_training", "retention", "mesa_cost"),
+        goals: ArrayLike = (0.8, -0.4),
+    ) -> pd.DataFrame:
+        """Measure oracles and models in all contests: one row per agent, means over games from `goals`.
+
+        `columns` are metrics after the relative exploitability, which is in percent.
+        """
+        tables = [
+            measure_models(game, self.models[learner], columns, goals, oracle(game)).assign(
+                **{self._by: label}
+            )
+            for learner, game, label, oracle in self._contests
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def gains(self, table: pd.DataFrame) -> dict[str, float]:
+        """Seeds of every learner, and their mean and worst gains, in the contests that they trained for."""
+        numbers: dict[str, float] = {}
+        for learner, _, label, _ in reversed(self._contests):
+            numbers |= summarize_gains(table[table[self._by] == label] if label else table, learner)
+        return numbers
+
+    def draw(self, axes: Axes, learner: str, episodes: int = 31) -> None:
         """Draw coefficients by episode from θ_0 = 0.8: the oracle's, and the learners' beside it."""
-        for label, agent in {"oracle": mesa_env.oracle(game), **self.models[name]}.items():
-            coefficients = mesa_env.rollout(with_fixed_length(game), agent, 0.8).coefficients[:episodes]
+        game = next(contest.game for contest in self._contests if contest.learner == learner)
+        for label, agent in {"oracle": mesa_env.oracle(game), **self.models[learner]}.items():
+            coefficients = play(with_fixed_length(game), agent).coefficients[:episodes]
             style = {"color": "0.2", "linewidth": 2.5} if label == "oracle" else {"linewidth": 1.0}
             axes.plot(coefficients, label=label, **style)
-        axes.set(xlabel="episode", ylabel="coefficient c", title=f"oracle and learners ({name})")
+        axes.set(xlabel="episode", ylabel="coefficient c", title=f"oracle and learners ({learner})")
         axes.legend(fontsize="small")
 
 
 def measure_models(
-    game: ScalarGame,
-    models: Mapping[str, Agent],
-    columns: Sequence[str] = ("c_first", "c_last_training", "retention", "mesa_cost"),
-    goals: ArrayLike = (0.8, -0.4),
-    oracle: Agent | None = None,
+    game: ScalarGame, models: Mapping[str, Agent], columns: Sequence[str], goals: ArrayLike, oracle: Agent
 ) -> pd.DataFrame:
-    """Measure the oracle and trained models in `game`: one row per agent, means over its games.
-
-    Args:
-        game: The game.
-        models: Models by name.
-        columns: Metrics after the relative exploitability, which is in percent.
-        goals: θ_0 of the games.
-        oracle: What to compare with, if not the game's oracle.
-    """
-    contestants = {"oracle": oracle or mesa_env.oracle(game), **models}
-    games = pd.DataFrame(mesa_env.compare(game, contestants, np.asarray(goals)))
+    """Measure an oracle and trained models in `game`, from all `goals`: one row per agent."""
+    games = pd.DataFrame(mesa_env.compare(game, {"oracle": oracle, **models}, np.asarray(goals)))
     games["relative_exploitability"] *= 100
     means = games.groupby("agent", sort=False)[["relative_exploitability", *columns]].mean()
     return means.reset_index()

@@ -1,14 +1,11 @@
 """Does the base optimizer correct the model's mistaken belief or its goal?"""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import mesa_env
@@ -16,11 +13,10 @@ from mesa_env import Misconception, train_then_deploy
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.solutions.misconception import MisconceptionOracle, jumps, refinement
 from scripts import figures
-from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments import finding
+from scripts.experiments.finding import GOAL, TRAINING, Claims, Finding, select, sweep
+from scripts.experiments.learners import Contest, Learners
 
-GOAL = 0.8
 BELIEFS = (-0.5, 0.0, 0.1, 0.3, 0.5, 0.8)
 RHOS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 CURVES = (0.0, 0.3, 1.0)
@@ -32,20 +28,19 @@ def make_game(rho: float, belief: float | tuple[float, float] = 0.3) -> Misconce
     return dataclasses.replace(LONG, belief_learning_rate=rho, initial_belief=belief)
 
 
-def measure(rho: float, first: float, played: Trajectory) -> dict[str, float]:
+def measure(first: float, played: Trajectory) -> dict[str, float]:
     """What became of goal and belief, and at what base loss."""
     belief = played.details["belief"][TRAINING]
     moved = abs(played.goals[TRAINING] - GOAL) + abs(belief - first)
     share = abs(belief - first) / moved if moved else np.nan
-    return {"rho": rho, "b_0": first, "b_20": belief, "share": share, **describe(played)}
+    return {"b_20": belief, "share": share, **finding.describe(played)}
 
 
 def certify(rho: float, oracle: MisconceptionOracle) -> dict[str, float]:
     """What could be gained on the path from b_0 = 0.3, and how far that path depends on the grids."""
     game = make_game(rho)
-    played = mesa_env.rollout(game, oracle, np.array([GOAL]))
+    played = finding.play(game, oracle, np.array([GOAL]))
     return {
-        "rho": rho,
         "gain": float(mesa_env.audit(game, oracle, played).relative.max()),
         "jumps": len(jumps(oracle.solution)),
         "change": refinement(make_game(rho, LONG.initial_belief)).path,
@@ -55,23 +50,19 @@ def certify(rho: float, oracle: MisconceptionOracle) -> dict[str, float]:
 def compute() -> Finding:
     """The equilibrium by first belief and by relative learning rate of the belief."""
     oracles = {rho: MisconceptionOracle(make_game(rho, LONG.initial_belief)) for rho in RHOS}
-    played = {
-        (rho, belief): mesa_env.rollout(make_game(rho, belief), oracles[rho], GOAL)
-        for rho in RHOS
-        for belief in BELIEFS
+    games = {
+        (rho, belief): finding.play(make_game(rho, belief), oracles[rho])
+        for rho, belief in product(RHOS, BELIEFS)
     }
-    table = pd.DataFrame([measure(*setting, game) for setting, game in played.items()]).set_index(
-        ["rho", "b_0"]
-    )
-    with ThreadPoolExecutor() as pool:  # the solver's kernels release the GIL
-        certificate = pd.DataFrame(pool.map(certify, oracles.keys(), oracles.values())).set_index("rho")
-    learners = Learners("misconception", "misconception")
-    learned = learners.table(lambda: measure_models(SHORT, learners.models["misconception"]))
-    check = mesa_env.rollout(SHORT, mesa_env.oracle(SHORT), GOAL)
+    table = sweep(lambda rho, first: measure(first, games[rho, first]), ["rho", "b_0"], games)
+    certificate = sweep(lambda rho: certify(rho, oracles[rho]), ["rho"], zip(RHOS))
+    learners = Learners("misconception", Contest("misconception", SHORT))
+    learned = learners.table()
+    check = finding.play(SHORT)
     taught, none = select(table, 1.0, 0.0), select(table, 0.0, 0.0)
     return Finding(
         tables={"outcomes": table, "certificate": certificate, "learners": learned},
-        figure=draw(table, played[1.0, 0.3], oracles, learners),
+        figure=draw(table, games[1.0, 0.3], oracles, learners),
         claims=check_claims(table, certificate),
         numbers={
             "change_training": 100 * (taught["loss_training"] / none["loss_training"] - 1),
@@ -79,7 +70,7 @@ def compute() -> Finding:
             "check_c": check.coefficients[0],
             "check_theta": check.goals[5],
             "check_b": check.details["belief"][5],
-            **summarize_gains(learned, "misconception"),
+            **learners.gains(learned),
         },
         learners=learners.source,
     )
@@ -116,9 +107,16 @@ def draw(
     """Retention by first belief, one path, the policy's jumps; learners beside their oracle."""
     figure = figures.panels(4, "episode")
     outcomes, path, policy, learned = figure.axes
-    plot_groups(outcomes, table, "b_0", "retention", ["rho"], "ρ = {:g}", marker="o")
+    finding.plot_groups(outcomes, table, "b_0", "retention", ["rho"], "ρ = {:g}", marker="o")
     outcomes.set(xlabel="first belief b_0", ylabel="goal retention θ_20/θ_0")
-    draw_path(path, played)
+    shown = TRAINING + 11
+    lines = {
+        "goal θ": played.goals[:shown],
+        "belief b": played.details["belief"][:shown],
+        "output y": played.outputs[:shown],
+        "coefficient c": played.coefficients[:shown],
+    }
+    finding.plot_lines(path, lines, title="ρ = 1, b_0 = 0.3")
     for rho in CURVES:
         solution = oracles[rho].solution
         first = solution.coefficients[0].copy()
@@ -126,18 +124,5 @@ def draw(
         policy.plot(np.degrees(solution.angles), first, label=f"ρ = {rho:g}")
     policy.set(xlabel="angle of (θ, b), degrees", ylabel="c_0", title="jumps of the first coefficient")
     policy.legend()
-    learners.draw(learned, "misconception", SHORT)
+    learners.draw(learned, "misconception")
     return figure
-
-
-def draw_path(axes: Axes, played: Trajectory) -> None:
-    """Goal, belief, output and coefficient by episode."""
-    for label, values in (
-        ("goal θ", played.goals[:-1]),
-        ("belief b", played.details["belief"]),
-        ("output y", played.outputs),
-        ("coefficient c", played.coefficients),
-    ):
-        axes.plot(values[: TRAINING + 11], label=label)
-    axes.set(title="ρ = 1, b_0 = 0.3")
-    axes.legend()

@@ -1,7 +1,5 @@
 """Do networks find gradient hacking by themselves, and what prevents it?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +8,12 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-import mesa_env
 from agents.learning.neural import NeuralPolicy, load
 from mesa_env import Decoupling, Game
 from mesa_env.rules.rules import Array, State
 from scripts import figures
-from scripts.experiments.finding import TRAINING, Finding
-from scripts.experiments.learners import Learners
+from scripts.experiments.finding import GOAL, TRAINING, Finding, first_agent_costs, play
+from scripts.experiments.learners import Contest, Learners
 
 NETWORKS = {
     "one": "one θ_0, no decay",
@@ -34,15 +31,14 @@ Policies = Mapping[str, Mapping[str, NeuralPolicy]]
 def solve_linear() -> float:
     """J_0 of the base game's equilibrium, in units of θ_0²."""
     game = Game()
-    played = mesa_env.rollout(game, mesa_env.oracle(game), np.array([0.8]))
-    return float(game.mesa_costs(played.goals[:, :-1].T, played.outputs.T)[0, 0] / 0.8**2)
+    return float(first_agent_costs(game, play(game))[0] / GOAL**2)
 
 
 def measure(kind: str, seed: int, policy: NeuralPolicy, linear: float) -> dict[str, Any]:
     """How a network plays, from the θ_0 that it was trained on: means over games."""
-    goals = np.array([0.8]) if kind.startswith("one") else MANY
-    played = mesa_env.rollout(GAME, policy, goals)
-    costs = GAME.mesa_costs(played.goals[:, :-1].T, played.outputs.T)[0] / goals**2
+    goals = np.array([GOAL]) if kind.startswith("one") else MANY
+    played = play(GAME, policy, goals)
+    costs = first_agent_costs(GAME, played) / goals**2
     openness = np.abs(played.outputs / played.goals[:, :-1])
     return {
         "network": NETWORKS[kind],
@@ -74,7 +70,8 @@ def count_steps(output: Array, goals: Array) -> int:
 
 def compute() -> Finding:
     """Networks trained on one θ_0 and on many, with and without weight decay."""
-    learners = Learners("neural", *NETWORKS, seeds=5, file="policy.pt", table="networks", load=load)
+    contests = [Contest(kind, GAME) for kind in NETWORKS]
+    learners = Learners("neural", *contests, seeds=5, file="policy.pt", table="networks", load=load)
     figure = draw(learners.models)
     if learners.source == "missing":
         return Finding({}, figure, {}, {"threshold": HACK}, "missing")
@@ -121,10 +118,10 @@ def draw(policies: Policies) -> Figure:
     goals = np.linspace(-1, 1, 201)
     for axes, (kind, networks) in zip(figure.axes, policies.items(), strict=True):
         for seed, policy in enumerate(networks.values()):
-            for n, color in zip(EPISODES, ("C0", "C1", "C2", "C3"), strict=True):
+            for place, n in enumerate(EPISODES):
                 label = f"n = {n}" if seed == 0 else None
-                output = compute_outputs(policy, n, goals)
-                axes.plot(goals, output, color=color, label=label, linewidth=1, alpha=0.8)
+                style: dict[str, Any] = {"color": f"C{place}", "linewidth": 1, "alpha": 0.8}
+                axes.plot(goals, compute_outputs(policy, n, goals), label=label, **style)
         axes.plot(goals, goals, ":", color="0.6")
         axes.set(title=NETWORKS[kind], ylabel="output π_w", ylim=(-1.5, 1.5))
         if networks:

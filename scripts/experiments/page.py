@@ -10,8 +10,6 @@ A template is Markdown, one sentence per line, with these marks:
 - `[[learners]] … [[/learners]]` encloses what is said only if there are measures of learners.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -56,9 +54,8 @@ def tables_of(template: str) -> dict[str, Table]:
     found = {}
     for match in _TABLE.finditer(template):
         headings = match["head"].replace("\\|", "|").split(" | ")
-        found[match["name"]] = Table(
-            match["caption"], dict(zip(match["fields"].split(), headings, strict=True))
-        )
+        by_field = dict(zip(match["fields"].split(), headings, strict=True))
+        found[match["name"]] = Table(match["caption"], by_field)
     return found
 
 
@@ -107,19 +104,15 @@ def render(template: str, finding: Finding) -> str:
             raise ValueError(f"the numbers do not support the claim {name!r}: {' '.join(sentence.split())}")
     text = _CLAIM.sub(lambda claim: claim[2], text)
     shown = tables_of(text)
-    _match_names("tables", shown, [name for name in finding.tables if name in shown])
+    _match_names("tables", shown, shown.keys() & finding.tables.keys())
     text = _TABLE.sub(
-        lambda hole: "\n\n".join(
-            (hole["caption"], markdown_table(with_headings(template, finding, hole["name"])))
-        ),
+        lambda hole: f"{hole['caption']}\n\n{markdown_table(with_headings(template, finding, hole['name']))}",
         text,
     )
-    _match_names(
-        "numbers", [hole["name"] for hole in _NUMBER.finditer(text) if not hole["key"]], finding.numbers
-    )
+    alone = [hole["name"] for hole in _NUMBER.finditer(text) if not hole["key"]]
+    _match_names("numbers", alone, finding.numbers)
     text = _NUMBER.sub(lambda hole: _format(_look_up(finding, hole), hole["form"] or ""), text)
-    leftover = _LEFTOVER.search(text)
-    if leftover:
+    if leftover := _LEFTOVER.search(text):
         raise ValueError(f"a template's marks must be closed and well formed; {leftover[0]!r} is not")
     return text
 
@@ -133,19 +126,14 @@ def assemble(results: str, sections: Mapping[str, str]) -> str:
     """
     kept = {**dict(_SECTION.findall(results)), **sections}
     ordered = {name: kept[name] for name in EXPERIMENTS if name in kept}
-    rows = [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in (*answer, f"`{command(name)}`")) + " |"
-        for name, section in ordered.items()
-        for answer in answers_in(section)
-    ]
+    rows = []
+    for name, section in ordered.items():
+        for answer in answers_in(section):
+            cells = (cell.replace("|", "\\|") for cell in answer)
+            rows.append(f"| {' | '.join(cells)} | `python -m scripts.reproduce {name}` |")
     marked = [f"<!-- {name} -->\n\n{section}\n\n<!-- end of {name} -->" for name, section in ordered.items()]
     text = (TEMPLATES / "results.md").read_text(encoding="utf-8")
     return text.replace("{{ answers }}", "\n".join(rows)).replace("{{ sections }}", "\n\n".join(marked))
-
-
-def command(name: str) -> str:
-    """The command that reproduces an experiment."""
-    return f"python -m scripts.reproduce {name}"
 
 
 def _look_up(finding: Finding, hole: re.Match[str]) -> Any:
@@ -154,19 +142,11 @@ def _look_up(finding: Finding, hole: re.Match[str]) -> Any:
         return finding.numbers[hole["name"]]
     try:
         frame = finding.tables[hole["name"]]
-        key = map(_number_or_text, hole["key"].split(", ", frame.index.nlevels - 1))
-        return select(frame, *key)[hole["field"]]
+        labeled = frame.rename(index=lambda label: label if isinstance(label, str) else f"{label:g}")
+        return select(labeled, *hole["key"].split(", ", frame.index.nlevels - 1))[hole["field"]]
     except KeyError as error:
-        raise ValueError(
-            f"a template may only name cells that its experiment computes; got {hole[0]}"
-        ) from error
-
-
-def _number_or_text(key: str) -> float | str:
-    try:
-        return float(key)
-    except ValueError:
-        return key
+        message = f"a template may only name cells that its experiment computes; got {hole[0]}"
+        raise ValueError(message) from error
 
 
 def _format(value: Any, form: str) -> str:
@@ -180,10 +160,9 @@ def _format(value: Any, form: str) -> str:
 
 def _match_names(kind: str, used: Iterable[str], computed: Iterable[str]) -> None:
     """Check that a template uses all that its experiment computes, and nothing else."""
-    unknown, unused = sorted(set(used) - set(computed)), sorted(set(computed) - set(used))
-    if unknown:
-        raise ValueError(
-            f"a template may only use {kind} that its experiment computes; got {', '.join(unknown)}"
-        )
-    if unused:
-        raise ValueError(f"a template must use all {kind} of its experiment; it lacks {', '.join(unused)}")
+    for names, complaint in (
+        (set(used) - set(computed), f"a template may only use {kind} that its experiment computes; got"),
+        (set(computed) - set(used), f"a template must use all {kind} of its experiment; it lacks"),
+    ):
+        if names:
+            raise ValueError(f"{complaint} {', '.join(sorted(names))}")

@@ -1,17 +1,14 @@
 """The post's two experiments: its published numbers, those of its grid search, and exact ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd
 
 import agents
-import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.rules.scalar import ScalarGame
 from scripts import figures
-from scripts.experiments.finding import Finding
+from scripts.experiments.finding import Finding, play
 
 START, END = "starting coefficient", "final |θ|"
 
@@ -28,9 +25,7 @@ def compute_second() -> Finding:
 
 def compare_with_published(game: ScalarGame, published: Mapping[str, float]) -> Finding:
     """The numbers that the post published, its grid search's and the exact equilibrium's."""
-    played = {
-        oracle: mesa_env.rollout(game, agents.make(oracle, game), 0.8) for oracle in ("grid", "equilibrium")
-    }
+    played = {oracle: play(game, agents.make(oracle, game)) for oracle in ("grid", "equilibrium")}
     grid, exact = (
         {"θ_0": float(game.goals[0]), START: float(game.coefficients[0]), END: float(abs(game.goals[-2]))}
         for game in played.values()

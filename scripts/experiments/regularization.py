@@ -1,6 +1,6 @@
 """Does a regularizer on the goal make deception pay less, and where does it tip?"""
 
-from __future__ import annotations
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,15 @@ from scipy.optimize import brentq, minimize_scalar
 import agents
 import mesa_env
 from mesa_env import Game, train_then_deploy
-from mesa_env.evaluation.trajectory import Trajectory
 from scripts import figures
-from scripts.experiments.drawing import plot_groups
-from scripts.experiments.finding import TRAINING, Claims, Finding, describe
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments import finding
+from scripts.experiments.finding import TRAINING, Claims, Finding, sweep
+from scripts.experiments.learners import Contest, Learners
 
 ETAS = SLOW, FAST = 0.1, 1.0
+KEYS = ["eta", "lambda"]
 SHOWN = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4)
 LARGEST = 0.49  # of ηλ in the curves: at 1/2, a silent model's goal changes sign
-LEARNED = Game(regularization=0.01)
 
 
 def make_game(eta: float, weight: float) -> Game:
@@ -35,25 +34,14 @@ def solve(eta: float, weight: float) -> dict[str, float]:
     is measured at the smaller learning rate only.
     """
     game = make_game(eta, weight)
-    played = mesa_env.rollout(game, agents.make("equilibrium", game), 0.8)
+    played, honest = finding.play(game), finding.play(game, agents.make("myopic", game))
+    cost, honest_cost = (float(finding.first_agent_costs(game, path)[0]) for path in (played, honest))
     return {
-        "eta": eta,
-        "lambda": weight,
-        **describe(played),
+        **finding.describe(played),
         "silent_retention": (1 - 2 * eta * weight) ** TRAINING,
-        "saving": measure_saving(game, played) if eta == SLOW else np.nan,
+        "saving": 1 - cost / honest_cost if eta == SLOW else np.nan,
         "shrinkage": 2 * eta * weight * TRAINING,
     }
-
-
-def measure_saving(game: Game, played: Trajectory) -> float:
-    """Share of agent 0's cost of open play that the equilibrium saves."""
-    honest = mesa_env.rollout(game, agents.make("myopic", game), 0.8)
-    cost, honest_cost = (
-        float(game.mesa_costs(path.goals[:-1, None], path.outputs[:, None])[0, 0])
-        for path in (played, honest)
-    )
-    return 1 - cost / honest_cost
 
 
 def find_tip(eta: float) -> float:
@@ -73,7 +61,7 @@ def find_half_saving() -> float:
     return float(brentq(lambda weight: solve(SLOW, weight)["saving"] - half, 0, 1))
 
 
-def solve_past_half() -> pd.Series[float]:
+def solve_past_half() -> "pd.Series[float]":
     """First coefficients at η = 1, by regularizations from ηλ = 0.4 to 0.7."""
     weights = np.linspace(0.4, 0.7, 3001)
     schedules = np.tile(train_then_deploy(TRAINING, 80), (len(weights), 1))
@@ -82,33 +70,25 @@ def solve_past_half() -> pd.Series[float]:
 
 def compute() -> Finding:
     """The equilibrium by regularization, at a small and at the post's learning rate."""
-    table = pd.DataFrame([solve(eta, weight) for eta in ETAS for weight in SHOWN])
-    curves = pd.DataFrame(
-        [solve(eta, weight) for eta in ETAS for weight in np.linspace(0, LARGEST / eta, 400).tolist()]
-    )
-    tips = pd.DataFrame([solve(eta, find_tip(eta)) for eta in ETAS]).set_index("eta")
+    table = sweep(solve, KEYS, product(ETAS, SHOWN))
+    fine = [(eta, weight) for eta in ETAS for weight in np.linspace(0, LARGEST / eta, 400).tolist()]
+    curves = sweep(solve, KEYS, fine).reset_index()
+    tips = sweep(solve, KEYS, [(eta, find_tip(eta)) for eta in ETAS]).reset_index("lambda")
     past_half = solve_past_half()
     half_open, bounded = (past_half[past_half >= c].index.min() for c in (0.5, Game().coefficient_bound))
-    learners = Learners("regularization", "regularization")
-    learned = learners.table(lambda: measure_models(LEARNED, learners.models["regularization"]))
+    learners = Learners("regularization", Contest("regularization", Game(regularization=0.01)))
+    learned = learners.table()
+    opens = (np.diff(past_half[:bounded]) > 0).all() and 0.4 < half_open < bounded
     return Finding(
-        tables={
-            "sweep": table.set_index(["eta", "lambda"]),
-            "curves": curves,
-            "tips": tips,
-            "learners": learned,
-        },
+        tables={"sweep": table, "curves": curves, "tips": tips, "learners": learned},
         figure=draw(curves, past_half, learners),
-        claims={
-            **check_claims(curves, tips),
-            "opens_past_half": (np.diff(past_half[:bounded]) > 0).all() and 0.4 < half_open < bounded,
-        },
+        claims={**check_claims(curves, tips), "opens_past_half": opens},
         numbers={
             "half_saving": find_half_saving(),
             "c_0_at_04": past_half.iloc[0],
             "half_open": half_open,
             "bounded": bounded,
-            **summarize_gains(learned, "regularization"),
+            **learners.gains(learned),
         },
         learners=learners.source,
     )
@@ -128,20 +108,17 @@ def check_claims(curves: pd.DataFrame, tips: pd.DataFrame) -> Claims:
     }
 
 
-def draw(curves: pd.DataFrame, past_half: pd.Series[float], learners: Learners) -> Figure:
+def draw(curves: pd.DataFrame, past_half: "pd.Series[float]", learners: Learners) -> Figure:
     """First coefficient, retention and saving by regularization; learners beside their oracle."""
     figure = figures.panels(5, "2ηλT")
-    first, retention, saving, beyond, learned = figure.axes
+    *panels, beyond, learned = figure.axes
     slow = curves[curves["eta"] == SLOW]
-    for axes, field, frame in (
-        (first, "c_0", curves),
-        (retention, "retention", curves),
-        (saving, "saving", slow),
+    for axes, field, frame in zip(
+        panels, ("c_0", "retention", "saving"), (curves, curves, slow), strict=True
     ):
-        plot_groups(axes, frame, "shrinkage", field, ["eta"], "η = {:g}")
-        axes.set(ylabel=field, xlim=(0, 6))
-    saving.set(ylabel="deception saves")
+        finding.plot_groups(axes, frame, "shrinkage", field, ["eta"], "η = {:g}")
+        axes.set(ylabel="deception saves" if field == "saving" else field, xlim=(0, 6))
     beyond.plot(past_half)
     beyond.set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
-    learners.draw(learned, "regularization", LEARNED)
+    learners.draw(learned, "regularization")
     return figure

@@ -10,7 +10,7 @@ import agents
 import mesa_env
 from mesa_env import Game
 from scripts.experiments import EXPERIMENTS, learners
-from scripts.experiments.learners import Learners, measure_models, summarize_gains
+from scripts.experiments.learners import Contest, Learners
 from scripts.experiments.page import read_template, tables_of
 
 GAME = Game([1.0, 0.0])
@@ -33,14 +33,14 @@ def fail():
 
 
 def test_without_models_and_tables_learners_are_missing(unrecorded):
-    missing = Learners("discount", "discount")
+    missing = Learners("discount", Contest("discount", GAME))
     assert (missing.source, missing.models) == ("missing", {"discount": {}})
-    table = missing.table(lambda: measure_models(GAME, missing.models["discount"]))
+    table = missing.table()
     assert table["agent"].tolist() == ["oracle"]
     assert table["relative_exploitability"].item() == pytest.approx(0, abs=1e-9)
     costs = pd.DataFrame(mesa_env.compare(GAME, {"oracle": mesa_env.oracle(GAME)}, [0.8, -0.4]))["mesa_cost"]
     assert table["mesa_cost"].item() == pytest.approx(costs.mean())
-    assert summarize_gains(table, "discount") == {}
+    assert missing.gains(table) == {}
 
 
 def test_models_are_used_only_if_all_are_found(unrecorded):
@@ -49,12 +49,12 @@ def test_models_are_used_only_if_all_are_found(unrecorded):
         folder = learners.TRAINED / f"learner-{seed}"
         folder.mkdir(parents=True)
         (folder / "model.zip").touch()
-        found = Learners("discount", "learner", seeds=2, load=lambda path: agents.make("myopic", GAME))
-        loaded[seed] = found
+        contest = Contest("learner", GAME)
+        loaded[seed] = Learners("discount", contest, seeds=2, load=lambda path: agents.make("myopic", GAME))
     assert loaded[0].source == "missing"
     assert loaded[1].source == "trained"
     assert list(loaded[1].models["learner"]) == ["seed 0", "seed 1"]
-    table = loaded[1].table(lambda: measure_models(GAME, loaded[1].models["learner"]))
+    table = loaded[1].table()
     assert table["agent"].tolist() == ["oracle", "seed 0", "seed 1"]
     assert np.ptp(table["mesa_cost"][1:]) == 0
 
@@ -71,7 +71,7 @@ RECORDED = {
     ("name", "table"), [(name, table) for name, shown in RECORDED.items() for table in shown]
 )
 def test_recorded_tables_are_read_without_changing_a_byte(name, table, untrained):
-    recorded = Learners(name, "learner", table=table)
+    recorded = Learners(name, Contest("learner", GAME), table=table)
     assert recorded.source == "recorded"
     headings = tables_of(read_template(name))[table].headings
     frame = recorded.table(fail, table)
@@ -80,8 +80,12 @@ def test_recorded_tables_are_read_without_changing_a_byte(name, table, untrained
     assert written.encode() == (learners.RECORDED / f"{name}_{table}.csv").read_bytes()
 
 
-def test_gains_are_summarized_over_seeds():
+def test_gains_are_summarized_over_seeds(unrecorded):
     table = pd.DataFrame(
         {"agent": ["oracle", "seed 0", "seed 1"], "relative_exploitability": [0.0, 1.0, 3.0]}
     )
-    assert summarize_gains(table, "ppo") == {"ppo_seeds": 2, "ppo_mean": 2.0, "ppo_worst": 3.0}
+    assert Learners("discount", Contest("ppo", GAME)).gains(table) == {
+        "ppo_seeds": 2,
+        "ppo_mean": 2.0,
+        "ppo_worst": 3.0,
+    }
