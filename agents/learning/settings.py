@@ -1,5 +1,7 @@
 """Settings of every kind of training: frozen, validated when they are made, and without PyTorch."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
