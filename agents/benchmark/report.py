@@ -1,7 +1,5 @@
 """The report of a sweep: fills the holes of docs/templates/benchmark.md, and checks the notes' claims."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Mapping
@@ -28,14 +26,15 @@ _OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": oper
 
 def measure_references(sweep: Sweep) -> dict[str, dict[str, float]]:
     """NashConv of two fixed profiles in every base game, for scale."""
-    measured: dict[str, dict[str, float]] = {}
-    for label, game in sweep.games.items():
-        if type(game) is Game:
-            played = {name: mesa_env.rollout(game, agents.make(name, game), 1.0) for name in _REFERENCES}
-            measured[label] = {
-                _REFERENCES[name]: mesa_env.nash_conv(game, one.coefficients) for name, one in played.items()
-            }
-    return measured
+
+    def measure(game: Game, name: str) -> float:
+        return mesa_env.nash_conv(game, mesa_env.rollout(game, agents.make(name, game), 1.0).coefficients)
+
+    return {
+        label: {title: measure(game, name) for name, title in _REFERENCES.items()}
+        for label, game in sweep.games.items()
+        if type(game) is Game
+    }
 
 
 def fill_template(

@@ -1,7 +1,5 @@
 """The tables of a sweep's report, as data frames of numbers and text."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json
@@ -14,16 +12,12 @@ from agents.benchmark.summaries import THRESHOLDS, Sweep, last_line, summarize_a
 from agents.benchmark.tables import number
 from agents.learning import algorithms
 from mesa_env.evaluation import statistics
-from mesa_env.rules.scalar import ScalarGame
 
 
 def describe_sweep(sweep: Sweep) -> pd.DataFrame:
     """What was run, and where: one row per fact."""
     rows = sweep.rows
-    versions = [
-        " ".join(f"{name} {version}" for name, version in json.loads(text).items())
-        for text in _distinct(rows["versions_json"])
-    ]
+    versions = [_join(json.loads(text), " ") for text in _distinct(rows["versions_json"])]
     facts = {
         "runs": len(rows),
         "runs on tuning seeds": int((rows["seed"] >= algorithms.TUNING_SEED).sum()),
@@ -41,12 +35,14 @@ def describe_games(sweep: Sweep, references: Mapping[str, Mapping[str, float]]) 
     table = []
     for label, game in sweep.games.items():
         rows = sweep.rows[sweep.rows["game"] == label]
-        names = [field.name for field in dataclasses.fields(game) if field.name != "learning_rates"]
+        parameters = {field.name: getattr(game, field.name) for field in dataclasses.fields(game)}
+        steps = itertools.groupby(parameters.pop("learning_rates"))
+        rates = [f"{rate:g} (×{len(list(same))})" for rate, same in steps]
         row = {
             "game": label,
             "rules": type(game).__name__,
-            "learning rates": _describe_schedule(game),
-            "parameters": _join({name: getattr(game, name) for name in names}),
+            "learning rates": ", ".join(rates[:6] + ["…"] * (len(rates) > 6)),
+            "parameters": _join(parameters),
             "seeds": rows["seed"].nunique(),
             "oracle's retention": _first_finite(rows["oracle_retention"]),
             "oracle's NashConv": _first_finite(rows["oracle_nash_conv"]),
@@ -86,10 +82,9 @@ def _describe_first(own: pd.DataFrame, threshold: float) -> str:
 
 def compare_overall(sweep: Sweep) -> pd.DataFrame:
     """One row per learner, over all games."""
-    table = summarize_all_games(sweep)
-    intervals = _format_intervals(table, "relative_exploitability", percent=True)
-    shown = table[["contestant", "games", "runs", "failed"]].rename(columns={"contestant": "learner"})
-    return shown.assign(**{"relative exploitability": intervals})
+    table = summarize_all_games(sweep).rename(columns={"contestant": "learner"})
+    intervals = _format_intervals(table, "relative_exploitability", 100, " %")
+    return table[["learner", "games", "runs", "failed"]].assign(**{"relative exploitability": intervals})
 
 
 def compare_learners(own: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +102,7 @@ def compare_learners(own: pd.DataFrame) -> pd.DataFrame:
             "worst (seed)": _format_with_seed(own, "worst"),
             "second half": own["second_half"],
             "retention": _format_intervals(own, "retention"),
-            "relative exploitability": _format_intervals(own, "relative_exploitability", percent=True),
+            "relative exploitability": _format_intervals(own, "relative_exploitability", 100, " %"),
             "seconds": own["seconds"],
             f"seconds to {close}": own[f"seconds_to_{close}"].replace(np.inf, np.nan),
         }
@@ -116,16 +111,18 @@ def compare_learners(own: pd.DataFrame) -> pd.DataFrame:
 
 def describe_losses(losses: pd.DataFrame) -> pd.DataFrame:
     """One row per game and learner: `summarize_losses` for people."""
-    bounds = zip(losses["first"], losses["last"], strict=True)
-    agents = [f"{first}" if first == last else f"{first} to {last}" for first, last in bounds]
+    first, last = losses["first"].astype(str), losses["last"].astype(str)
+    shares = losses[["in_training", "open_share"]].map(
+        lambda share: "–" if np.isnan(share) else f"{share:.0%}"
+    )
     return pd.DataFrame(
         {
             "game": losses["game"],
             "learner": losses["contestant"],
-            "half of it is lost by agents": agents,
-            "lost in training": losses["in_training"].map(_percent),
+            "half of it is lost by agents": first.where(first == last, first + " to " + last),
+            "lost in training": shares["in_training"],
             "error in training": losses["training_error"],
-            "lost by showing too much": losses["open_share"].map(_percent),
+            "lost by showing too much": shares["open_share"],
         }
     )
 
@@ -138,18 +135,16 @@ def list_failures(sweep: Sweep) -> pd.DataFrame:
 
 def count_redone(sweep: Sweep) -> pd.DataFrame:
     """One row per algorithm, and under which versions its runs were redone: how many were the same."""
-    redone = sweep.redone
-    outcomes = pd.DataFrame(
-        {
-            "algorithm": redone["algorithm"],
-            "versions": np.where(redone["same_versions"], "the same", "others"),
-            "redone": 1,
-            "same weights, bit for bit": redone["same_weights"],
-            "same evaluation, other weights": redone["same_evaluation"] & ~redone["same_weights"],
-            "other evaluation": ~redone["same_evaluation"],
-        }
-    )
-    return outcomes.groupby(["algorithm", "versions"], as_index=False).sum()
+    redone, weights, evaluation = sweep.redone, sweep.redone["same_weights"], sweep.redone["same_evaluation"]
+    outcomes = {
+        "algorithm": redone["algorithm"],
+        "versions": np.where(redone["same_versions"], "the same", "others"),
+        "redone": 1,
+        "same weights, bit for bit": weights,
+        "same evaluation, other weights": evaluation & ~weights,
+        "other evaluation": ~evaluation,
+    }
+    return pd.DataFrame(outcomes).groupby(["algorithm", "versions"], as_index=False).sum()
 
 
 def describe_parameters(sweep: Sweep) -> pd.DataFrame:
@@ -173,19 +168,13 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(table).fillna("–")
 
 
-def _describe_schedule(game: ScalarGame) -> str:
-    rates = [f"{rate:g} (×{len(list(same))})" for rate, same in itertools.groupby(game.learning_rates)]
-    return ", ".join(rates[:6] + ["…"] * (len(rates) > 6))
-
-
 def _abbreviate(turns: int) -> str:
     """A number of turns in few letters: 1.5M, 200k, 64."""
     size, letter = (1_000_000, "M") if turns >= 1_000_000 else (1_000, "k") if turns >= 1_000 else (1, "")
     return f"{turns / size:.4g}{letter}"
 
 
-def _format_intervals(table: pd.DataFrame, name: str, percent: bool = False) -> list[str]:
-    factor, unit = (100.0, " %") if percent else (1.0, "")
+def _format_intervals(table: pd.DataFrame, name: str, factor: float = 1, unit: str = "") -> list[str]:
     cells = []
     for value, low, high in (factor * table[[name, f"{name}_low", f"{name}_high"]]).to_numpy():
         interval = "" if np.isnan(low) else f" [{number(low)}, {number(high)}]"
@@ -198,15 +187,9 @@ def _format_with_seed(table: pd.DataFrame, name: str) -> list[str]:
     return ["–" if np.isnan(value) else f"{number(value)} ({seed:.0f})" for value, seed in pairs]
 
 
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{share:.0%}"
-
-
-def _join(values: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in values.items()
-    )
+def _join(values: Mapping[str, object], separator: str = ", ") -> str:
+    texts = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in values.items()}
+    return separator.join(f"{name} {text}" for name, text in texts.items())
 
 
 def _first_finite(values: pd.Series) -> float:

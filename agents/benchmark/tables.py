@@ -1,7 +1,5 @@
 """Tables for people: drawn in the terminal, or written as Markdown."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd
@@ -30,9 +28,9 @@ def show_summary(summary: pd.DataFrame, title: str) -> None:
     All metrics share one table if the terminal is wide enough; otherwise there are two tables.
     """
     screen, metrics = console(), list(_HEADINGS)
-    half = len(metrics) // 2
-    parts = [metrics] if screen.width >= _WIDE else [metrics[:half], metrics[half:]]
-    for part in parts:
+    size = len(metrics) if screen.width >= _WIDE else len(metrics) // 2
+    for start in range(0, len(metrics), size):
+        part = metrics[start : start + size]
         table = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("agent", no_wrap=True)
         for metric in part:
