@@ -57,7 +57,7 @@ def compute() -> Finding:
         claims=check_claims(table, fine, limits),
         numbers={
             **{f"limit_{number}": limit for number, limit in enumerate(limits)},
-            "best_delta": fine["retention"].idxmax(),
+            "best_delta": fine.index[int(fine["retention"].argmax())],
             "best_kept": fine["retention"].max(),
             "largest_gain": 100 * max(map(certify, CERTIFIED)),
             **learners.gains(learned),

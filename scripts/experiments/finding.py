@@ -54,7 +54,8 @@ def play(game: ScalarGame, agent: Agent | None = None, goal: ArrayLike = GOAL) -
 def first_agent_costs(game: ScalarGame, played: Trajectory) -> Array:
     """J_0 of one game or of each game of a batch, shape (B,)."""
     goals, outputs = np.atleast_2d(played.goals[..., :-1], played.outputs)
-    return game.mesa_costs(goals.T, outputs.T)[0]
+    costs: Array = game.mesa_costs(goals.T, outputs.T)[0]
+    return costs
 
 
 def describe(played: Trajectory) -> dict[str, float]:
@@ -78,7 +79,8 @@ def sweep(
     with ThreadPoolExecutor() as pool:  # the solvers' kernels release the GIL
         measured = list(pool.map(measure, *zip(*settings, strict=True)))
     rows = [
-        dict(zip(keys, setting, strict=True)) | row for setting, row in zip(settings, measured, strict=True)
+        {**dict(zip(keys, setting, strict=True)), **row}
+        for setting, row in zip(settings, measured, strict=True)
     ]
     return pd.DataFrame(rows).set_index(list(keys))
 

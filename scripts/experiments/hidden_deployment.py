@@ -17,6 +17,7 @@ from mesa_env.agent import Agent
 from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulated_exploitability
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.rules import Array
+from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.beliefs import Table
 from mesa_env.solutions.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
 from scripts import figures
@@ -44,7 +45,7 @@ CONTESTS = (
 )
 
 
-def play(game: HiddenDeployment, agent: Agent | None = None, games: int = GAMES) -> Trajectory:
+def play(game: ScalarGame, agent: Agent | None = None, games: int = GAMES) -> Trajectory:
     """Many games of an agent, by default the oracle; the same random numbers in all calls."""
     agent = agent or mesa_env.oracle(game)
     return mesa_env.rollout(game, agent, np.full(games, GOAL), generator=np.random.default_rng(0))
@@ -114,10 +115,11 @@ def certify(length: int, shift: float) -> dict[str, float]:
 def measure_learners(learners: Learners) -> pd.DataFrame:
     """Oracles and learners by what they are given, at N = 40 and δ = 1."""
     table = learners.measure(("c_first", "c_deployment", "retention", "mesa_cost"), np.full(200, GOAL))
-    *_, (name, game, label, oracle) = CONTESTS
-    table.loc[table["given"] == label, "relative_exploitability"] = [
+    game = make_game(SHORT, 1.0, "signal")
+    remembers = (table["given"] == CONTESTS[-1].label).to_numpy()
+    table.loc[remembers, "relative_exploitability"] = [
         100 * simulated_exploitability(game, agent, *SIMULATED).high.mean()
-        for agent in (oracle(game), *learners.models[name].values())
+        for agent in (FilteringOracle(game), *learners.models["memory"].values())
     ]
     return table
 
