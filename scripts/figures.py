@@ -1,7 +1,5 @@
 """Figures in the manner of the post's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes

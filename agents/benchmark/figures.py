@@ -4,8 +4,6 @@ The colors are Okabe and Ito's, which color-blind readers can tell apart; marker
 same in grayscale.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -65,9 +63,9 @@ def draw_nash_conv(
 
     `summary` is `summaries.summarize(sweep)`; `references` has, by game, NashConv of agents to compare with.
     """
-    figure, panels = _panels_by_game(sweep, "NashConv (units of each agent's θ²)", share=True)
-    runs = sweep.finished["nash_conv"].clip(SMALLEST_SHOWN, LARGEST_SHOWN)
-    _draw_estimates(sweep, summary, panels, "nash_conv", runs)
+    limits, label = (SMALLEST_SHOWN, LARGEST_SHOWN), "NashConv (units of each agent's θ²)"
+    figure, panels = _panels_by_game(sweep, label, share=True)
+    _draw_estimates(sweep, summary, panels, "nash_conv", sweep.finished["nash_conv"], limits)
     look = _REFERENCE_TEXT | {"rotation": 90, "ha": "right", "va": "top"}
     for axes in panels.values():
         axes.set_xscale("log")
@@ -84,7 +82,7 @@ def draw_retention(sweep: Sweep, summary: pd.DataFrame) -> Figure:
     """Goal retention minus the oracle's in the same games, intervals and every run; one panel per game."""
     figure, panels = _panels_by_game(sweep, "goal retention minus the oracle's", share=False)
     difference = sweep.finished["retention"] - sweep.finished["oracle_retention"]
-    _draw_estimates(sweep, summary, panels, "retention_difference", difference)
+    _draw_estimates(sweep, summary, panels, "retention_difference", difference, (-np.inf, np.inf))
     for axes in panels.values():
         axes.axvline(0, color="0.2", linewidth=1.0, zorder=1)
         low, high = axes.get_xlim()
@@ -101,17 +99,17 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
     """A game's learning curves: NashConv against turns and against seconds, with bands over seeds."""
     figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    labels = {"turns": "turns (decisions paid for)", "seconds": "seconds of training"}
-    for axes, (time, label) in zip((left, right), labels.items(), strict=True):
+    left.set(xlabel="turns (decisions paid for)", ylabel="NashConv")
+    right.set(xlabel="seconds of training")
+    for axes, time in ((left, "turns"), (right, "seconds")):
         for contestant, style in assign_styles(sweep.contestants).items():
             curves = learning_curves(sweep.run(game, contestant), time, "nash_conv")
             grid, values = statistics.on_common_grid(curves)
             if len(grid):
                 _draw_curve(axes, grid, values.clip(SMALLEST_SHOWN, LARGEST_SHOWN), style, contestant)
-        axes.set(xscale="log", yscale="log", xlabel=label)
+        axes.set(xscale="log", yscale="log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, linewidth=0.6)
-    left.set_ylabel("NashConv")
     low, high = left.get_ylim()
     for name, value in references.items():
         if low < value < high:
@@ -132,13 +130,17 @@ def _draw_curve(axes: Axes, grid: Array, values: Array, style: Style, label: str
         bars = None if np.isnan(low).any() else np.stack([mean - low, high - mean])
         axes.errorbar(grid, mean, bars, color=style.color, marker=style.marker, linestyle="", label=label)
         return
-    axes.fill_between(grid, low, high, color=style.color, alpha=0.18, linewidth=0)
-    _plot_line(axes, grid, mean, style, label, (len(grid) // 8, max(1, len(grid) // 5)))
+    every = len(grid) // 8, max(1, len(grid) // 5)
+    _draw_band(axes, grid, statistics.Band(mean, low, high), style, label, every, 0.18)
 
 
-def _plot_line(axes: Axes, x: Array, y: Array, style: Style, label: str, every: Any) -> None:
+def _draw_band(
+    axes: Axes, x: Array, band: statistics.Band, style: Style, label: str, every: Any, alpha: float
+) -> None:
+    """A line with a marker at `every` so many points, and its interval."""
+    axes.fill_between(x, band.low, band.high, color=style.color, alpha=alpha, linewidth=0)
     look: dict[str, Any] = {"linewidth": 1.6, "markersize": 4.5, "markevery": every, "label": label}
-    axes.plot(x, y, style.dash, color=style.color, marker=style.marker, **look)
+    axes.plot(x, band.value, style.dash, color=style.color, marker=style.marker, **look)
 
 
 def draw_profiles(sweep: Sweep) -> Figure:
@@ -152,9 +154,7 @@ def draw_profiles(sweep: Sweep) -> Figure:
         rows = sweep.rows[sweep.rows["contestant"] == contestant]
         percent = 100 * rows["relative_exploitability"].astype(np.float64).clip(SMALLEST_SHOWN)
         strata = [np.asarray(stratum, dtype=np.float64) for _, stratum in percent.groupby(rows["game"])]
-        share, least, most = statistics.profile(strata, thresholds)
-        axes.fill_between(thresholds, least, most, color=style.color, alpha=0.15, linewidth=0)
-        _plot_line(axes, thresholds, share, style, contestant, 25)
+        _draw_band(axes, thresholds, statistics.profile(strata, thresholds), style, contestant, 25, 0.15)
     axes.set(xscale="log", xlim=(low, high), ylim=(-0.03, 1.03))
     axes.set(xlabel="τ: relative exploitability, %", ylabel="share of runs at or below τ")
     axes.grid(alpha=0.25, linewidth=0.6)
@@ -183,18 +183,21 @@ def _panels_by_game(sweep: Sweep, label: str, share: bool) -> tuple[Figure, dict
 
 
 def _draw_estimates(
-    sweep: Sweep, summary: pd.DataFrame, panels: Mapping[str, Axes], name: str, runs: pd.Series
+    sweep: Sweep,
+    summary: pd.DataFrame,
+    panels: Mapping[str, Axes],
+    name: str,
+    runs: pd.Series,
+    limits: tuple[float, float],
 ) -> None:
-    """Draw every contestant's estimate, its interval, and its runs."""
+    """Draw every contestant's estimate, its interval, and its runs, all within display limits."""
     styles = assign_styles(sweep.contestants)
     for row in summary.to_dict("records"):
         axes, contestant = panels[row["game"]], row["contestant"]
         (color, marker, _), place = styles[contestant], list(styles).index(contestant)
-        own = runs.reindex(sweep.run(row["game"], contestant).index).dropna()
+        own = runs.reindex(sweep.run(row["game"], contestant).index).dropna().clip(*limits)
         axes.plot(own, np.full(len(own), place), "|", color=color, alpha=0.55, markersize=6, zorder=2)
-        estimate = [row[name + part] for part in ("", "_low", "_high")]
-        if name == "nash_conv":
-            estimate = np.clip(estimate, SMALLEST_SHOWN, LARGEST_SHOWN).tolist()
+        estimate = np.clip([row[name + part] for part in ("", "_low", "_high")], *limits)
         axes.plot(estimate[1:], [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.8}
         axes.plot(estimate[0], place, marker=marker, color=color, markersize=8, zorder=4, **edge)
