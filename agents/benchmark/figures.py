@@ -63,9 +63,11 @@ def draw_nash_conv(
 
     `summary` is `summaries.summarize(sweep)`; `references` has, by game, NashConv of agents to compare with.
     """
-    limits, label = (SMALLEST_SHOWN, LARGEST_SHOWN), "NashConv (units of each agent's θ²)"
-    figure, panels = _panels_by_game(sweep, label, share=True)
-    _draw_estimates(sweep, summary, panels, "nash_conv", sweep.finished["nash_conv"], limits)
+    runs = sweep.finished["nash_conv"].clip(SMALLEST_SHOWN, LARGEST_SHOWN)
+    shown = [f"nash_conv{part}" for part in ("", "_low", "_high")]
+    clipped = summary.assign(**summary[shown].clip(SMALLEST_SHOWN, LARGEST_SHOWN))
+    figure, panels = _draw_panels(sweep, clipped, "nash_conv", runs, share=True)
+    figure.supxlabel("NashConv (units of each agent's θ²)", fontsize=10)
     look = _REFERENCE_TEXT | {"rotation": 90, "ha": "right", "va": "top"}
     for axes in panels.values():
         axes.set_xscale("log")
@@ -80,9 +82,9 @@ def draw_nash_conv(
 
 def draw_retention(sweep: Sweep, summary: pd.DataFrame) -> Figure:
     """Goal retention minus the oracle's in the same games, intervals and every run; one panel per game."""
-    figure, panels = _panels_by_game(sweep, "goal retention minus the oracle's", share=False)
     difference = sweep.finished["retention"] - sweep.finished["oracle_retention"]
-    _draw_estimates(sweep, summary, panels, "retention_difference", difference, (-np.inf, np.inf))
+    figure, panels = _draw_panels(sweep, summary, "retention_difference", difference, share=False)
+    figure.supxlabel("goal retention minus the oracle's", fontsize=10)
     for axes in panels.values():
         axes.axvline(0, color="0.2", linewidth=1.0, zorder=1)
         low, high = axes.get_xlim()
@@ -162,8 +164,10 @@ def draw_profiles(sweep: Sweep) -> Figure:
     return figure
 
 
-def _panels_by_game(sweep: Sweep, label: str, share: bool) -> tuple[Figure, dict[str, Axes]]:
-    """One panel per game, with a line for each contestant."""
+def _draw_panels(
+    sweep: Sweep, summary: pd.DataFrame, name: str, runs: pd.Series, share: bool
+) -> tuple[Figure, dict[str, Axes]]:
+    """One panel per game, with every contestant's estimate `name`, its interval, and its runs in a line."""
     columns = min(3, len(sweep.games))
     rows = -(-len(sweep.games) // columns)
     height = 0.9 + 0.28 * len(sweep.contestants)
@@ -178,30 +182,18 @@ def _panels_by_game(sweep: Sweep, label: str, share: bool) -> tuple[Figure, dict
         axes.tick_params(axis="y", length=0)
     grid[0].set_yticks(range(len(sweep.contestants)), list(sweep.contestants))
     grid[0].set_ylim(len(sweep.contestants) - 0.5, -0.5)
-    figure.supxlabel(label, fontsize=10)
-    return figure, panels
-
-
-def _draw_estimates(
-    sweep: Sweep,
-    summary: pd.DataFrame,
-    panels: Mapping[str, Axes],
-    name: str,
-    runs: pd.Series,
-    limits: tuple[float, float],
-) -> None:
-    """Draw every contestant's estimate, its interval, and its runs, all within display limits."""
     styles = assign_styles(sweep.contestants)
     for row in summary.to_dict("records"):
         axes, contestant = panels[row["game"]], row["contestant"]
         (color, marker, _), place = styles[contestant], list(styles).index(contestant)
-        own = runs.reindex(sweep.run(row["game"], contestant).index).dropna().clip(*limits)
+        own = runs.reindex(sweep.run(row["game"], contestant).index).dropna()
         axes.plot(own, np.full(len(own), place), "|", color=color, alpha=0.55, markersize=6, zorder=2)
-        estimate = np.clip([row[name + part] for part in ("", "_low", "_high")], *limits)
-        axes.plot(estimate[1:], [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
+        interval = [row[f"{name}_low"], row[f"{name}_high"]]
+        axes.plot(interval, [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.8}
-        axes.plot(estimate[0], place, marker=marker, color=color, markersize=8, zorder=4, **edge)
+        axes.plot(row[name], place, marker=marker, color=color, markersize=8, zorder=4, **edge)
         if not row["measured"]:
             reason = "all failed" if row["failed"] == row["runs"] else "not measured"
             middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "0.4"}
             axes.annotate(reason, (0.5, place), xycoords=("axes fraction", "data"), **middle)
+    return figure, panels

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mesa_env import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import did_you_mean, validated_number
-from mesa_env.solutions.parameter_maps import EquilibriumMap, equilibrium_map
+from mesa_env.solutions.parameter_maps import EquilibriumMap
 
 Scale = Literal["linear", "log"]
 
@@ -107,7 +107,7 @@ class Plane:
         return plane
 
     @property
-    def games(self) -> dict[str, NDArray[Any]]:
+    def games(self) -> dict[str, Any]:
         """Every parameter of every game, as broadcastable arrays; y is the first dimension."""
         axes = {self.x.name: self.x.values[None, :], self.y.name: self.y.values[:, None]}
         return {name: axes.get(name, np.array(self.fixed.get(name))) for name in PARAMETERS}
@@ -116,11 +116,6 @@ class Plane:
         """Whether a game has this plane's fixed values, and its other values lie within the axes."""
         within = all(axis.limits[0] <= game[axis.name] <= axis.limits[1] for axis in (self.x, self.y))
         return within and all(game[name] == value for name, value in self.fixed.items())
-
-    def solve(self) -> EquilibriumMap:
-        """The equilibria of all games."""
-        parameters: dict[str, Any] = self.games
-        return equilibrium_map(**parameters)
 
 
 def check_value(name: str, value: float) -> float:
