@@ -193,8 +193,7 @@ def _join(values: Mapping[str, object], separator: str = ", ") -> str:
 
 
 def _first_finite(values: pd.Series) -> float:
-    numbers = statistics.finite(values)
-    return float(numbers[0]) if len(numbers) else np.nan
+    return float(next(iter(statistics.finite(values)), np.nan))
 
 
 def _distinct(values: Iterable[object]) -> list[str]:
