@@ -105,8 +105,7 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
     right.set(xlabel="seconds of training")
     for axes, time in ((left, "turns"), (right, "seconds")):
         for contestant, style in assign_styles(sweep.contestants).items():
-            curves = learning_curves(sweep.run(game, contestant), time, "nash_conv")
-            grid, values = statistics.on_common_grid(curves)
+            grid, values = statistics.on_common_grid(learning_curves(sweep.run(game, contestant), time))
             if len(grid):
                 _draw_curve(axes, grid, values.clip(SMALLEST_SHOWN, LARGEST_SHOWN), style, contestant)
         axes.set(xscale="log", yscale="log")
