@@ -1,10 +1,8 @@
 """Maps of the equilibrium over two parameters (symbols as in `scripts.maps`): axes, planes, and numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +47,7 @@ class Axis:
     scale: Scale
 
     @classmethod
-    def build(cls, name: str, ends: tuple[float, float] | None, scale: Scale | None, points: int) -> Axis:
+    def build(cls, name: str, ends: tuple[float, float] | None, scale: Scale | None, points: int) -> Self:
         """Values between two ends, evenly spaced on the scale; both are by default the parameter's own."""
         if not 2 <= points <= _MOST_POINTS:
             raise ValueError(f"points must be a whole number in [2, {_MOST_POINTS}]; got {points}")
@@ -98,7 +96,7 @@ class Plane:
     fixed: Mapping[str, float]
 
     @classmethod
-    def build(cls, name: str, x: Axis, y: Axis, values: Mapping[str, Any]) -> Plane:
+    def build(cls, name: str, x: Axis, y: Axis, values: Mapping[str, Any]) -> Self:
         """The plane in which parameters that are on neither axis have their value of `values`."""
         fixed = {key: check_value(key, values[key]) for key in PARAMETERS if key not in (x.name, y.name)}
         plane = cls(name, x, y, fixed)
