@@ -126,13 +126,13 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
 
 def _draw_curve(axes: Axes, grid: Array, values: Array, style: Style, label: str) -> None:
     """One contestant's learning curve from values (runs, T); a single measurement is a point."""
-    mean, low, high = statistics.band(values)
+    band = statistics.band(values)
     if len(grid) == 1:
+        mean, low, high = band
         bars = None if np.isnan(low).any() else np.stack([mean - low, high - mean])
         axes.errorbar(grid, mean, bars, color=style.color, marker=style.marker, linestyle="", label=label)
-        return
-    every = len(grid) // 8, max(1, len(grid) // 5)
-    _draw_band(axes, grid, statistics.Band(mean, low, high), style, label, every, 0.18)
+    else:
+        _draw_band(axes, grid, band, style, label, (len(grid) // 8, max(1, len(grid) // 5)), 0.18)
 
 
 def _draw_band(
