@@ -98,7 +98,7 @@ def _build_planes(arguments: Arguments) -> list[Plane]:
         asked = {f"{x}-{y}": (x, y)}
     else:
         for option in ("x-range", "y-range", "x-scale", "y-scale"):
-            if given[option.replace("-", "_")]:
+            if given[option.replace("-", "_")] is not None:
                 raise ValueError(f"--{option} must come with --x and --y; named figures have their own")
         check_names("figures", arguments.figures, FIGURES)
         asked = {name: FIGURES[name] for name in arguments.figures}
