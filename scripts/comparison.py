@@ -1,7 +1,5 @@
 """A learner beside the oracle, from one initial goal: a table, a figure, and a summary on the screen."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,10 +1,7 @@
 """Figures in the manner of the post's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mesa_env.evaluation.trajectory import Trajectory
@@ -23,8 +20,13 @@ def side_by_side(game: ScalarGame, played: Mapping[str, Trajectory]) -> Figure:
     figure = Figure(figsize=(4.8 * columns, 3.6 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (name, trajectory) in zip(grid, played.items(), strict=False):
-        _draw_trajectory(axes, game, trajectory, window)
-        axes.set_title(name)
+        rates = game.learning_rates[: len(trajectory.training)] * trajectory.training
+        axes.plot(trajectory.goals[:window], label="mesa-objective θ")
+        axes.plot(trajectory.coefficients[:window], label="coefficient c")
+        axes.plot(rates[:window], color="0.6", label="learning rate η")
+        axes.plot(trajectory.outputs[:window], linestyle="--", label="output cθ")
+        axes.set(title=name, xlabel="episode")
+        axes.grid(alpha=0.3)
     for axes in grid[len(played) :]:
         axes.set_axis_off()
     lowest, highest = grid[0].get_ylim()
@@ -42,13 +44,3 @@ def panels(count: int, xlabel: str) -> Figure:
         axes = figure.add_subplot(rows, columns, cell + 1, xlabel=xlabel)
         axes.grid(alpha=0.3)
     return figure
-
-
-def _draw_trajectory(axes: Axes, game: ScalarGame, played: Trajectory, window: int) -> None:
-    rates = game.learning_rates[: len(played.training)] * played.training
-    axes.plot(played.goals[:window], label="mesa-objective θ")
-    axes.plot(played.coefficients[:window], label="coefficient c")
-    axes.plot(rates[:window], color="0.6", label="learning rate η")
-    axes.plot(played.outputs[:window], linestyle="--", label="output cθ")
-    axes.set(xlabel="episode")
-    axes.grid(alpha=0.3)

@@ -64,6 +64,7 @@ def main(arguments: Arguments) -> None:
     from agents.atomic_files import write_atomically
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
+    from mesa_env.solutions.parameter_maps import equilibrium_map
     from scripts.experiments import map_figures, parameter_maps
 
     with refusing_bad_input():
@@ -74,7 +75,7 @@ def main(arguments: Arguments) -> None:
     rows = []
     for plane in planes:
         start = time.perf_counter()
-        found, figure = plane.solve(), f"{plane.name}.png"
+        found, figure = equilibrium_map(**plane.games), f"{plane.name}.png"
         folder.figure(figure, map_figures.draw_maps(plane, found))
         if published:
             write_atomically(published.path / figure, (folder.path / figure).read_bytes())
@@ -97,7 +98,7 @@ def _build_planes(arguments: Arguments) -> list[Plane]:
         asked = {f"{x}-{y}": (x, y)}
     else:
         for option in ("x-range", "y-range", "x-scale", "y-scale"):
-            if given[option.replace("-", "_")]:
+            if given[option.replace("-", "_")] is not None:
                 raise ValueError(f"--{option} must come with --x and --y; named figures have their own")
         check_names("figures", arguments.figures, FIGURES)
         asked = {name: FIGURES[name] for name in arguments.figures}

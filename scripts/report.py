@@ -5,8 +5,6 @@ bootstrap intervals over seeds), how fast, and which agents err in which directi
 report of the committed sweep.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

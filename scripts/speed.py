@@ -4,8 +4,6 @@ Every figure is the median of several repeats, ours and the reference taken in t
 post's method written plainly, and the environments of Gymnasium and PettingZoo themselves.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

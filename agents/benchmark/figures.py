@@ -4,8 +4,6 @@ The colors are Okabe and Ito's, which color-blind readers can tell apart; marker
 same in grayscale.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -65,9 +63,11 @@ def draw_nash_conv(
 
     `summary` is `summaries.summarize(sweep)`; `references` has, by game, NashConv of agents to compare with.
     """
-    figure, panels = _panels_by_game(sweep, "NashConv (units of each agent's θ²)", share=True)
     runs = sweep.finished["nash_conv"].clip(SMALLEST_SHOWN, LARGEST_SHOWN)
-    _draw_estimates(sweep, summary, panels, "nash_conv", runs)
+    shown = [f"nash_conv{part}" for part in ("", "_low", "_high")]
+    clipped = summary.assign(**summary[shown].clip(SMALLEST_SHOWN, LARGEST_SHOWN))
+    figure, panels = _draw_panels(sweep, clipped, "nash_conv", runs, share=True)
+    figure.supxlabel("NashConv (units of each agent's θ²)", fontsize=10)
     look = _REFERENCE_TEXT | {"rotation": 90, "ha": "right", "va": "top"}
     for axes in panels.values():
         axes.set_xscale("log")
@@ -82,9 +82,9 @@ def draw_nash_conv(
 
 def draw_retention(sweep: Sweep, summary: pd.DataFrame) -> Figure:
     """Goal retention minus the oracle's in the same games, intervals and every run; one panel per game."""
-    figure, panels = _panels_by_game(sweep, "goal retention minus the oracle's", share=False)
     difference = sweep.finished["retention"] - sweep.finished["oracle_retention"]
-    _draw_estimates(sweep, summary, panels, "retention_difference", difference)
+    figure, panels = _draw_panels(sweep, summary, "retention_difference", difference, share=False)
+    figure.supxlabel("goal retention minus the oracle's", fontsize=10)
     for axes in panels.values():
         axes.axvline(0, color="0.2", linewidth=1.0, zorder=1)
         low, high = axes.get_xlim()
@@ -101,17 +101,16 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
     """A game's learning curves: NashConv against turns and against seconds, with bands over seeds."""
     figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    labels = {"turns": "turns (decisions paid for)", "seconds": "seconds of training"}
-    for axes, (time, label) in zip((left, right), labels.items(), strict=True):
+    left.set(xlabel="turns (decisions paid for)", ylabel="NashConv")
+    right.set(xlabel="seconds of training")
+    for axes, time in ((left, "turns"), (right, "seconds")):
         for contestant, style in assign_styles(sweep.contestants).items():
-            curves = learning_curves(sweep.run(game, contestant), time, "nash_conv")
-            grid, values = statistics.on_common_grid(curves)
+            grid, values = statistics.on_common_grid(learning_curves(sweep.run(game, contestant), time))
             if len(grid):
                 _draw_curve(axes, grid, values.clip(SMALLEST_SHOWN, LARGEST_SHOWN), style, contestant)
-        axes.set(xscale="log", yscale="log", xlabel=label)
+        axes.set(xscale="log", yscale="log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, linewidth=0.6)
-    left.set_ylabel("NashConv")
     low, high = left.get_ylim()
     for name, value in references.items():
         if low < value < high:
@@ -127,18 +126,22 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
 
 def _draw_curve(axes: Axes, grid: Array, values: Array, style: Style, label: str) -> None:
     """One contestant's learning curve from values (runs, T); a single measurement is a point."""
-    mean, low, high = statistics.band(values)
+    band = statistics.band(values)
     if len(grid) == 1:
+        mean, low, high = band
         bars = None if np.isnan(low).any() else np.stack([mean - low, high - mean])
         axes.errorbar(grid, mean, bars, color=style.color, marker=style.marker, linestyle="", label=label)
-        return
-    axes.fill_between(grid, low, high, color=style.color, alpha=0.18, linewidth=0)
-    _plot_line(axes, grid, mean, style, label, (len(grid) // 8, max(1, len(grid) // 5)))
+    else:
+        _draw_band(axes, grid, band, style, label, (len(grid) // 8, max(1, len(grid) // 5)), 0.18)
 
 
-def _plot_line(axes: Axes, x: Array, y: Array, style: Style, label: str, every: Any) -> None:
+def _draw_band(
+    axes: Axes, x: Array, band: statistics.Band, style: Style, label: str, every: Any, alpha: float
+) -> None:
+    """A line with a marker at `every` so many points, and its interval."""
+    axes.fill_between(x, band.low, band.high, color=style.color, alpha=alpha, linewidth=0)
     look: dict[str, Any] = {"linewidth": 1.6, "markersize": 4.5, "markevery": every, "label": label}
-    axes.plot(x, y, style.dash, color=style.color, marker=style.marker, **look)
+    axes.plot(x, band.value, style.dash, color=style.color, marker=style.marker, **look)
 
 
 def draw_profiles(sweep: Sweep) -> Figure:
@@ -152,9 +155,7 @@ def draw_profiles(sweep: Sweep) -> Figure:
         rows = sweep.rows[sweep.rows["contestant"] == contestant]
         percent = 100 * rows["relative_exploitability"].astype(np.float64).clip(SMALLEST_SHOWN)
         strata = [np.asarray(stratum, dtype=np.float64) for _, stratum in percent.groupby(rows["game"])]
-        share, least, most = statistics.profile(strata, thresholds)
-        axes.fill_between(thresholds, least, most, color=style.color, alpha=0.15, linewidth=0)
-        _plot_line(axes, thresholds, share, style, contestant, 25)
+        _draw_band(axes, thresholds, statistics.profile(strata, thresholds), style, contestant, 25, 0.15)
     axes.set(xscale="log", xlim=(low, high), ylim=(-0.03, 1.03))
     axes.set(xlabel="τ: relative exploitability, %", ylabel="share of runs at or below τ")
     axes.grid(alpha=0.25, linewidth=0.6)
@@ -162,8 +163,10 @@ def draw_profiles(sweep: Sweep) -> Figure:
     return figure
 
 
-def _panels_by_game(sweep: Sweep, label: str, share: bool) -> tuple[Figure, dict[str, Axes]]:
-    """One panel per game, with a line for each contestant."""
+def _draw_panels(
+    sweep: Sweep, summary: pd.DataFrame, name: str, runs: pd.Series, share: bool
+) -> tuple[Figure, dict[str, Axes]]:
+    """One panel per game, with every contestant's estimate `name`, its interval, and its runs in a line."""
     columns = min(3, len(sweep.games))
     rows = -(-len(sweep.games) // columns)
     height = 0.9 + 0.28 * len(sweep.contestants)
@@ -178,27 +181,18 @@ def _panels_by_game(sweep: Sweep, label: str, share: bool) -> tuple[Figure, dict
         axes.tick_params(axis="y", length=0)
     grid[0].set_yticks(range(len(sweep.contestants)), list(sweep.contestants))
     grid[0].set_ylim(len(sweep.contestants) - 0.5, -0.5)
-    figure.supxlabel(label, fontsize=10)
-    return figure, panels
-
-
-def _draw_estimates(
-    sweep: Sweep, summary: pd.DataFrame, panels: Mapping[str, Axes], name: str, runs: pd.Series
-) -> None:
-    """Draw every contestant's estimate, its interval, and its runs."""
     styles = assign_styles(sweep.contestants)
     for row in summary.to_dict("records"):
         axes, contestant = panels[row["game"]], row["contestant"]
         (color, marker, _), place = styles[contestant], list(styles).index(contestant)
         own = runs.reindex(sweep.run(row["game"], contestant).index).dropna()
         axes.plot(own, np.full(len(own), place), "|", color=color, alpha=0.55, markersize=6, zorder=2)
-        estimate = [row[name + part] for part in ("", "_low", "_high")]
-        if name == "nash_conv":
-            estimate = np.clip(estimate, SMALLEST_SHOWN, LARGEST_SHOWN).tolist()
-        axes.plot(estimate[1:], [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
+        interval = [row[f"{name}_low"], row[f"{name}_high"]]
+        axes.plot(interval, [place, place], color=color, linewidth=3.2, alpha=0.8, zorder=3)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.8}
-        axes.plot(estimate[0], place, marker=marker, color=color, markersize=8, zorder=4, **edge)
+        axes.plot(row[name], place, marker=marker, color=color, markersize=8, zorder=4, **edge)
         if not row["measured"]:
             reason = "all failed" if row["failed"] == row["runs"] else "not measured"
             middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "0.4"}
             axes.annotate(reason, (0.5, place), xycoords=("axes fraction", "data"), **middle)
+    return figure, panels

@@ -170,8 +170,10 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
 
 def _abbreviate(turns: int) -> str:
     """A number of turns in few letters: 1.5M, 200k, 64."""
-    size, letter = (1_000_000, "M") if turns >= 1_000_000 else (1_000, "k") if turns >= 1_000 else (1, "")
-    return f"{turns / size:.4g}{letter}"
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if turns >= size:
+            return f"{turns / size:.4g}{letter}"
+    return f"{turns:.4g}"
 
 
 def _format_intervals(table: pd.DataFrame, name: str, factor: float = 1, unit: str = "") -> list[str]:
@@ -193,8 +195,7 @@ def _join(values: Mapping[str, object], separator: str = ", ") -> str:
 
 
 def _first_finite(values: pd.Series) -> float:
-    numbers = statistics.finite(values)
-    return float(numbers[0]) if len(numbers) else np.nan
+    return float(next(iter(statistics.finite(values)), np.nan))
 
 
 def _distinct(values: Iterable[object]) -> list[str]:

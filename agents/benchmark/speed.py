@@ -75,9 +75,9 @@ def measure_turns(repeats: int) -> list[Measurement]:
     rock_paper_scissors = pettingzoo.make("aec", "classic/rps-v2", max_cycles=2000)
     short, long, theirs = median_seconds(
         repeats,
-        lambda: _play(hundred, action, games=50),
-        lambda: _play(thousand, action, games=5),
-        lambda: _play(rock_paper_scissors, 1, games=3),
+        lambda: _repeat(50, _play, hundred, action),
+        lambda: _repeat(5, _play, thousand, action),
+        lambda: _repeat(3, _play, rock_paper_scissors, 1),
     )
     # Every agent has one turn alive and one retiring; rock-paper-scissors has two agents.
     short, long, theirs = short / (50 * 200), long / (5 * 2000), theirs / (3 * 4002)
@@ -163,9 +163,8 @@ def _step_repeatedly(envs: gym.vector.VectorEnv[Any, Any, Any], steps: int) -> C
     return work
 
 
-def _play(env: AECEnv[str, Any, Any], action: Any, games: int) -> None:
-    for _ in range(games):
-        env.reset(seed=0)
-        for _ in env.agent_iter():
-            _, _, terminated, truncated, _ = env.last()
-            env.step(None if terminated or truncated else action)
+def _play(env: AECEnv[str, Any, Any], action: Any) -> None:
+    env.reset(seed=0)
+    for _ in env.agent_iter():
+        _, _, terminated, truncated, _ = env.last()
+        env.step(None if terminated or truncated else action)

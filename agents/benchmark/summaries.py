@@ -109,15 +109,15 @@ def list_pairs(rows: pd.DataFrame, first: str, second: str) -> list[tuple[Array,
     ]
 
 
-def learning_curves(rows: pd.DataFrame, time: str, value: str) -> list[tuple[Array, Array]]:
-    """The learning curves of runs: times by `time`, such as turns, and the metric `value`."""
-    return list_pairs(rows, f"curve_{time}", f"curve_{value}")
+def learning_curves(rows: pd.DataFrame, time: str) -> list[tuple[Array, Array]]:
+    """The learning curves of runs: times in `time`, turns or seconds, and NashConv."""
+    return list_pairs(rows, f"curve_{time}", "curve_nash_conv")
 
 
 def second_half_factor(rows: pd.DataFrame) -> float:
     """By how much NashConv is multiplied in the second half of a run's turns: the median over runs."""
     factors = []
-    for turns, values in learning_curves(rows, "turns", "nash_conv"):
+    for turns, values in learning_curves(rows, "turns"):
         middle = values[np.searchsorted(turns, turns[-1] / 2)]
         factors.append(values[-1] / middle if middle > 0 else np.nan)
     return _median(factors)
@@ -158,8 +158,7 @@ def _summarize_runs(rows: pd.DataFrame) -> dict[str, object]:
     }
     for threshold in THRESHOLDS:
         for time in ("turns", "seconds"):
-            curves = learning_curves(done, time, "nash_conv")
-            times = [statistics.first_time(*curve, threshold) for curve in curves]
+            times = [statistics.first_time(*curve, threshold) for curve in learning_curves(done, time)]
             times += [np.inf] * (len(rows) - len(times))
             row[f"reached_{threshold:g}"] = int(np.isfinite(times).sum())
             row[f"{time}_to_{threshold:g}"] = float(np.median(times))

@@ -23,7 +23,9 @@ _CONTOUR_POINTS = 150
 """Points of a contour's grid along each side."""
 _LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _EXPERIMENTS = {"experiment one": (20, 80), "experiment two": (100, 0)}
-"""T and D of the post's experiments, both with η = γ = 1 and λ = 0."""
+"""T and D of the post's experiments."""
+_SHARED = {"learning_rate": 1, "discount": 1, "regularization": 0}
+"""What both have in common."""
 
 
 def draw_maps(plane: Plane, found: EquilibriumMap) -> Figure:
@@ -93,13 +95,7 @@ def _draw_contours(axes: Axes, plane: Plane, shown: Array) -> None:
 def _mark_experiments(axes: Axes, plane: Plane) -> None:
     """Mark the post's experiments, those that lie in the plane."""
     for name, (train, deploy) in _EXPERIMENTS.items():
-        experiment = {
-            "train": train,
-            "deploy": deploy,
-            "learning_rate": 1,
-            "discount": 1,
-            "regularization": 0,
-        }
+        experiment = {"train": train, "deploy": deploy, **_SHARED}
         if not plane.contains(experiment):
             continue
         place = experiment[plane.x.name], experiment[plane.y.name]

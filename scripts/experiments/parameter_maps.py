@@ -1,10 +1,8 @@
 """Maps of the equilibrium over two parameters (symbols as in `scripts.maps`): axes, planes, and numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from mesa_env import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import did_you_mean, validated_number
-from mesa_env.solutions.parameter_maps import EquilibriumMap, equilibrium_map
+from mesa_env.solutions.parameter_maps import EquilibriumMap
 
 Scale = Literal["linear", "log"]
 
@@ -49,7 +47,7 @@ class Axis:
     scale: Scale
 
     @classmethod
-    def build(cls, name: str, ends: tuple[float, float] | None, scale: Scale | None, points: int) -> Axis:
+    def build(cls, name: str, ends: tuple[float, float] | None, scale: Scale | None, points: int) -> Self:
         """Values between two ends, evenly spaced on the scale; both are by default the parameter's own."""
         if not 2 <= points <= _MOST_POINTS:
             raise ValueError(f"points must be a whole number in [2, {_MOST_POINTS}]; got {points}")
@@ -98,7 +96,7 @@ class Plane:
     fixed: Mapping[str, float]
 
     @classmethod
-    def build(cls, name: str, x: Axis, y: Axis, values: Mapping[str, Any]) -> Plane:
+    def build(cls, name: str, x: Axis, y: Axis, values: Mapping[str, Any]) -> Self:
         """The plane in which parameters that are on neither axis have their value of `values`."""
         fixed = {key: check_value(key, values[key]) for key in PARAMETERS if key not in (x.name, y.name)}
         plane = cls(name, x, y, fixed)
@@ -107,7 +105,7 @@ class Plane:
         return plane
 
     @property
-    def games(self) -> dict[str, NDArray[Any]]:
+    def games(self) -> dict[str, Any]:
         """Every parameter of every game, as broadcastable arrays; y is the first dimension."""
         axes = {self.x.name: self.x.values[None, :], self.y.name: self.y.values[:, None]}
         return {name: axes.get(name, np.array(self.fixed.get(name))) for name in PARAMETERS}
@@ -116,11 +114,6 @@ class Plane:
         """Whether a game has this plane's fixed values, and its other values lie within the axes."""
         within = all(axis.limits[0] <= game[axis.name] <= axis.limits[1] for axis in (self.x, self.y))
         return within and all(game[name] == value for name, value in self.fixed.items())
-
-    def solve(self) -> EquilibriumMap:
-        """The equilibria of all games."""
-        parameters: dict[str, Any] = self.games
-        return equilibrium_map(**parameters)
 
 
 def check_value(name: str, value: float) -> float:
