@@ -51,8 +51,9 @@ def solve_equilibrium(game: Game) -> Array:
         array([0.0311513, 0.1115536, 1.       ])
     """
     require_base_game(game)
-    parameters = np.array([[game.discount], [game.regularization]])
-    coefficients: Array = _solve(game.learning_rates[None], *parameters, game.coefficient_bound)[0]
+    discounts, regularizations = np.array([[game.discount], [game.regularization]])
+    rates, bound = game.learning_rates[None], game.coefficient_bound
+    coefficients: Array = _solve(rates, discounts, regularizations, bound)[0]
     warn_where_goals_are_projected(game, coefficients * coefficients)
     return coefficients
 

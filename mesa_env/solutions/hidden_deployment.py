@@ -84,8 +84,8 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
     best = respond_given(game, lambda n: belief)
 
     def respond(n: int, squares: Array, outputs: Array) -> Array:
-        table.values[n] = best(n, squares, outputs)
-        return table.values[n]
+        table.values[n] = coefficients = best(n, squares, outputs)
+        return coefficients
 
     expect = Expectations(game, grid, *gauss_hermite(nodes))
     return BeliefSolution(table, *unit_sums_backward(game, respond, expect, log_odds))
@@ -125,7 +125,11 @@ def first_costs(game: HiddenDeployment) -> dict[str, float]:
 
     Their differences are the price of ignorance.
     """
-    solutions = {"known": solve_known(game), "belief": solve_hidden(game), "signal": solve_memoryless(game)}
+    solutions: dict[str, ModeSolution | BeliefSolution] = {
+        "known": solve_known(game),
+        "belief": solve_hidden(game),
+        "signal": solve_memoryless(game),
+    }
     rate, weight = game.learning_rates[:1], numerics.discounted_lengths(game.discount, game.episodes)[0] - 1
     costs = {}
     for name, solution in solutions.items():

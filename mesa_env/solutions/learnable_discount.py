@@ -13,48 +13,24 @@ finer tables only move them: an agent can then gain some 1e-2 of the cost of sil
 In the other games that docs/results.md certifies it is below 1e-5. `margins` shows where ties are near.
 """
 
-from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from mesa_env.agent import GameAgent
-from mesa_env.numerics import (
-    Array,
-    Booleans,
-    Integers,
-    Refinement,
-    compiled,
-    cubic_stencil,
-    discount_at,
-    golden_section,
-    position_of,
-    unit_sums_before,
-    weighted_neighbors,
-)
-from mesa_env.rules.learnable_discount import LearnableDiscount, interpolation, nodes
+from mesa_env import numerics
+from mesa_env.numerics import Array, Integers, Refinement, compiled
+from mesa_env.rules.learnable_discount import LearnableDiscount, Patience, interpolation, nodes
 from mesa_env.solutions.equilibrium import solve_equilibria
+from mesa_env.solutions.paths import Planner, follow
 
 _PROPOSALS = 49  # coefficients tried before the local search, closest together around 0
 _SECTIONS = 40
 
 
-class Planner(GameAgent):
-    """An agent whose coefficients depend on episode, goal and discount, and that keeps no memory."""
-
-    game: LearnableDiscount
-
-    @abstractmethod
-    def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
-        """Coefficients in the states (n, θ, γ), each of shape (B,)."""
-
-    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
-        return self.coefficients(episode, rows[:, 0], rows[:, 4]), None
-
-
 class NaivePlanner(Planner):
     """Plays as if its discount never changed: the base game's equilibrium at the present γ."""
+
+    game: LearnableDiscount
 
     def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,); the goal does not matter."""
@@ -80,11 +56,13 @@ class ForeseeingPlanner(Planner):
         trained = np.flatnonzero(game.training).max(initial=-1) + 1
         self.departures = np.zeros((trained, goals + 1, discounts + 1))
         self.margins = np.full(self.departures.shape, np.inf)
+        spread = 2 * np.arange(_PROPOSALS) / (_PROPOSALS - 1) - 1
         self._rules = _Rules(
             game.learning_rates[:trained],
             _plan_naively(game, nodes())[:, :trained].T.copy(),
             game.slopes,
             self.departures,
+            game.coefficient_bound * spread * np.abs(spread),
             largest,
             game.discount_learning_rate,
             game.regularization,
@@ -110,37 +88,13 @@ def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) ->
 
     Where θ_0 or γ_0 is drawn, the path begins in the middle of its range.
     """
-    first = np.array([[np.mean(game.initial_goal), np.mean(game.discount)]])
+    goal, discount = (np.array([np.mean(first)]) for first in (game.initial_goal, game.discount))
+    state = game.start(np.zeros((1, game.n_uniforms)), goal)._replace(extra=Patience(discount))
     coarse, fine = (
-        path(game, ForeseeingPlanner(game, goals * factor, discounts * factor), *first.T) for factor in (1, 2)
+        follow(game, state, ForeseeingPlanner(game, goals * factor, discounts * factor).coefficients)
+        for factor in (1, 2)
     )
-    return Refinement.between((coarse.coefficients, coarse.discounts), (fine.coefficients, fine.discounts))
-
-
-class Path(NamedTuple):
-    """B games from first to last episode."""
-
-    goals: Array  # θ_0…θ_N, shape (N + 1, B)
-    discounts: Array  # γ_0…γ_N, shape (N + 1, B)
-    coefficients: Array  # c_n, shape (N, B)
-
-
-def path(game: LearnableDiscount, planner: Planner, goal: ArrayLike, discount: ArrayLike) -> Path:
-    """Play games from θ_0 and γ_0, of shape (B,), with one planner in every seat, all in double precision."""
-    goal, discount = np.broadcast_arrays(np.asarray(goal, float), np.asarray(discount, float))
-    state = game.start(np.zeros((len(goal), game.n_uniforms)), goal)
-    state = state._replace(extra=state.extra._replace(discount=discount.copy()))
-    states, coefficients = [state], []
-    for _ in range(game.episodes):
-        chosen = planner.coefficients(state.episode, state.goal, state.extra.discount)
-        state, _ = game.play(state, chosen[:, None])
-        states.append(state)
-        coefficients.append(chosen)
-    return Path(
-        np.array([s.goal for s in states]),
-        np.array([s.extra.discount for s in states]),
-        np.array(coefficients),
-    )
+    return Refinement.between(*((coefficients, path[:, 1]) for coefficients, path in (coarse, fine)))
 
 
 # -- Compiled kernels -------------------------------------------------------------------------------------
@@ -153,6 +107,7 @@ class _Rules(NamedTuple):
     naive: Array
     slopes: Array
     departures: Array
+    proposals: Array
     largest_goal: float
     kappa: float
     regularization: float
@@ -165,7 +120,7 @@ class _Rules(NamedTuple):
 def _look_up(row: Array, discount: float) -> float:
     """Value of a table over `nodes()`, cubic between them."""
     first, weights = interpolation(discount)
-    value: float = weighted_neighbors(row, first, weights)
+    value: float = numerics.weighted_neighbors(row, first, weights)
     return value
 
 
@@ -177,8 +132,8 @@ def _policy(rules: _Rules, n: int, goal: float, discount: float) -> float:
         return min(1.0, bound)
     table = rules.departures[n]
     goals, discounts = table.shape[0] - 1, table.shape[1] - 1
-    i, across = cubic_stencil(goals * min(abs(goal) / rules.largest_goal, 1.0), goals)
-    j, along = cubic_stencil(discounts * position_of(discount), discounts)
+    i, across = numerics.cubic_stencil(goals * min(abs(goal) / rules.largest_goal, 1.0), goals)
+    j, along = numerics.cubic_stencil(discounts * numerics.position_of(discount), discounts)
     departure = 0.0
     for p in range(4):
         for q in range(4):
@@ -204,17 +159,15 @@ def _cost(c: float, rules: _Rules, n: int, goal: float, discount: float, tail: f
     return cost / (goal * goal)
 
 
-_golden_section = golden_section(_cost, keep_left=False)
+_golden_section = numerics.golden_section(_cost, keep_left=False)
 
 
 @compiled
 def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> tuple[float, float]:
     """Best coefficient of agent n in state (θ, γ), and how much worse the second-best local minimum is."""
-    size = _PROPOSALS
-    proposals, costs = np.empty(size), np.empty(size)
+    proposals, size = rules.proposals, len(rules.proposals)
+    costs = np.empty(size)
     for i in range(size):
-        place = 2 * i / (size - 1) - 1
-        proposals[i] = rules.coefficient_bound * place * abs(place)
         costs[i] = _cost(proposals[i], rules, n, goal, discount, tail)
     best, lowest, second = 0.0, np.inf, np.inf
     for i in range(size):
@@ -240,10 +193,10 @@ def _solve(rules: _Rules, margins: Array) -> None:
         if rules.rates[n] == 0:
             continue
         for j in range(discounts):
-            discount = discount_at(j / (discounts - 1))
+            discount = numerics.discount_at(j / (discounts - 1))
             tail = 0.0
             for _ in range(rules.deployed):  # K is the A of agents that emit 1
-                tail, _ = unit_sums_before(1.0, 1.0, discount, tail, tail)
+                tail, _ = numerics.unit_sums_before(1.0, 1.0, discount, tail, tail)
             for i in range(1, goals):
                 goal = rules.largest_goal * i / (goals - 1)
                 best, margins[n, i, j] = _best(rules, n, goal, discount, tail)

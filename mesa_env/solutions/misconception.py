@@ -27,24 +27,17 @@ and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief rea
 import itertools
 import math
 import warnings
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mesa_env.agent import GameAgent
-from mesa_env.numerics import (
-    Array,
-    Booleans,
-    Integers,
-    Refinement,
-    compiled,
-    discounted_lengths,
-    golden_section,
-    interpolate,
-)
+from mesa_env import numerics
+from mesa_env.numerics import Array, Booleans, Integers, Refinement, compiled
 from mesa_env.rules.misconception import Misconception
 from mesa_env.rules.validation import validated_whole
+from mesa_env.solutions.paths import Planner, follow
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
@@ -65,6 +58,7 @@ class Solution(NamedTuple):
     squares: Array  # A from agent n on, shape (N + 1, M)
     outputs: Array  # B likewise
     weights: Array  # K likewise, shape (N + 1,)
+    proposals: Array  # coefficients among which J is first searched
 
 
 class Jump(NamedTuple):
@@ -88,15 +82,15 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
     """
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
-    grid = _grid(game, proposals)
+    bound, weights = game.coefficient_bound, numerics.discounted_lengths(game.discount, game.episodes)
+    grid = np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
     coefficients, margins = np.empty((2, game.episodes, angles))
     squares, outputs = np.zeros((2, game.episodes + 1, angles))
-    weights = discounted_lengths(game.discount, game.episodes)
     places = np.linspace(0, np.pi, angles, endpoint=False)
-    solution = Solution(places, coefficients, margins, squares, outputs, weights)
+    solution = Solution(places, coefficients, margins, squares, outputs, weights, grid)
     goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
     for n in reversed(range(game.episodes)):
-        choices = _best_responses(goals, beliefs, grid, _episode(game, solution, n))
+        choices = _best_responses(goals, beliefs, _episode(game, solution, n))
         solution.coefficients[n], excess, solution.squares[n], solution.outputs[n] = choices
         solution.margins[n] = excess / solution.weights[n]
         if not np.isfinite(solution.squares[n]).all():
@@ -109,12 +103,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
 
 
 def coefficients_at(
-    game: Misconception,
-    solution: Solution,
-    episode: ArrayLike,
-    goal: ArrayLike,
-    belief: ArrayLike,
-    proposals: int = 201,
+    game: Misconception, solution: Solution, episode: ArrayLike, goal: ArrayLike, belief: ArrayLike
 ) -> Array:
     """Best responses in the states (n, θ_n, b_n), each of shape (B,), to the tabulated successors.
 
@@ -129,13 +118,12 @@ def coefficients_at(
     if not (np.isfinite(goals).all() and np.isfinite(beliefs).all()):
         raise ValueError(f"goals and beliefs must be finite; got goals {goals} and beliefs {beliefs}")
     coefficients = np.empty(episodes.shape)
-    grid = _grid(game, proposals)
     for n in np.unique(episodes):
         here = episodes == n
         scale = np.hypot(goals[here], beliefs[here])
         scale[scale == 0] = 1.0
         unit = goals[here] / scale, beliefs[here] / scale
-        coefficients[here] = _best_responses(*unit, grid, _episode(game, solution, n))[0]
+        coefficients[here] = _best_responses(*unit, _episode(game, solution, n))[0]
     return coefficients
 
 
@@ -152,29 +140,15 @@ def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) ->
 
     Where the game draws its goal or belief, the path starts in the middle of their ranges.
     """
-    middle, paths = np.full((1, game.n_uniforms), 0.5), []
+    paths = []
     for factor in (1, 2):
-        finer = factor * (proposals - 1) + 1
-        solution = solve_misconception(game, factor * angles, finer)
-        paths.append(_path(game, solution, middle, finer))
+        solution = solve_misconception(game, factor * angles, factor * (proposals - 1) + 1)
+        middle = game.start(np.full((1, game.n_uniforms), 0.5))
+        paths.append(follow(game, middle, partial(coefficients_at, game, solution)))
     return Refinement.between(*paths)
 
 
-def _path(
-    game: Misconception, solution: Solution, uniforms: Array, proposals: int = 201
-) -> tuple[Array, Array]:
-    """Coefficients (N, B), and goals and beliefs (N + 1, 2, B), of games played in equilibrium."""
-    state = game.start(uniforms)
-    coefficients, path = [], [(state.goal, state.extra.belief)]
-    for episode in range(game.episodes):
-        c = coefficients_at(game, solution, episode, *path[-1], proposals)
-        state, _ = game.play(state, c[:, None])
-        coefficients.append(c)
-        path.append((state.goal, state.extra.belief))
-    return np.array(coefficients), np.array(path)
-
-
-class MisconceptionOracle(GameAgent):
+class MisconceptionOracle(Planner):
     """Plays the equilibrium of its game, whatever goal and belief it sees."""
 
     game: Misconception
@@ -183,26 +157,20 @@ class MisconceptionOracle(GameAgent):
         super().__init__(game)
         self.solution = solve_misconception(game)
         ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
-        _, path = _path(game, self.solution, np.array(list(ends)))
-        largest = np.abs(path[1:]).max()
-        if largest >= game.goal_bound:
+        _, path = follow(game, game.start(np.array(list(ends))), self.coefficients)
+        if np.abs(path[1:]).max() >= game.goal_bound:
             warnings.warn(
                 f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
                 "optimizer projects them: the oracle ignores it and is not valid for this game",
                 stacklevel=2,
             )
 
-    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
-        return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
+    def coefficients(self, episode: Integers, goal: Array, belief: Array) -> Array:
+        """Coefficients in the states (n, θ, b), each of shape (B,)."""
+        return coefficients_at(self.game, self.solution, episode, goal, belief)
 
 
 # -- Tables -----------------------------------------------------------------------------------------------
-
-
-def _grid(game: Misconception, proposals: int) -> Array:
-    """The coefficients at which J is first evaluated."""
-    bound = game.coefficient_bound
-    return np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
 
 
 class _Episode(NamedTuple):
@@ -220,6 +188,7 @@ class _Episode(NamedTuple):
     squares: Array
     outputs: Array
     smooth: Booleans
+    proposals: Array
 
 
 def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
@@ -238,6 +207,7 @@ def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
         squares[i],
         outputs[i] * (1 - 2 * (half_turns % 2)),
         smooth[i],
+        solution.proposals,
     )
 
 
@@ -260,8 +230,8 @@ def _output_and_future(c: float, goal: float, belief: float, now: _Episode) -> t
     step = math.floor(place)
     t, i = place - step, int(step) + angles + 1
     square = next_goal * next_goal + next_belief * next_belief
-    a = square * interpolate(now.squares, i, t, now.smooth[i])
-    return y, a, math.sqrt(square) * interpolate(now.outputs, i, t, now.smooth[i])
+    a = square * numerics.interpolate(now.squares, i, t, now.smooth[i])
+    return y, a, math.sqrt(square) * numerics.interpolate(now.outputs, i, t, now.smooth[i])
 
 
 @compiled
@@ -272,7 +242,7 @@ def _cost(c: float, goal: float, belief: float, now: _Episode) -> float:
     return cost
 
 
-_golden_section = golden_section(_cost)
+_golden_section = numerics.golden_section(_cost)
 
 
 @compiled
@@ -293,8 +263,9 @@ def _local_minimum(low: float, high: float, goal: float, belief: float, now: _Ep
 
 
 @compiled
-def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tuple[Array, Array]:
-    """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
+def _local_minima(goal: float, belief: float, now: _Episode) -> tuple[Array, Array]:
+    """Every local minimum of J that the proposals show, refined, and its cost."""
+    grid = now.proposals
     costs = np.empty(len(grid) + 2)
     costs[0] = costs[-1] = np.inf
     for k in range(len(grid)):
@@ -313,18 +284,16 @@ def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tup
 
 
 @compiled
-def _best_responses(
-    goals: Array, beliefs: Array, grid: Array, now: _Episode
-) -> tuple[Array, Array, Array, Array]:
+def _best_responses(goals: Array, beliefs: Array, now: _Episode) -> tuple[Array, Array, Array, Array]:
     """Best coefficients, excess costs of the best clearly different ones, and A and B from the agent on."""
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
     squares, outputs = np.empty_like(goals), np.empty_like(goals)
     for i in range(len(goals)):
         # Where nothing depends on c, as in deployment where goal and belief agree, c is 1.
-        best = min(1.0, grid[-1])
+        best = min(1.0, now.proposals[-1])
         if now.eta > 0:
             lowest = _cost(best, goals[i], beliefs[i], now)
-            minima, costs = _local_minima(goals[i], beliefs[i], grid, now)
+            minima, costs = _local_minima(goals[i], beliefs[i], now)
             for k in range(len(minima)):
                 if costs[k] < lowest:
                     best, lowest = minima[k], costs[k]

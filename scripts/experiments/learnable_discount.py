@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 import mesa_env
 from mesa_env import LearnableDiscount
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, refinement
+from mesa_env.solutions.paths import Planner
 from scripts import figures
 from scripts.experiments.drawing import plot_groups
 from scripts.experiments.finding import TRAINING, Claims, Finding, describe, select
