@@ -38,8 +38,7 @@ from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
-_ABSOLUTE = 1e-300  # tolerance of a root: relative precision even close to 0
-_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the smallest that brentq accepts
+_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # tolerance of a root, the smallest that brentq accepts
 
 
 class Decision:
@@ -80,7 +79,7 @@ class Decision:
 
         if tilt(1.0) * tilt(meets) >= 0:  # the interval is a single point up to rounding
             return meets
-        return float(brentq(tilt, 1.0, meets, xtol=_ABSOLUTE, rtol=_RELATIVE))
+        return float(brentq(tilt, 1.0, meets, xtol=1e-300, rtol=_RELATIVE))
 
     def gain(self, coefficient: float, slope: float) -> float:
         """J minus its least value, with differences of squares factored so that little cancels."""
@@ -92,8 +91,7 @@ class Decision:
     def unit_sums_before(self, coefficient: float, slope: float) -> tuple[float, float]:
         """The unit sums A, B that the agent before faces, given this one's action."""
         m = self.drift - 2 * self.rate * coefficient * slope
-        squares, outputs = unit_sums_before(coefficient, m, self.discount, self.squares, self.outputs)
-        return squares, outputs
+        return unit_sums_before(coefficient, m, self.discount, self.squares, self.outputs)
 
 
 def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
