@@ -11,8 +11,7 @@ cover (c ≥ 1/2) where p ≤ 1 / (2 (2B_1 − A_1)): 2B_1 − A_1 is what an in
 Three solutions differ in what is known:
 
 - *belief*: every agent knows p_n = P(training | x_0 … x_n). Backward induction on a grid of log-odds, where
-  expectations over the next signal are one fixed matrix for each mode: Gauss–Hermite nodes, and cubic
-  interpolation between the grid's points.
+  one fixed matrix for each mode takes expectations over the next signal.
 - *signal*: agents have no memory and know n and x_n alone, hence the hazard's prior (1 − h)^n. Unit sums then
   depend on nothing but the mode.
 - *known*: the mode is seen. In deployment c = 1.
@@ -38,8 +37,6 @@ from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
 MODES = np.array([[0.0], [1.0]])
 """z in deployment and in training, the order of every axis of modes."""
 
-Respond = Callable[[int, Array, Array], Array]
-
 
 class ModeSolution(NamedTuple):
     """Unit sums A and B of every agent's successors, by mode and point of a grid; each of shape (N, 2, M).
@@ -51,12 +48,14 @@ class ModeSolution(NamedTuple):
     outputs: Array
 
 
+Respond = Callable[[int, ModeSolution], Array]
+
+
 class BeliefSolution(NamedTuple):
-    """The equilibrium among agents that know p_n, and their unit sums by mode and log-odds."""
+    """The equilibrium among agents that know p_n."""
 
     table: Table  # c_n by log-odds
-    squares: Array
-    outputs: Array
+    sums: ModeSolution  # by mode and log-odds
 
 
 class Situation(NamedTuple):
@@ -80,28 +79,35 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
         ValueError: If goals overflow on the way.
     """
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
-    belief, table = expit(grid), Table(grid, np.empty((game.episodes, log_odds)))
-    best = respond_given(game, lambda n: belief)
+    belief, coefficients = expit(grid), np.empty((game.episodes, log_odds))
 
-    def respond(n: int, squares: Array, outputs: Array) -> Array:
-        table.values[n] = coefficients = best(n, squares, outputs)
-        return coefficients
+    def respond(n: int, sums: ModeSolution) -> Array:
+        situation = Situation(game.learning_rates[n], belief, sums.squares[n, 1], sums.outputs[n, 1])
+        coefficients[n] = best = best_responses_given(game, situation)
+        return best
 
     expect = Expectations(game, grid, *gauss_hermite(nodes))
-    return BeliefSolution(table, *unit_sums_backward(game, respond, expect, log_odds))
+    sums = unit_sums_backward(game, respond, expect, log_odds)
+    return BeliefSolution(Table(grid, coefficients), sums)
 
 
 def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     """The equilibrium among agents that know only n and x_n; `memoryless_coefficients` are its actions."""
     noise, weights = gauss_hermite(nodes)
     signal = noise + game.shift * MODES
-    best = respond_given(game, lambda n: expit(game.updated(game.prior[n], signal)))
-    return solve_by_mode(game, best, weights)
+    return solve_by_mode(
+        game, lambda n, sums: memoryless_coefficients(game, sums, np.full(signal.shape, n), signal), weights
+    )
 
 
 def solve_known(game: HiddenDeployment) -> ModeSolution:
     """The equilibrium among agents that see the mode."""
-    return solve_by_mode(game, respond_given(game, lambda n: MODES), np.ones(1))
+
+    def respond(n: int, sums: ModeSolution) -> Array:
+        situation = Situation(game.learning_rates[n], MODES, sums.squares[n, 1], sums.outputs[n, 1])
+        return best_responses_given(game, situation)
+
+    return solve_by_mode(game, respond, np.ones(1))
 
 
 def situation_by_signal(
@@ -125,15 +131,11 @@ def first_costs(game: HiddenDeployment) -> dict[str, float]:
 
     Their differences are the price of ignorance.
     """
-    solutions: dict[str, ModeSolution | BeliefSolution] = {
-        "known": solve_known(game),
-        "belief": solve_hidden(game),
-        "signal": solve_memoryless(game),
-    }
+    known = {"known": solve_known(game), "belief": solve_hidden(game).sums, "signal": solve_memoryless(game)}
     rate, weight = game.learning_rates[:1], numerics.discounted_lengths(game.discount, game.episodes)[0] - 1
     costs = {}
-    for name, solution in solutions.items():
-        squares, outputs = solution.squares[0, 1, -1], solution.outputs[0, 1, -1]
+    for name, solution in known.items():
+        squares, outputs = (sums[0, 1, -1] for sums in solution)
         c = best_responses_given(game, Situation(rate, np.ones(1), squares, outputs))
         m = 1 - 2 * rate * (c * c + game.regularization)
         future = game.discount * (m * m * squares - 2 * m * outputs) + weight
@@ -211,33 +213,23 @@ def best_responses_given(game: ScalarGame, situation: Situation) -> Array:
     return best
 
 
-def respond_given(game: HiddenDeployment, believe: Callable[[int], Array]) -> Respond:
-    """Best responses of agents that believe p = `believe(n)` in episode n, by point or mode."""
-
-    def respond(n: int, squares: Array, outputs: Array) -> Array:
-        return best_responses_given(
-            game, Situation(game.learning_rates[n], believe(n), squares[1], outputs[1])
-        )
-
-    return respond
-
-
 def unit_sums_backward(
     game: HiddenDeployment, respond: Respond, expect: Callable[[Array], Array], points: int
 ) -> ModeSolution:
-    """Unit sums when agent n plays `respond(n, A, B)` given its successors' sums, each of shape (2, points).
+    """Unit sums when agent n plays `respond(n, sums)`, given its successors' sums.
 
-    Coefficients may be one for both modes; `expect` takes sums from n on to their expectations one episode
-    before.
+    Coefficients have shape (2, points), or one for both modes; `expect` takes sums from n on to their
+    expectations one episode before.
     """
     squares, outputs = np.zeros((2, game.episodes, 2, points))
+    sums = ModeSolution(squares, outputs)
     for n in reversed(range(game.episodes)):
-        c = respond(n, squares[n], outputs[n])
+        c = respond(n, sums)
         if n:
             m = 1 - 2 * game.learning_rates[n] * MODES * (c * c + game.regularization)
             before = numerics.unit_sums_before(c, m, game.discount, squares[n], outputs[n])
             squares[n - 1], outputs[n - 1] = map(expect, before)
-    return ModeSolution(squares, outputs)
+    return sums
 
 
 def solve_by_mode(game: HiddenDeployment, respond: Respond, weights: Array) -> ModeSolution:

@@ -2,15 +2,14 @@
 
 The naive planner plays the base game's equilibrium at the discount that it sees, and plans afresh in every
 episode. The foreseeing one plays the game's own equilibrium, by backward induction over the state (θ, γ):
-agent n weighs coefficients by playing the remaining training episodes with its successors' policies, which
-are tables over goals and discounts, and adding deployment in closed form, all judged by its own goal and
-discount. The tables hold how far a foreseeing agent departs from the naive one; both agree where κ = 0 or
-θ = 0.
+agent n weighs coefficients by playing the remaining training episodes with its successors' policies, and
+adding deployment in closed form, all judged by its own goal and discount. Policies are tables over goals and
+discounts of how far they depart from the naive one; both agree where κ = 0 or θ = 0.
 
 Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1 with κ = 10 from γ_0 = 0.1, or
-κ = 1 from 0.7), policies jump: two local minima of J_n swap ranks. Jumps multiply as induction goes back, and
-finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its policy.
-In the other games that docs/results.md certifies it is below 1e-5. `margins` shows where ties are near.
+κ = 1 from 0.7), policies jump: two local minima of J_n swap ranks; `margins` shows where ties are near. Jumps
+multiply as induction goes back, and finer tables only move them: an agent can then gain some 1e-2 of the cost
+of silence by leaving its policy. In the other games that docs/results.md certifies it is below 1e-5.
 """
 
 from typing import NamedTuple
@@ -89,12 +88,12 @@ def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) ->
     Where θ_0 or γ_0 is drawn, the path begins in the middle of its range.
     """
     goal, discount = (np.array([np.mean(first)]) for first in (game.initial_goal, game.discount))
-    state = game.start(np.zeros((1, game.n_uniforms)), goal)._replace(extra=Patience(discount))
-    coarse, fine = (
-        follow(game, state, ForeseeingPlanner(game, goals * factor, discounts * factor).coefficients)
-        for factor in (1, 2)
-    )
-    return Refinement.between(*((coefficients, path[:, 1]) for coefficients, path in (coarse, fine)))
+    state, paths = game.start(np.zeros((1, game.n_uniforms)), goal)._replace(extra=Patience(discount)), []
+    for factor in (1, 2):
+        planner = ForeseeingPlanner(game, goals * factor, discounts * factor)
+        coefficients, path = follow(game, state, planner.coefficients)
+        paths.append((coefficients, path[:, 1]))
+    return Refinement.between(*paths)
 
 
 # -- Compiled kernels -------------------------------------------------------------------------------------

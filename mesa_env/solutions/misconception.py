@@ -9,16 +9,15 @@ at the angle that it hands on; A has period π, and B changes sign with it. The 
 
     J(c; φ) = (y − θ)² + γ (r'² A(φ') − 2 θ r' B(φ') + θ² K),   r' and φ' those of (θ', b').
 
-J may have several local minima, and where two of them tie, the best coefficient jumps from one to the other
-as the angle passes; `Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of
-training moves the angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that
-their choices jump in more places, as in other games between successive selves (Harris & Laibson 2001). Hence
-J is searched over the whole range of coefficients, and refined around every local minimum; A and B are
-tabulated on a fine grid of angles, and interpolated by cubics where nothing jumps and by straight lines
-elsewhere, since agents would exploit any overshoot beyond the values of the table. A straight line is exact
-for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So where
-jumps multiply, the solution is one of several near-equilibria, from which no agent has much to gain, and its
-coefficients depend on the table; `refinement` measures how much.
+J may have several local minima, and where two of them tie, the best coefficient jumps as the angle passes:
+`Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of training moves the
+angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that their choices jump in
+more places, as in other games between successive selves (Harris & Laibson 2001). Hence J is searched over the
+whole range of coefficients, and refined around every local minimum; A and B are tabulated on a fine grid of
+angles, and interpolated by cubics where nothing jumps and by straight lines elsewhere, since agents would
+exploit any overshoot. A line is exact for a game in which the angle handed on is rounded at random to one of
+its neighbors in the table. So where jumps multiply, the solution is one of several near-equilibria, which
+depend on the table and leave agents little to gain; `refinement` measures how much it depends.
 
 The projection of goals and beliefs is ignored: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
 and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
@@ -88,12 +87,12 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
     squares, outputs = np.zeros((2, game.episodes + 1, angles))
     places = np.linspace(0, np.pi, angles, endpoint=False)
     solution = Solution(places, coefficients, margins, squares, outputs, weights, grid)
-    goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
+    goals, beliefs = np.cos(places), np.sin(places)
     for n in reversed(range(game.episodes)):
-        choices = _best_responses(goals, beliefs, _episode(game, solution, n))
-        solution.coefficients[n], excess, solution.squares[n], solution.outputs[n] = choices
-        solution.margins[n] = excess / solution.weights[n]
-        if not np.isfinite(solution.squares[n]).all():
+        responses = _best_responses(goals, beliefs, _episode(game, solution, n))
+        coefficients[n], excess, squares[n], outputs[n] = responses
+        margins[n] = excess / weights[n]
+        if not np.isfinite(squares[n]).all():
             raise ValueError(
                 f"goal and belief must not grow beyond floating point; from episode {n} on they do, with a "
                 f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
@@ -112,18 +111,16 @@ def coefficients_at(
     Raises:
         ValueError: If a goal or belief is not finite.
     """
-    episodes, goals, beliefs = np.broadcast_arrays(
-        episode, np.asarray(goal, float), np.asarray(belief, float)
-    )
+    goals, beliefs = np.asarray(goal, float), np.asarray(belief, float)
+    episodes, goals, beliefs = np.broadcast_arrays(episode, goals, beliefs)
     if not (np.isfinite(goals).all() and np.isfinite(beliefs).all()):
         raise ValueError(f"goals and beliefs must be finite; got goals {goals} and beliefs {beliefs}")
-    coefficients = np.empty(episodes.shape)
+    scale, coefficients = np.hypot(goals, beliefs), np.empty(episodes.shape)
+    scale[scale == 0] = 1.0
+    goals, beliefs = goals / scale, beliefs / scale
     for n in np.unique(episodes):
         here = episodes == n
-        scale = np.hypot(goals[here], beliefs[here])
-        scale[scale == 0] = 1.0
-        unit = goals[here] / scale, beliefs[here] / scale
-        coefficients[here] = _best_responses(*unit, _episode(game, solution, n))[0]
+        coefficients[here] = _best_responses(goals[here], beliefs[here], _episode(game, solution, n))[0]
     return coefficients
 
 

@@ -152,7 +152,7 @@ def test_agents_break_cover_at_a_belief_in_closed_form(shift, episode):
     game = hidden_game(20, shift=shift)
     solution = solve_hidden(game)
     every = np.full(len(solution.table.at), episode)
-    value = 2 * solution.outputs[episode, 1] - solution.squares[episode, 1]
+    value = 2 * solution.sums.outputs[episode, 1] - solution.sums.squares[episode, 1]
     covered = 2 * value * expit(solution.table.at) > 1
     coefficients = solution.table.read(every, solution.table.at)
     np.testing.assert_array_equal(coefficients < 0.5, covered)
