@@ -16,11 +16,10 @@ the right of 0, so that full deception is never optimal, however much is decoupl
 cases, and in each the minimum is *unique*:
 
 - 1 − δ ≤ q* ≤ 1 + δ: c = 1 and s = q*.
-- q* > 1 + δ: it lies on the boundary q = c² + δc, between 1 and where that meets q*. To the left of both the
-  cost falls, to the right it rises; the first-order condition is a cubic whose coefficients change sign once.
-- q* < 1 − δ: it lies on the boundary q = c² − δc, between 1 and where that meets q* or comes nearest. For
-  q* ≤ 0 d is convex, and so is the cost; for q* > 0 it lies right of where q* is met, and the cost falls left
-  of that.
+- q* > 1 + δ: on the boundary q = c² + δc, between 1 and where that meets q*. To the left of both the cost
+  falls, to the right it rises; the first-order condition is a cubic whose coefficients change sign once.
+- q* < 1 − δ: on the boundary q = c² − δc, between 1 and where that meets q* or comes nearest. For q* ≤ 0 d is
+  convex, and so is the cost; for q* > 0 it lies right of where q* is met, and the cost falls left of that.
 
 Where δ ≥ 1 + λ, every agent emits its goal with slope −λ, and the base update leaves the goal where it is.
 

@@ -60,15 +60,6 @@ class Solution(NamedTuple):
     proposals: Array  # coefficients among which J is first searched
 
 
-class Jump(NamedTuple):
-    """Where an agent's best coefficient jumps: two choices tie between neighboring angles of the table."""
-
-    episode: int
-    angle: float  # φ halfway between the two
-    before: float  # c_n at the smaller angle
-    after: float  # c_n at the larger
-
-
 def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
     """Equilibrium by backward induction, every agent judged by its own goal.
 
@@ -124,12 +115,9 @@ def coefficients_at(
     return coefficients
 
 
-def jumps(solution: Solution) -> list[Jump]:
-    """Every place where an agent's best coefficient jumps, in order of episodes and angles."""
-    row, angle = np.nonzero(_jumping(solution.coefficients))
-    before, after = (solution.coefficients[row, (angle + k) % len(solution.angles)] for k in (0, 1))
-    middle = solution.angles[angle] + solution.angles[1] / 2
-    return [Jump(*place) for place in zip(*(x.tolist() for x in (row, middle, before, after)), strict=True)]
+def jumps(solution: Solution) -> Integers:
+    """Where agents' best coefficients jump: rows (n, i), where two choices tie between φ_i and φ_{i+1}."""
+    return np.argwhere(_jumping(solution.coefficients))
 
 
 def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) -> Refinement:
@@ -190,10 +178,8 @@ class _Episode(NamedTuple):
 
 def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     squares, outputs = solution.squares[n + 1], solution.outputs[n + 1]
-    smooth = np.ones(squares.shape, dtype=bool)
-    if n + 1 < game.episodes:
-        jumping = _jumping(solution.coefficients[n + 1])
-        smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
+    jumping = _jumping(solution.coefficients[n + 1 : n + 2]).any(axis=0)  # nowhere after the last episode
+    smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
     half_turns, i = np.divmod(np.arange(-len(squares) - 1, len(squares) + 3), len(squares))
     return _Episode(
         float(game.learning_rates[n]),
