@@ -95,9 +95,13 @@ def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     """The equilibrium among agents that know only n and x_n; `memoryless_coefficients` are its actions."""
     noise, weights = gauss_hermite(nodes)
     signal = noise + game.shift * MODES
-    return solve_by_mode(
-        game, lambda n, sums: memoryless_coefficients(game, sums, np.full(signal.shape, n), signal), weights
-    )
+
+    def respond(n: int, sums: ModeSolution) -> Array:
+        belief = expit(game.updated(game.prior[n], signal))
+        situation = Situation(game.learning_rates[n], belief, sums.squares[n, 1], sums.outputs[n, 1])
+        return best_responses_given(game, situation)
+
+    return solve_by_mode(game, respond, weights)
 
 
 def solve_known(game: HiddenDeployment) -> ModeSolution:

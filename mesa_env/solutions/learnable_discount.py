@@ -55,13 +55,11 @@ class ForeseeingPlanner(Planner):
         trained = np.flatnonzero(game.training).max(initial=-1) + 1
         self.departures = np.zeros((trained, goals + 1, discounts + 1))
         self.margins = np.full(self.departures.shape, np.inf)
-        spread = 2 * np.arange(_PROPOSALS) / (_PROPOSALS - 1) - 1
         self._rules = _Rules(
             game.learning_rates[:trained],
             _plan_naively(game, nodes())[:, :trained].T.copy(),
             game.slopes,
             self.departures,
-            game.coefficient_bound * spread * np.abs(spread),
             largest,
             game.discount_learning_rate,
             game.regularization,
@@ -69,7 +67,8 @@ class ForeseeingPlanner(Planner):
             game.goal_bound,
             game.episodes - trained,
         )
-        _solve(self._rules, self.margins)
+        spread = 2 * np.arange(_PROPOSALS) / (_PROPOSALS - 1) - 1
+        _solve(self._rules, game.coefficient_bound * spread * np.abs(spread), self.margins)
 
     def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,)."""
@@ -106,7 +105,6 @@ class _Rules(NamedTuple):
     naive: Array
     slopes: Array
     departures: Array
-    proposals: Array
     largest_goal: float
     kappa: float
     regularization: float
@@ -162,10 +160,11 @@ _golden_section = numerics.golden_section(_cost, keep_left=False)
 
 
 @compiled
-def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> tuple[float, float]:
+def _best(
+    proposals: Array, rules: _Rules, n: int, goal: float, discount: float, tail: float
+) -> tuple[float, float]:
     """Best coefficient of agent n in state (θ, γ), and how much worse the second-best local minimum is."""
-    proposals, size = rules.proposals, len(rules.proposals)
-    costs = np.empty(size)
+    size, costs = len(proposals), np.empty_like(proposals)
     for i in range(size):
         costs[i] = _cost(proposals[i], rules, n, goal, discount, tail)
     best, lowest, second = 0.0, np.inf, np.inf
@@ -185,7 +184,7 @@ def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> t
 
 
 @compiled
-def _solve(rules: _Rules, margins: Array) -> None:
+def _solve(rules: _Rules, proposals: Array, margins: Array) -> None:
     """Backward induction: fills in the departures of every agent, and the margins."""
     episodes, goals, discounts = margins.shape
     for n in range(episodes - 1, -1, -1):
@@ -198,7 +197,7 @@ def _solve(rules: _Rules, margins: Array) -> None:
                 tail, _ = numerics.unit_sums_before(1.0, 1.0, discount, tail, tail)
             for i in range(1, goals):
                 goal = rules.largest_goal * i / (goals - 1)
-                best, margins[n, i, j] = _best(rules, n, goal, discount, tail)
+                best, margins[n, i, j] = _best(proposals, rules, n, goal, discount, tail)
                 rules.departures[n, i, j] = best - _look_up(rules.naive[n], discount)
 
 

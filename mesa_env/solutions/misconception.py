@@ -80,7 +80,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
     solution = Solution(places, coefficients, margins, squares, outputs, weights, grid)
     goals, beliefs = np.cos(places), np.sin(places)
     for n in reversed(range(game.episodes)):
-        responses = _best_responses(goals, beliefs, _episode(game, solution, n))
+        responses = _best_responses(grid, goals, beliefs, _episode(game, solution, n))
         coefficients[n], excess, squares[n], outputs[n] = responses
         margins[n] = excess / weights[n]
         if not np.isfinite(squares[n]).all():
@@ -111,7 +111,8 @@ def coefficients_at(
     goals, beliefs = goals / scale, beliefs / scale
     for n in np.unique(episodes):
         here = episodes == n
-        coefficients[here] = _best_responses(goals[here], beliefs[here], _episode(game, solution, n))[0]
+        states = solution.proposals, goals[here], beliefs[here]
+        coefficients[here] = _best_responses(*states, _episode(game, solution, n))[0]
     return coefficients
 
 
@@ -173,7 +174,6 @@ class _Episode(NamedTuple):
     squares: Array
     outputs: Array
     smooth: Booleans
-    proposals: Array
 
 
 def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
@@ -190,7 +190,6 @@ def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
         squares[i],
         outputs[i] * (1 - 2 * (half_turns % 2)),
         smooth[i],
-        solution.proposals,
     )
 
 
@@ -246,9 +245,8 @@ def _local_minimum(low: float, high: float, goal: float, belief: float, now: _Ep
 
 
 @compiled
-def _local_minima(goal: float, belief: float, now: _Episode) -> tuple[Array, Array]:
-    """Every local minimum of J that the proposals show, refined, and its cost."""
-    grid = now.proposals
+def _local_minima(grid: Array, goal: float, belief: float, now: _Episode) -> tuple[Array, Array]:
+    """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
     costs = np.empty(len(grid) + 2)
     costs[0] = costs[-1] = np.inf
     for k in range(len(grid)):
@@ -267,16 +265,18 @@ def _local_minima(goal: float, belief: float, now: _Episode) -> tuple[Array, Arr
 
 
 @compiled
-def _best_responses(goals: Array, beliefs: Array, now: _Episode) -> tuple[Array, Array, Array, Array]:
+def _best_responses(
+    grid: Array, goals: Array, beliefs: Array, now: _Episode
+) -> tuple[Array, Array, Array, Array]:
     """Best coefficients, excess costs of the best clearly different ones, and A and B from the agent on."""
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
     squares, outputs = np.empty_like(goals), np.empty_like(goals)
     for i in range(len(goals)):
         # Where nothing depends on c, as in deployment where goal and belief agree, c is 1.
-        best = min(1.0, now.proposals[-1])
+        best = min(1.0, grid[-1])
         if now.eta > 0:
             lowest = _cost(best, goals[i], beliefs[i], now)
-            minima, costs = _local_minima(goals[i], beliefs[i], now)
+            minima, costs = _local_minima(grid, goals[i], beliefs[i], now)
             for k in range(len(minima)):
                 if costs[k] < lowest:
                     best, lowest = minima[k], costs[k]
