@@ -94,11 +94,9 @@ def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
 def first_order_conditions(game: Game, coefficients: ArrayLike) -> tuple[Array, Array]:
     """α and β of every agent's first-order condition α c³ + β c − 1 = 0 in a profile; each of shape (N,)."""
     squares, outputs, _ = unit_sums(game, coefficients)
+    parameters = game.learning_rates, game.discount, game.regularization
     with np.errstate(over="ignore", invalid="ignore"):  # where goals grow beyond floating point
-        alpha, beta = first_order_condition(
-            game.learning_rates, game.discount, game.regularization, squares, outputs
-        )
-    return alpha, beta
+        return first_order_condition(*parameters, squares, outputs)
 
 
 def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:

@@ -135,10 +135,10 @@ def first_costs(game: HiddenDeployment) -> dict[str, float]:
 
     Their differences are the price of ignorance.
     """
-    known = {"known": solve_known(game), "belief": solve_hidden(game).sums, "signal": solve_memoryless(game)}
+    solved = {"known": solve_known(game), "belief": solve_hidden(game).sums, "signal": solve_memoryless(game)}
     rate, weight = game.learning_rates[:1], numerics.discounted_lengths(game.discount, game.episodes)[0] - 1
     costs = {}
-    for name, solution in known.items():
+    for name, solution in solved.items():
         squares, outputs = (sums[0, 1, -1] for sums in solution)
         c = best_responses_given(game, Situation(rate, np.ones(1), squares, outputs))
         m = 1 - 2 * rate * (c * c + game.regularization)
@@ -201,11 +201,10 @@ class FilteringOracle(GameAgent):
 def first_order_condition_given(game: ScalarGame, situation: Situation) -> tuple[Array, Array]:
     """α and β of αc³ + βc − 1 = 0; interpolated sums of squares are kept from falling below 0."""
     rate, belief, squares, outputs = situation
+    squares = np.maximum(squares, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):  # where goals grow beyond floating point
-        alpha, beta = numerics.first_order_condition(
-            rate, game.discount * belief, game.regularization, np.maximum(squares, 0.0), outputs
-        )
-    return alpha, beta
+        discount = game.discount * belief
+        return numerics.first_order_condition(rate, discount, game.regularization, squares, outputs)
 
 
 def best_responses_given(game: ScalarGame, situation: Situation) -> Array:
