@@ -106,12 +106,12 @@ def coefficients_at(
     episodes, goals, beliefs = np.broadcast_arrays(episode, goals, beliefs)
     if not (np.isfinite(goals).all() and np.isfinite(beliefs).all()):
         raise ValueError(f"goals and beliefs must be finite; got goals {goals} and beliefs {beliefs}")
-    scale, coefficients = np.hypot(goals, beliefs), np.empty(episodes.shape)
-    scale[scale == 0] = 1.0
-    goals, beliefs = goals / scale, beliefs / scale
+    coefficients = np.empty(episodes.shape)
     for n in np.unique(episodes):
         here = episodes == n
-        states = solution.proposals, goals[here], beliefs[here]
+        scale = np.hypot(goals[here], beliefs[here])
+        scale[scale == 0] = 1.0
+        states = solution.proposals, goals[here] / scale, beliefs[here] / scale
         coefficients[here] = _best_responses(*states, _episode(game, solution, n))[0]
     return coefficients
 
