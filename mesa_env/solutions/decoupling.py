@@ -37,7 +37,7 @@ from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
-_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # tolerance of a root, the smallest that brentq accepts
+_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the least that brentq accepts, even for roots close to 0
 
 
 class Decision:
