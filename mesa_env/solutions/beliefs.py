@@ -22,8 +22,7 @@ class Table(NamedTuple):
     def read(self, episode: Integers, at: Array) -> Array:
         """Values in `episode` at any log-odds or signals; both of one shape, as is the result."""
         first, weights = _stencil(self.at, at)
-        values = weighted_neighbors(self.values.reshape(-1), episode * len(self.at) + first, weights)
-        return np.asarray(values)
+        return np.asarray(weighted_neighbors(self.values.ravel(), episode * len(self.at) + first, weights))
 
 
 class Expectations:
@@ -35,9 +34,8 @@ class Expectations:
     def __init__(self, game: HiddenDeployment, grid: Array, noise: Array, weights: Array) -> None:
         self.hazard = game.hazard
         forecast = game.forecast(grid)[:, None]
-        self.matrices = [
-            _averages(grid, game.updated(forecast, game.shift * z + noise), weights) for z in range(2)
-        ]
+        signals = noise, game.shift + noise
+        self.matrices = [_averages(grid, game.updated(forecast, signal), weights) for signal in signals]
 
     def __call__(self, values: Array) -> Array:
         """E[values(z', l') | z, l]; both of shape (2, M), by mode and log-odds."""
@@ -74,7 +72,6 @@ def _averages(grid: Array, at: Array, weights: Array) -> csr_array:
 
 def _stencil(grid: Array, at: Array) -> tuple[Integers, tuple[Array, Array, Array, Array]]:
     """Index of the first of four neighbors on an even grid, and the weights of the four."""
-    step = (grid[-1] - grid[0]) / (len(grid) - 1)
-    place = (np.clip(at, grid[0], grid[-1]) - grid[0]) / step
-    first, weights = cubic_stencil(place, len(grid) - 1)
+    cells, low, high = len(grid) - 1, grid[0], grid[-1]
+    first, weights = cubic_stencil((np.clip(at, low, high) - low) / ((high - low) / cells), cells)
     return first, weights

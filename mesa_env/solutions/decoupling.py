@@ -16,11 +16,10 @@ the right of 0, so that full deception is never optimal, however much is decoupl
 cases, and in each the minimum is *unique*:
 
 - 1 − δ ≤ q* ≤ 1 + δ: c = 1 and s = q*.
-- q* > 1 + δ: it lies on the boundary q = c² + δc, between 1 and where that meets q*. To the left of both the
-  cost falls, to the right it rises; the first-order condition is a cubic whose coefficients change sign once.
-- q* < 1 − δ: it lies on the boundary q = c² − δc, between 1 and where that meets q* or comes nearest. For
-  q* ≤ 0 d is convex, and so is the cost; for q* > 0 it lies right of where q* is met, and the cost falls left
-  of that.
+- q* > 1 + δ: on the boundary q = c² + δc, between 1 and where that meets q*. To the left of both the cost
+  falls, to the right it rises; the first-order condition is a cubic whose coefficients change sign once.
+- q* < 1 − δ: on the boundary q = c² − δc, between 1 and where that meets q* or comes nearest. For q* ≤ 0 d is
+  convex, and so is the cost; for q* > 0 it lies right of where q* is met, and the cost falls left of that.
 
 Where δ ≥ 1 + λ, every agent emits its goal with slope −λ, and the base update leaves the goal where it is.
 
@@ -38,8 +37,7 @@ from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
-_ABSOLUTE = 1e-300  # tolerance of a root: relative precision even close to 0
-_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the smallest that brentq accepts
+_RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the least that brentq accepts, even for roots close to 0
 
 
 class Decision:
@@ -80,7 +78,7 @@ class Decision:
 
         if tilt(1.0) * tilt(meets) >= 0:  # the interval is a single point up to rounding
             return meets
-        return float(brentq(tilt, 1.0, meets, xtol=_ABSOLUTE, rtol=_RELATIVE))
+        return float(brentq(tilt, 1.0, meets, xtol=1e-300, rtol=_RELATIVE))
 
     def gain(self, coefficient: float, slope: float) -> float:
         """J minus its least value, with differences of squares factored so that little cancels."""
@@ -92,8 +90,7 @@ class Decision:
     def unit_sums_before(self, coefficient: float, slope: float) -> tuple[float, float]:
         """The unit sums A, B that the agent before faces, given this one's action."""
         m = self.drift - 2 * self.rate * coefficient * slope
-        squares, outputs = unit_sums_before(coefficient, m, self.discount, self.squares, self.outputs)
-        return squares, outputs
+        return unit_sums_before(coefficient, m, self.discount, self.squares, self.outputs)
 
 
 def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:

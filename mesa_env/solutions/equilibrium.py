@@ -23,15 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mesa_env.numerics import (
-    compiled,
-    discounted_lengths,
-    find_positive_roots,
-    first_order_condition,
-    positive_roots,
-    run_in_blocks,
-    unit_sums_before,
-)
+from mesa_env import numerics
+from mesa_env.numerics import compiled, find_positive_roots, first_order_condition, unit_sums_before
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
@@ -58,12 +51,9 @@ def solve_equilibrium(game: Game) -> Array:
         array([0.0311513, 0.1115536, 1.       ])
     """
     require_base_game(game)
-    coefficients: Array = _solve(
-        game.learning_rates[None],
-        np.array([game.discount]),
-        np.array([game.regularization]),
-        game.coefficient_bound,
-    )[0]
+    discounts, regularizations = np.array([[game.discount], [game.regularization]])
+    rates, bound = game.learning_rates[None], game.coefficient_bound
+    coefficients: Array = _solve(rates, discounts, regularizations, bound)[0]
     warn_where_goals_are_projected(game, coefficients * coefficients)
     return coefficients
 
@@ -98,17 +88,15 @@ def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
     require_base_game(game)
     profile = validated_coefficients(game, coefficients)
     squares, outputs = _unit_sums(game.learning_rates, game.discount, game.regularization, profile)
-    return UnitSums(squares, outputs, discounted_lengths(game.discount, game.episodes)[1:])
+    return UnitSums(squares, outputs, numerics.discounted_lengths(game.discount, game.episodes)[1:])
 
 
 def first_order_conditions(game: Game, coefficients: ArrayLike) -> tuple[Array, Array]:
     """α and β of every agent's first-order condition α c³ + β c − 1 = 0 in a profile; each of shape (N,)."""
     squares, outputs, _ = unit_sums(game, coefficients)
+    parameters = game.learning_rates, game.discount, game.regularization
     with np.errstate(over="ignore", invalid="ignore"):  # where goals grow beyond floating point
-        alpha, beta = first_order_condition(
-            game.learning_rates, game.discount, game.regularization, squares, outputs
-        )
-    return alpha, beta
+        return first_order_condition(*parameters, squares, outputs)
 
 
 def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
@@ -126,7 +114,7 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
 
 def best_responses(game: Game, coefficients: ArrayLike) -> Array:
     """`best_response` of every agent to the same profile, shape (N,)."""
-    roots = positive_roots(*first_order_conditions(game, coefficients))
+    roots = numerics.positive_roots(*first_order_conditions(game, coefficients))
     responses: Array = np.minimum(roots, game.coefficient_bound)
     return responses
 
@@ -187,7 +175,7 @@ def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float)
     def solve(games: slice) -> None:
         _solve_into(coefficients[games], rates[games], discounts[games], regularizations[games], bound)
 
-    run_in_blocks(solve, len(rates), BLOCK)
+    numerics.run_in_blocks(solve, len(rates), BLOCK)
     if not coefficients.min(initial=np.inf) > 0:
         game = np.flatnonzero(~(coefficients > 0).all(axis=1))[0]
         raise ValueError(

@@ -62,13 +62,11 @@ def _grid(game: Game) -> Array:
 
 def _mean_cost(plan: list[float], rates: list[float], game: Game) -> float:
     """Mean mesa cost, over the post's goals, of the agent that plays the plan's first coefficient."""
-    return sum(_mesa_cost(goal, plan, rates, game) for goal in np.linspace(-1, 1, GOALS).tolist()) / GOALS
-
-
-def _mesa_cost(first_goal: float, plan: list[float], rates: list[float], game: Game) -> float:
-    """Mesa cost of a plan, judged by the goal of its first agent."""
-    goal, costs = first_goal, []
-    for k, (c, rate) in enumerate(zip(plan, rates, strict=True)):
-        costs.append(game.discount**k * (c * goal - first_goal) ** 2)
-        goal -= rate * (2 * c * goal * c + 2 * game.regularization * goal)
-    return sum(costs)
+    costs = []
+    for first_goal in np.linspace(-1, 1, GOALS).tolist():
+        goal, cost = first_goal, 0.0
+        for k, (c, rate) in enumerate(zip(plan, rates, strict=True)):
+            cost += game.discount**k * (c * goal - first_goal) ** 2
+            goal -= rate * (2 * c * goal * c + 2 * game.regularization * goal)
+        costs.append(cost)
+    return sum(costs) / GOALS

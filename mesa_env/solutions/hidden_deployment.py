@@ -11,8 +11,7 @@ cover (c ≥ 1/2) where p ≤ 1 / (2 (2B_1 − A_1)): 2B_1 − A_1 is what an in
 Three solutions differ in what is known:
 
 - *belief*: every agent knows p_n = P(training | x_0 … x_n). Backward induction on a grid of log-odds, where
-  expectations over the next signal are one fixed matrix for each mode: Gauss–Hermite nodes, and cubic
-  interpolation between the grid's points.
+  one fixed matrix for each mode takes expectations over the next signal.
 - *signal*: agents have no memory and know n and x_n alone, hence the hazard's prior (1 − h)^n. Unit sums then
   depend on nothing but the mode.
 - *known*: the mode is seen. In deployment c = 1.
@@ -21,23 +20,16 @@ All hold while the projection of goals does not bind, as in the base game.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from mesa_env import numerics
 from mesa_env.agent import GameAgent
-from mesa_env.numerics import (
-    Array,
-    Booleans,
-    Integers,
-    Refinement,
-    discounted_lengths,
-    first_order_condition,
-    positive_roots,
-    unit_sums_before,
-)
+from mesa_env.numerics import Array, Booleans, Integers, Refinement
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
@@ -45,22 +37,25 @@ from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
 MODES = np.array([[0.0], [1.0]])
 """z in deployment and in training, the order of every axis of modes."""
 
-Respond = Callable[[int, Array, Array], Array]
+
+class ModeSolution(NamedTuple):
+    """Unit sums A and B of every agent's successors, by mode and point of a grid; each of shape (N, 2, M).
+
+    Where they depend on the mode alone, M = 1.
+    """
+
+    squares: Array
+    outputs: Array
+
+
+Respond = Callable[[int, ModeSolution], Array]
 
 
 class BeliefSolution(NamedTuple):
     """The equilibrium among agents that know p_n."""
 
     table: Table  # c_n by log-odds
-    squares: Array  # A of agent n's successors by mode and log-odds, shape (N, 2, M)
-    outputs: Array  # B, likewise
-
-
-class ModeSolution(NamedTuple):
-    """An equilibrium whose unit sums depend on the mode alone; both have shape (N, 2)."""
-
-    squares: Array
-    outputs: Array
+    sums: ModeSolution  # by mode and log-odds
 
 
 class Situation(NamedTuple):
@@ -84,16 +79,16 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
         ValueError: If goals overflow on the way.
     """
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
+    belief, coefficients = expit(grid), np.empty((game.episodes, log_odds))
+
+    def respond(n: int, sums: ModeSolution) -> Array:
+        situation = Situation(game.learning_rates[n], belief, sums.squares[n, 1], sums.outputs[n, 1])
+        coefficients[n] = best = best_responses_given(game, situation)
+        return best
+
     expect = Expectations(game, grid, *gauss_hermite(nodes))
-    belief = expit(grid)
-    coefficients = np.empty((game.episodes, log_odds))
-
-    def respond(n: int, squares: Array, outputs: Array) -> Array:
-        c = best_responses_given(game, Situation(game.learning_rates[n], belief, squares[1], outputs[1]))
-        coefficients[n] = c
-        return c
-
-    return BeliefSolution(Table(grid, coefficients), *unit_sums_backward(game, respond, expect, log_odds))
+    sums = unit_sums_backward(game, respond, expect, log_odds)
+    return BeliefSolution(Table(grid, coefficients), sums)
 
 
 def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
@@ -101,18 +96,20 @@ def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     noise, weights = gauss_hermite(nodes)
     signal = noise + game.shift * MODES
 
-    def respond(n: int, squares: Array, outputs: Array) -> Array:
+    def respond(n: int, sums: ModeSolution) -> Array:
         belief = expit(game.updated(game.prior[n], signal))
-        return best_responses_given(game, Situation(game.learning_rates[n], belief, squares[1], outputs[1]))
+        situation = Situation(game.learning_rates[n], belief, sums.squares[n, 1], sums.outputs[n, 1])
+        return best_responses_given(game, situation)
 
     return solve_by_mode(game, respond, weights)
 
 
 def solve_known(game: HiddenDeployment) -> ModeSolution:
-    """The equilibrium among agents that see the mode; `known_coefficients` are its actions."""
+    """The equilibrium among agents that see the mode."""
 
-    def respond(n: int, squares: Array, outputs: Array) -> Array:
-        return best_responses_given(game, Situation(game.learning_rates[n], MODES, squares[1], outputs[1]))
+    def respond(n: int, sums: ModeSolution) -> Array:
+        situation = Situation(game.learning_rates[n], MODES, sums.squares[n, 1], sums.outputs[n, 1])
+        return best_responses_given(game, situation)
 
     return solve_by_mode(game, respond, np.ones(1))
 
@@ -122,7 +119,7 @@ def situation_by_signal(
 ) -> Situation:
     """What agents that know only n and x_n respond to; episodes and signals of one shape."""
     belief = expit(game.updated(game.prior[episode], signal))
-    sums = (unit_sums[episode, 1] for unit_sums in solution)
+    sums = (unit_sums[episode, 1, 0] for unit_sums in solution)
     return Situation(game.learning_rates[episode], belief, *sums)
 
 
@@ -133,28 +130,16 @@ def memoryless_coefficients(
     return best_responses_given(game, situation_by_signal(game, solution, episode, signal))
 
 
-def known_coefficients(game: HiddenDeployment, solution: ModeSolution) -> Array:
-    """Coefficients of agents that see the mode, in deployment and in training; shape (N, 2)."""
-    certain = np.ones(game.episodes)
-    sums = solution.squares[:, 1], solution.outputs[:, 1]
-    training = best_responses_given(game, Situation(game.learning_rates, certain, *sums))
-    return np.stack([np.full_like(training, min(1.0, game.coefficient_bound)), training], axis=1)
-
-
 def first_costs(game: HiddenDeployment) -> dict[str, float]:
     """Expected J_0 of agent 0, in units of θ_0², where the mode is "known", or the "belief" or "signal" is.
 
     Their differences are the price of ignorance.
     """
-    belief, memoryless, known = solve_hidden(game), solve_memoryless(game), solve_known(game)
-    sums = {
-        "known": (known.squares[0, 1], known.outputs[0, 1]),
-        "belief": (belief.squares[0, 1, -1], belief.outputs[0, 1, -1]),
-        "signal": (memoryless.squares[0, 1], memoryless.outputs[0, 1]),
-    }
-    rate, weight = game.learning_rates[:1], discounted_lengths(game.discount, game.episodes)[0] - 1
+    solved = {"known": solve_known(game), "belief": solve_hidden(game).sums, "signal": solve_memoryless(game)}
+    rate, weight = game.learning_rates[:1], numerics.discounted_lengths(game.discount, game.episodes)[0] - 1
     costs = {}
-    for name, (squares, outputs) in sums.items():
+    for name, solution in solved.items():
+        squares, outputs = (sums[0, 1, -1] for sums in solution)
         c = best_responses_given(game, Situation(rate, np.ones(1), squares, outputs))
         m = 1 - 2 * rate * (c * c + game.regularization)
         future = game.discount * (m * m * squares - 2 * m * outputs) + weight
@@ -175,16 +160,16 @@ def refinement(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) ->
 class HiddenOracle(GameAgent):
     """The equilibrium given what the game shows: the belief, or the present signal and nothing before it."""
 
-    game: HiddenDeployment
-
     def __init__(self, game: HiddenDeployment) -> None:
         super().__init__(game)
-        self._solution = solve_hidden(game) if game.observed == "belief" else solve_memoryless(game)
+        self._coefficients: Callable[[Integers, Array], Array]
+        if game.observed == "belief":
+            self._coefficients = solve_hidden(game).table.read
+        else:
+            self._coefficients = partial(memoryless_coefficients, game, solve_memoryless(game))
 
     def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
-        if isinstance(self._solution, BeliefSolution):
-            return self._solution.table.read(episode, rows[:, 4]), None
-        return memoryless_coefficients(self.game, self._solution, episode, rows[:, 4]), None
+        return self._coefficients(episode, rows[:, 4]), None
 
 
 class FilteringOracle(GameAgent):
@@ -216,16 +201,15 @@ class FilteringOracle(GameAgent):
 def first_order_condition_given(game: ScalarGame, situation: Situation) -> tuple[Array, Array]:
     """α and β of αc³ + βc − 1 = 0; interpolated sums of squares are kept from falling below 0."""
     rate, belief, squares, outputs = situation
+    squares = np.maximum(squares, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):  # where goals grow beyond floating point
-        alpha, beta = first_order_condition(
-            rate, game.discount * belief, game.regularization, np.maximum(squares, 0.0), outputs
-        )
-    return alpha, beta
+        discount = game.discount * belief
+        return numerics.first_order_condition(rate, discount, game.regularization, squares, outputs)
 
 
 def best_responses_given(game: ScalarGame, situation: Situation) -> Array:
     """Best responses to situations, elementwise."""
-    roots = positive_roots(*first_order_condition_given(game, situation))
+    roots = numerics.positive_roots(*first_order_condition_given(game, situation))
     best: Array = np.minimum(roots, game.coefficient_bound)
     if not (best > 0).all():
         raise ValueError("goals must not grow beyond floating point, whatever agents believe; here they do")
@@ -234,20 +218,21 @@ def best_responses_given(game: ScalarGame, situation: Situation) -> Array:
 
 def unit_sums_backward(
     game: HiddenDeployment, respond: Respond, expect: Callable[[Array], Array], points: int
-) -> tuple[Array, Array]:
-    """Unit sums A and B of every agent's successors by mode and point of a grid, shape (N, 2, points).
+) -> ModeSolution:
+    """Unit sums when agent n plays `respond(n, sums)`, given its successors' sums.
 
-    `respond(n, A, B)` returns the coefficients of agent n given its successors' sums, (2, points); `expect`
-    takes sums from n on to their expectations one episode before.
+    Coefficients have shape (2, points), or one for both modes; `expect` takes sums from n on to their
+    expectations one episode before.
     """
     squares, outputs = np.zeros((2, game.episodes, 2, points))
+    sums = ModeSolution(squares, outputs)
     for n in reversed(range(game.episodes)):
-        c = respond(n, squares[n], outputs[n])
+        c = respond(n, sums)
         if n:
             m = 1 - 2 * game.learning_rates[n] * MODES * (c * c + game.regularization)
-            before = unit_sums_before(c, m, game.discount, squares[n], outputs[n])
+            before = numerics.unit_sums_before(c, m, game.discount, squares[n], outputs[n])
             squares[n - 1], outputs[n - 1] = map(expect, before)
-    return squares, outputs
+    return sums
 
 
 def solve_by_mode(game: HiddenDeployment, respond: Respond, weights: Array) -> ModeSolution:
@@ -260,4 +245,4 @@ def solve_by_mode(game: HiddenDeployment, respond: Respond, weights: Array) -> M
     def expect(sums: Array) -> Array:
         return np.asarray(transition @ (sums @ weights))[:, None]
 
-    return ModeSolution(*(sums[..., 0] for sums in unit_sums_backward(game, respond, expect, 1)))
+    return unit_sums_backward(game, respond, expect, 1)

@@ -60,10 +60,8 @@ def stationary_coefficients(game: InfiniteHorizon, points: int = 4001) -> Array:
         squares, outputs = c * c / (1 - discount * m * m), c / (1 - discount * m)
         return float(c - 1 - 4 * rate * discount * c * (m * squares - outputs))
 
-    def converges(c: float) -> bool:
-        return bool(discount * (drift - 2 * rate * c * c) ** 2 < 1)
-
-    grid = [c for c in np.linspace(0, game.coefficient_bound, points).tolist() if converges(c)]
+    tried = np.linspace(0, game.coefficient_bound, points)
+    grid = tried[discount * (drift - 2 * rate * tried * tried) ** 2 < 1].tolist()  # where sums converge
     values = [condition(c) for c in grid]
     roots = [
         brentq(condition, low, high, xtol=1e-14)

@@ -2,59 +2,34 @@
 
 The naive planner plays the base game's equilibrium at the discount that it sees, and plans afresh in every
 episode. The foreseeing one plays the game's own equilibrium, by backward induction over the state (θ, γ):
-agent n weighs coefficients by playing the remaining training episodes with its successors' policies, which
-are tables over goals and discounts, and adding deployment in closed form, all judged by its own goal and
-discount. The tables hold how far a foreseeing agent departs from the naive one; both agree where κ = 0 or
-θ = 0.
+agent n weighs coefficients by playing the remaining training episodes with its successors' policies, and
+adding deployment in closed form, all judged by its own goal and discount. Policies are tables over goals and
+discounts of how far they depart from the naive one; both agree where κ = 0 or θ = 0.
 
 Where steps of the base optimizer move γ far, but not at once to 1 (η = 0.1 with κ = 10 from γ_0 = 0.1, or
-κ = 1 from 0.7), policies jump: two local minima of J_n swap ranks. Jumps multiply as induction goes back, and
-finer tables only move them: an agent can then gain some 1e-2 of the cost of silence by leaving its policy.
-In the other games that docs/results.md certifies it is below 1e-5. `margins` shows where ties are near.
+κ = 1 from 0.7), policies jump: two local minima of J_n swap ranks; `margins` shows where ties are near. Jumps
+multiply as induction goes back, and finer tables only move them: an agent can then gain some 1e-2 of the cost
+of silence by leaving its policy. In the other games that docs/results.md certifies it is below 1e-5.
 """
 
-from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from mesa_env.agent import GameAgent
-from mesa_env.numerics import (
-    Array,
-    Booleans,
-    Integers,
-    Refinement,
-    compiled,
-    cubic_stencil,
-    discount_at,
-    golden_section,
-    position_of,
-    unit_sums_before,
-    weighted_neighbors,
-)
-from mesa_env.rules.learnable_discount import LearnableDiscount, interpolation, nodes
+from mesa_env import numerics
+from mesa_env.numerics import Array, Integers, Refinement, compiled
+from mesa_env.rules.learnable_discount import LearnableDiscount, Patience, interpolation, nodes
 from mesa_env.solutions.equilibrium import solve_equilibria
+from mesa_env.solutions.paths import Planner, follow
 
 _PROPOSALS = 49  # coefficients tried before the local search, closest together around 0
 _SECTIONS = 40
 
 
-class Planner(GameAgent):
-    """An agent whose coefficients depend on episode, goal and discount, and that keeps no memory."""
-
-    game: LearnableDiscount
-
-    @abstractmethod
-    def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
-        """Coefficients in the states (n, θ, γ), each of shape (B,)."""
-
-    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
-        return self.coefficients(episode, rows[:, 0], rows[:, 4]), None
-
-
 class NaivePlanner(Planner):
     """Plays as if its discount never changed: the base game's equilibrium at the present γ."""
+
+    game: LearnableDiscount
 
     def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,); the goal does not matter."""
@@ -92,7 +67,8 @@ class ForeseeingPlanner(Planner):
             game.goal_bound,
             game.episodes - trained,
         )
-        _solve(self._rules, self.margins)
+        spread = 2 * np.arange(_PROPOSALS) / (_PROPOSALS - 1) - 1
+        _solve(self._rules, game.coefficient_bound * spread * np.abs(spread), self.margins)
 
     def coefficients(self, episode: Integers, goal: Array, discount: Array) -> Array:
         """Coefficients in the states (n, θ, γ), each of shape (B,)."""
@@ -110,37 +86,13 @@ def refinement(game: LearnableDiscount, goals: int = 12, discounts: int = 40) ->
 
     Where θ_0 or γ_0 is drawn, the path begins in the middle of its range.
     """
-    first = np.array([[np.mean(game.initial_goal), np.mean(game.discount)]])
-    coarse, fine = (
-        path(game, ForeseeingPlanner(game, goals * factor, discounts * factor), *first.T) for factor in (1, 2)
-    )
-    return Refinement.between((coarse.coefficients, coarse.discounts), (fine.coefficients, fine.discounts))
-
-
-class Path(NamedTuple):
-    """B games from first to last episode."""
-
-    goals: Array  # θ_0…θ_N, shape (N + 1, B)
-    discounts: Array  # γ_0…γ_N, shape (N + 1, B)
-    coefficients: Array  # c_n, shape (N, B)
-
-
-def path(game: LearnableDiscount, planner: Planner, goal: ArrayLike, discount: ArrayLike) -> Path:
-    """Play games from θ_0 and γ_0, of shape (B,), with one planner in every seat, all in double precision."""
-    goal, discount = np.broadcast_arrays(np.asarray(goal, float), np.asarray(discount, float))
-    state = game.start(np.zeros((len(goal), game.n_uniforms)), goal)
-    state = state._replace(extra=state.extra._replace(discount=discount.copy()))
-    states, coefficients = [state], []
-    for _ in range(game.episodes):
-        chosen = planner.coefficients(state.episode, state.goal, state.extra.discount)
-        state, _ = game.play(state, chosen[:, None])
-        states.append(state)
-        coefficients.append(chosen)
-    return Path(
-        np.array([s.goal for s in states]),
-        np.array([s.extra.discount for s in states]),
-        np.array(coefficients),
-    )
+    goal, discount = (np.array([np.mean(first)]) for first in (game.initial_goal, game.discount))
+    state, paths = game.start(np.zeros((1, game.n_uniforms)), goal)._replace(extra=Patience(discount)), []
+    for factor in (1, 2):
+        planner = ForeseeingPlanner(game, goals * factor, discounts * factor)
+        coefficients, path = follow(game, state, planner.coefficients)
+        paths.append((coefficients, path[:, 1]))
+    return Refinement.between(*paths)
 
 
 # -- Compiled kernels -------------------------------------------------------------------------------------
@@ -165,7 +117,7 @@ class _Rules(NamedTuple):
 def _look_up(row: Array, discount: float) -> float:
     """Value of a table over `nodes()`, cubic between them."""
     first, weights = interpolation(discount)
-    value: float = weighted_neighbors(row, first, weights)
+    value: float = numerics.weighted_neighbors(row, first, weights)
     return value
 
 
@@ -177,8 +129,8 @@ def _policy(rules: _Rules, n: int, goal: float, discount: float) -> float:
         return min(1.0, bound)
     table = rules.departures[n]
     goals, discounts = table.shape[0] - 1, table.shape[1] - 1
-    i, across = cubic_stencil(goals * min(abs(goal) / rules.largest_goal, 1.0), goals)
-    j, along = cubic_stencil(discounts * position_of(discount), discounts)
+    i, across = numerics.cubic_stencil(goals * min(abs(goal) / rules.largest_goal, 1.0), goals)
+    j, along = numerics.cubic_stencil(discounts * numerics.position_of(discount), discounts)
     departure = 0.0
     for p in range(4):
         for q in range(4):
@@ -204,17 +156,16 @@ def _cost(c: float, rules: _Rules, n: int, goal: float, discount: float, tail: f
     return cost / (goal * goal)
 
 
-_golden_section = golden_section(_cost, keep_left=False)
+_golden_section = numerics.golden_section(_cost, keep_left=False)
 
 
 @compiled
-def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> tuple[float, float]:
+def _best(
+    proposals: Array, rules: _Rules, n: int, goal: float, discount: float, tail: float
+) -> tuple[float, float]:
     """Best coefficient of agent n in state (θ, γ), and how much worse the second-best local minimum is."""
-    size = _PROPOSALS
-    proposals, costs = np.empty(size), np.empty(size)
+    size, costs = len(proposals), np.empty_like(proposals)
     for i in range(size):
-        place = 2 * i / (size - 1) - 1
-        proposals[i] = rules.coefficient_bound * place * abs(place)
         costs[i] = _cost(proposals[i], rules, n, goal, discount, tail)
     best, lowest, second = 0.0, np.inf, np.inf
     for i in range(size):
@@ -233,20 +184,20 @@ def _best(rules: _Rules, n: int, goal: float, discount: float, tail: float) -> t
 
 
 @compiled
-def _solve(rules: _Rules, margins: Array) -> None:
+def _solve(rules: _Rules, proposals: Array, margins: Array) -> None:
     """Backward induction: fills in the departures of every agent, and the margins."""
     episodes, goals, discounts = margins.shape
     for n in range(episodes - 1, -1, -1):
         if rules.rates[n] == 0:
             continue
         for j in range(discounts):
-            discount = discount_at(j / (discounts - 1))
+            discount = numerics.discount_at(j / (discounts - 1))
             tail = 0.0
             for _ in range(rules.deployed):  # K is the A of agents that emit 1
-                tail, _ = unit_sums_before(1.0, 1.0, discount, tail, tail)
+                tail, _ = numerics.unit_sums_before(1.0, 1.0, discount, tail, tail)
             for i in range(1, goals):
                 goal = rules.largest_goal * i / (goals - 1)
-                best, margins[n, i, j] = _best(rules, n, goal, discount, tail)
+                best, margins[n, i, j] = _best(proposals, rules, n, goal, discount, tail)
                 rules.departures[n, i, j] = best - _look_up(rules.naive[n], discount)
 
 

@@ -9,16 +9,15 @@ at the angle that it hands on; A has period π, and B changes sign with it. The 
 
     J(c; φ) = (y − θ)² + γ (r'² A(φ') − 2 θ r' B(φ') + θ² K),   r' and φ' those of (θ', b').
 
-J may have several local minima, and where two of them tie, the best coefficient jumps from one to the other
-as the angle passes; `Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of
-training moves the angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that
-their choices jump in more places, as in other games between successive selves (Harris & Laibson 2001). Hence
-J is searched over the whole range of coefficients, and refined around every local minimum; A and B are
-tabulated on a fine grid of angles, and interpolated by cubics where nothing jumps and by straight lines
-elsewhere, since agents would exploit any overshoot beyond the values of the table. A straight line is exact
-for a game in which the angle handed on is rounded at random to one of its neighbors in the table. So where
-jumps multiply, the solution is one of several near-equilibria, from which no agent has much to gain, and its
-coefficients depend on the table; `refinement` measures how much.
+J may have several local minima, and where two of them tie, the best coefficient jumps as the angle passes:
+`Solution.margins` and `jumps` show where. A and B jump with it, and where one episode of training moves the
+angle far (η near 1, or ρ well above it), predecessors steer for the very edge, so that their choices jump in
+more places, as in other games between successive selves (Harris & Laibson 2001). Hence J is searched over the
+whole range of coefficients, and refined around every local minimum; A and B are tabulated on a fine grid of
+angles, and interpolated by cubics where nothing jumps and by straight lines elsewhere, since agents would
+exploit any overshoot. A line is exact for a game in which the angle handed on is rounded at random to one of
+its neighbors in the table. So where jumps multiply, the solution is one of several near-equilibria, which
+depend on the table and leave agents little to gain; `refinement` measures how much it depends.
 
 The projection of goals and beliefs is ignored: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
 and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
@@ -27,24 +26,17 @@ and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief rea
 import itertools
 import math
 import warnings
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mesa_env.agent import GameAgent
-from mesa_env.numerics import (
-    Array,
-    Booleans,
-    Integers,
-    Refinement,
-    compiled,
-    discounted_lengths,
-    golden_section,
-    interpolate,
-)
+from mesa_env import numerics
+from mesa_env.numerics import Array, Booleans, Integers, Refinement, compiled
 from mesa_env.rules.misconception import Misconception
 from mesa_env.rules.validation import validated_whole
+from mesa_env.solutions.paths import Planner, follow
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
@@ -65,15 +57,7 @@ class Solution(NamedTuple):
     squares: Array  # A from agent n on, shape (N + 1, M)
     outputs: Array  # B likewise
     weights: Array  # K likewise, shape (N + 1,)
-
-
-class Jump(NamedTuple):
-    """Where an agent's best coefficient jumps: two choices tie between neighboring angles of the table."""
-
-    episode: int
-    angle: float  # φ halfway between the two
-    before: float  # c_n at the smaller angle
-    after: float  # c_n at the larger
+    proposals: Array  # coefficients among which J is first searched
 
 
 def solve_misconception(game: Misconception, angles: int = 2048, proposals: int = 201) -> Solution:
@@ -88,18 +72,18 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
     """
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
-    grid = _grid(game, proposals)
+    bound, weights = game.coefficient_bound, numerics.discounted_lengths(game.discount, game.episodes)
+    grid = np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
     coefficients, margins = np.empty((2, game.episodes, angles))
     squares, outputs = np.zeros((2, game.episodes + 1, angles))
-    weights = discounted_lengths(game.discount, game.episodes)
     places = np.linspace(0, np.pi, angles, endpoint=False)
-    solution = Solution(places, coefficients, margins, squares, outputs, weights)
-    goals, beliefs = np.cos(solution.angles), np.sin(solution.angles)
+    solution = Solution(places, coefficients, margins, squares, outputs, weights, grid)
+    goals, beliefs = np.cos(places), np.sin(places)
     for n in reversed(range(game.episodes)):
-        choices = _best_responses(goals, beliefs, grid, _episode(game, solution, n))
-        solution.coefficients[n], excess, solution.squares[n], solution.outputs[n] = choices
-        solution.margins[n] = excess / solution.weights[n]
-        if not np.isfinite(solution.squares[n]).all():
+        responses = _best_responses(grid, goals, beliefs, _episode(game, solution, n))
+        coefficients[n], excess, squares[n], outputs[n] = responses
+        margins[n] = excess / weights[n]
+        if not np.isfinite(squares[n]).all():
             raise ValueError(
                 f"goal and belief must not grow beyond floating point; from episode {n} on they do, with a "
                 f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
@@ -109,12 +93,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
 
 
 def coefficients_at(
-    game: Misconception,
-    solution: Solution,
-    episode: ArrayLike,
-    goal: ArrayLike,
-    belief: ArrayLike,
-    proposals: int = 201,
+    game: Misconception, solution: Solution, episode: ArrayLike, goal: ArrayLike, belief: ArrayLike
 ) -> Array:
     """Best responses in the states (n, θ_n, b_n), each of shape (B,), to the tabulated successors.
 
@@ -123,28 +102,23 @@ def coefficients_at(
     Raises:
         ValueError: If a goal or belief is not finite.
     """
-    episodes, goals, beliefs = np.broadcast_arrays(
-        episode, np.asarray(goal, float), np.asarray(belief, float)
-    )
+    goals, beliefs = np.asarray(goal, float), np.asarray(belief, float)
+    episodes, goals, beliefs = np.broadcast_arrays(episode, goals, beliefs)
     if not (np.isfinite(goals).all() and np.isfinite(beliefs).all()):
         raise ValueError(f"goals and beliefs must be finite; got goals {goals} and beliefs {beliefs}")
     coefficients = np.empty(episodes.shape)
-    grid = _grid(game, proposals)
     for n in np.unique(episodes):
         here = episodes == n
         scale = np.hypot(goals[here], beliefs[here])
         scale[scale == 0] = 1.0
-        unit = goals[here] / scale, beliefs[here] / scale
-        coefficients[here] = _best_responses(*unit, grid, _episode(game, solution, n))[0]
+        states = solution.proposals, goals[here] / scale, beliefs[here] / scale
+        coefficients[here] = _best_responses(*states, _episode(game, solution, n))[0]
     return coefficients
 
 
-def jumps(solution: Solution) -> list[Jump]:
-    """Every place where an agent's best coefficient jumps, in order of episodes and angles."""
-    row, angle = np.nonzero(_jumping(solution.coefficients))
-    before, after = (solution.coefficients[row, (angle + k) % len(solution.angles)] for k in (0, 1))
-    middle = solution.angles[angle] + solution.angles[1] / 2
-    return [Jump(*place) for place in zip(*(x.tolist() for x in (row, middle, before, after)), strict=True)]
+def jumps(solution: Solution) -> Integers:
+    """Where agents' best coefficients jump: rows (n, i), where two choices tie between φ_i and φ_{i+1}."""
+    return np.argwhere(_jumping(solution.coefficients))
 
 
 def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) -> Refinement:
@@ -152,29 +126,15 @@ def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) ->
 
     Where the game draws its goal or belief, the path starts in the middle of their ranges.
     """
-    middle, paths = np.full((1, game.n_uniforms), 0.5), []
+    paths = []
     for factor in (1, 2):
-        finer = factor * (proposals - 1) + 1
-        solution = solve_misconception(game, factor * angles, finer)
-        paths.append(_path(game, solution, middle, finer))
+        solution = solve_misconception(game, factor * angles, factor * (proposals - 1) + 1)
+        middle = game.start(np.full((1, game.n_uniforms), 0.5))
+        paths.append(follow(game, middle, partial(coefficients_at, game, solution)))
     return Refinement.between(*paths)
 
 
-def _path(
-    game: Misconception, solution: Solution, uniforms: Array, proposals: int = 201
-) -> tuple[Array, Array]:
-    """Coefficients (N, B), and goals and beliefs (N + 1, 2, B), of games played in equilibrium."""
-    state = game.start(uniforms)
-    coefficients, path = [], [(state.goal, state.extra.belief)]
-    for episode in range(game.episodes):
-        c = coefficients_at(game, solution, episode, *path[-1], proposals)
-        state, _ = game.play(state, c[:, None])
-        coefficients.append(c)
-        path.append((state.goal, state.extra.belief))
-    return np.array(coefficients), np.array(path)
-
-
-class MisconceptionOracle(GameAgent):
+class MisconceptionOracle(Planner):
     """Plays the equilibrium of its game, whatever goal and belief it sees."""
 
     game: Misconception
@@ -183,26 +143,20 @@ class MisconceptionOracle(GameAgent):
         super().__init__(game)
         self.solution = solve_misconception(game)
         ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
-        _, path = _path(game, self.solution, np.array(list(ends)))
-        largest = np.abs(path[1:]).max()
-        if largest >= game.goal_bound:
+        _, path = follow(game, game.start(np.array(list(ends))), self.coefficients)
+        if np.abs(path[1:]).max() >= game.goal_bound:
             warnings.warn(
                 f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
                 "optimizer projects them: the oracle ignores it and is not valid for this game",
                 stacklevel=2,
             )
 
-    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
-        return coefficients_at(self.game, self.solution, episode, rows[:, 0], rows[:, 4]), None
+    def coefficients(self, episode: Integers, goal: Array, belief: Array) -> Array:
+        """Coefficients in the states (n, θ, b), each of shape (B,)."""
+        return coefficients_at(self.game, self.solution, episode, goal, belief)
 
 
 # -- Tables -----------------------------------------------------------------------------------------------
-
-
-def _grid(game: Misconception, proposals: int) -> Array:
-    """The coefficients at which J is first evaluated."""
-    bound = game.coefficient_bound
-    return np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
 
 
 class _Episode(NamedTuple):
@@ -224,10 +178,8 @@ class _Episode(NamedTuple):
 
 def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     squares, outputs = solution.squares[n + 1], solution.outputs[n + 1]
-    smooth = np.ones(squares.shape, dtype=bool)
-    if n + 1 < game.episodes:
-        jumping = _jumping(solution.coefficients[n + 1])
-        smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
+    jumping = _jumping(solution.coefficients[n + 1 : n + 2]).any(axis=0)  # nowhere after the last episode
+    smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
     half_turns, i = np.divmod(np.arange(-len(squares) - 1, len(squares) + 3), len(squares))
     return _Episode(
         float(game.learning_rates[n]),
@@ -260,8 +212,8 @@ def _output_and_future(c: float, goal: float, belief: float, now: _Episode) -> t
     step = math.floor(place)
     t, i = place - step, int(step) + angles + 1
     square = next_goal * next_goal + next_belief * next_belief
-    a = square * interpolate(now.squares, i, t, now.smooth[i])
-    return y, a, math.sqrt(square) * interpolate(now.outputs, i, t, now.smooth[i])
+    a = square * numerics.interpolate(now.squares, i, t, now.smooth[i])
+    return y, a, math.sqrt(square) * numerics.interpolate(now.outputs, i, t, now.smooth[i])
 
 
 @compiled
@@ -272,7 +224,7 @@ def _cost(c: float, goal: float, belief: float, now: _Episode) -> float:
     return cost
 
 
-_golden_section = golden_section(_cost)
+_golden_section = numerics.golden_section(_cost)
 
 
 @compiled
@@ -293,7 +245,7 @@ def _local_minimum(low: float, high: float, goal: float, belief: float, now: _Ep
 
 
 @compiled
-def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tuple[Array, Array]:
+def _local_minima(grid: Array, goal: float, belief: float, now: _Episode) -> tuple[Array, Array]:
     """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
     costs = np.empty(len(grid) + 2)
     costs[0] = costs[-1] = np.inf
@@ -314,7 +266,7 @@ def _local_minima(goal: float, belief: float, grid: Array, now: _Episode) -> tup
 
 @compiled
 def _best_responses(
-    goals: Array, beliefs: Array, grid: Array, now: _Episode
+    grid: Array, goals: Array, beliefs: Array, now: _Episode
 ) -> tuple[Array, Array, Array, Array]:
     """Best coefficients, excess costs of the best clearly different ones, and A and B from the agent on."""
     coefficients, excess = np.empty_like(goals), np.full_like(goals, np.inf)
@@ -324,7 +276,7 @@ def _best_responses(
         best = min(1.0, grid[-1])
         if now.eta > 0:
             lowest = _cost(best, goals[i], beliefs[i], now)
-            minima, costs = _local_minima(goals[i], beliefs[i], grid, now)
+            minima, costs = _local_minima(grid, goals[i], beliefs[i], now)
             for k in range(len(minima)):
                 if costs[k] < lowest:
                     best, lowest = minima[k], costs[k]

@@ -15,16 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mesa_env.numerics import (
-    Array,
-    Integers,
-    compiled,
-    find_positive_roots,
-    first_order_condition,
-    geometric_sum,
-    run_in_blocks,
-    unit_sums_before,
-)
+from mesa_env import numerics
+from mesa_env.numerics import Array, Integers, compiled
 from mesa_env.rules.validation import LARGEST, validated_number
 from mesa_env.solutions.equilibrium import BLOCK, validated_numbers
 
@@ -72,31 +64,28 @@ def equilibrium_map(
     regularizations = validated_numbers("regularization", regularization)
     bound = validated_number("coefficient_bound", coefficient_bound, high=LARGEST, above=0.0)
     try:
-        shape = np.broadcast_shapes(*map(np.shape, (trains, deploys, rates, discounts, regularizations)))
+        arguments = np.broadcast_arrays(trains, deploys, rates, discounts, regularizations)
     except ValueError:
         raise ValueError("the arguments' shapes must broadcast to one shape") from None
-    if not np.logical_or(*np.broadcast_arrays(trains, deploys)).all():
+    if not np.logical_or(*arguments[:2]).all():
         raise ValueError("a game needs at least one episode; got train = 0 and deploy = 0")
 
-    family = [values.ravel() for values in np.broadcast_arrays(deploys, rates, discounts, regularizations)]
-    families = np.arange(family[0].size).reshape(
-        np.broadcast_shapes(deploys.shape, rates.shape, discounts.shape, regularizations.shape)
-    )
-    family_of = np.broadcast_to(families, shape).ravel()
+    shape, each = arguments[0].shape, np.broadcast_arrays(deploys, rates, discounts, regularizations)
+    varied, families = tuple(values.ravel() for values in each), np.arange(each[0].size)
+    family_of = np.broadcast_to(families.reshape(each[0].shape), shape).ravel()
     # Without an update there is no training: those episodes belong to deployment.
-    lengths = np.where(np.broadcast_to(rates, shape) > 0, trains, 0).ravel()
+    lengths = np.where(arguments[2] > 0, trains, 0).ravel()
     order = np.lexsort((lengths, family_of))
     lengths, ends = lengths[order], np.searchsorted(family_of[order], np.arange(families.size + 1))
     found = np.empty((len(EquilibriumMap._fields), len(order)))
 
     def solve(block: slice) -> None:
-        some = ends[block.start : block.stop + 1]
-        deploys, rates, discounts, regularizations = (values[block] for values in family)
-        _solve_into(found, order, lengths, some, deploys, rates, discounts, regularizations, bound)
+        some = tuple(values[block] for values in varied)
+        _solve_into(found, order, lengths, ends[block.start : block.stop + 1], some, bound)
 
-    run_in_blocks(solve, families.size, BLOCK)
+    numerics.run_in_blocks(solve, families.size, BLOCK)
     results = EquilibriumMap(*(values.reshape(shape) for values in found))
-    results.compliance_gap[np.broadcast_to(deploys, shape) == 0] = np.nan
+    results.compliance_gap[arguments[1] == 0] = np.nan
     return results
 
 
@@ -115,20 +104,13 @@ def _whole(name: str, values: ArrayLike) -> Integers:
 
 @compiled
 def _solve_into(
-    found: Array,
-    order: Integers,
-    lengths: Integers,
-    ends: Integers,
-    deploys: Array,
-    rates: Array,
-    discounts: Array,
-    regularizations: Array,
-    bound: float,
+    found: Array, order: Integers, lengths: Integers, ends: Integers, varied: tuple[Array, ...], bound: float
 ) -> None:
     """Backward induction over families in blocks; family f holds the games `ends[f]` to `ends[f + 1]`.
 
     Their training lengths are in ascending order, and the results of game j go to column `order[j]`.
     """
+    deploys, rates, discounts, regularizations = varied
     deployed = min(1.0, bound)  # every coefficient in deployment
     for first in range(0, len(rates), BLOCK):
         size = min(BLOCK, len(rates) - first)
@@ -140,7 +122,7 @@ def _solve_into(
         present, last = np.full(size, deployed), np.full(size, np.nan)
         due, longest = ends[first : first + size].copy(), 0
         for i in range(size):
-            weights = geometric_sum(discount[i], deploy[i])
+            weights = numerics.geometric_sum(discount[i], deploy[i])
             squares[i], outputs[i] = deployed * deployed * weights, deployed * weights
             if ends[first + i] < ends[first + i + 1]:
                 longest = max(longest, lengths[ends[first + i + 1] - 1])
@@ -157,15 +139,15 @@ def _solve_into(
             if steps == longest:
                 break
             for i in range(size):
-                alpha[i], beta[i] = first_order_condition(
+                alpha[i], beta[i] = numerics.first_order_condition(
                     rate[i], discount[i], regularization[i], squares[i], outputs[i]
                 )
-            find_positive_roots(roots, alpha, beta)
+            numerics.find_positive_roots(roots, alpha, beta)
             for i in range(size):
                 # Where unit sums overflow, neither this agent nor any before it has a positive root.
                 c = min(roots[i], bound) if roots[i] > 0 else np.nan
                 m = 1 - 2 * rate[i] * (c * c + regularization[i])
-                squares[i], outputs[i] = unit_sums_before(c, m, discount[i], squares[i], outputs[i])
+                squares[i], outputs[i] = numerics.unit_sums_before(c, m, discount[i], squares[i], outputs[i])
                 retention[i] *= m
                 # The first agent's peak is its own goal or its successors' peak, relative to its own goal.
                 peak[i] = max(1.0, abs(m) * peak[i]) if c > 0 else np.nan

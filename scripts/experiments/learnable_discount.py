@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 import mesa_env
 from mesa_env import LearnableDiscount
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, Planner, refinement
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, refinement
+from mesa_env.solutions.paths import Planner
 from scripts import figures
 from scripts.experiments import finding
 from scripts.experiments.finding import GOAL, TRAINING, Claims, Finding, select, sweep

@@ -14,8 +14,9 @@ from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.solutions.hidden_deployment import (
     FilteringOracle,
     HiddenOracle,
+    Situation,
+    best_responses_given,
     first_costs,
-    known_coefficients,
     memoryless_coefficients,
     refinement,
     solve_hidden,
@@ -30,6 +31,14 @@ def hidden_game(episodes=12, **parameters):
 
 def read(solution, episode, log_odds):
     return float(solution.table.read(np.array([episode]), np.array([log_odds]))[0])
+
+
+def known_coefficients(game):
+    """Coefficients of agents that see the mode, in deployment and in training; shape (N, 2)."""
+    squares, outputs = (sums[:, 1, 0] for sums in solve_known(game))
+    situation = Situation(game.learning_rates, np.ones(game.episodes), squares, outputs)
+    training = best_responses_given(game, situation)
+    return np.stack([np.full_like(training, min(1.0, game.coefficient_bound)), training], axis=1)
 
 
 # -- The equilibrium by belief ----------------------------------------------------------------------------
@@ -52,7 +61,7 @@ def test_without_hazard_certain_agents_play_the_equilibrium_of_the_base_game(dis
     game = HiddenDeployment(rates, discount, hazard=0.0)
     expected = mesa_env.solve_equilibrium(Game(rates, discount))
     np.testing.assert_allclose(solve_hidden(game).table.values[:, -1], expected, atol=1e-9)
-    np.testing.assert_allclose(known_coefficients(game, solve_known(game))[:, 1], expected, rtol=1e-12)
+    np.testing.assert_allclose(known_coefficients(game)[:, 1], expected, rtol=1e-12)
     signals = np.linspace(-3, 3, 8)
     played = memoryless_coefficients(game, solve_memoryless(game), np.arange(8), signals)
     np.testing.assert_allclose(played, expected, rtol=1e-12)
@@ -92,7 +101,7 @@ def known_by_hand(game):
 def test_a_large_shift_approaches_the_game_whose_mode_is_seen(parameters):
     game = hidden_game(20, shift=16.0, **parameters)
     by_hand = known_by_hand(game)
-    known = known_coefficients(game, solve_known(game))
+    known = known_coefficients(game)
     np.testing.assert_allclose(known[:, 1], by_hand, atol=1e-6)
     table = solve_hidden(game).table.values
     np.testing.assert_allclose(table[:, -1], known[:, 1], atol=1e-6)
@@ -128,7 +137,7 @@ def test_without_a_future_there_is_nothing_to_hide_for():
     for discount, tolerance in ((0.0, 1e-12), (1e-6, 1e-4)):
         game = hidden_game(discount=discount)
         np.testing.assert_allclose(solve_hidden(game).table.values, 1, atol=tolerance)
-        np.testing.assert_allclose(known_coefficients(game, solve_known(game)), 1, atol=tolerance)
+        np.testing.assert_allclose(known_coefficients(game), 1, atol=tolerance)
 
 
 def test_coefficients_rise_with_doubt():
@@ -143,7 +152,7 @@ def test_agents_break_cover_at_a_belief_in_closed_form(shift, episode):
     game = hidden_game(20, shift=shift)
     solution = solve_hidden(game)
     every = np.full(len(solution.table.at), episode)
-    value = 2 * solution.outputs[episode, 1] - solution.squares[episode, 1]
+    value = 2 * solution.sums.outputs[episode, 1] - solution.sums.squares[episode, 1]
     covered = 2 * value * expit(solution.table.at) > 1
     coefficients = solution.table.read(every, solution.table.at)
     np.testing.assert_array_equal(coefficients < 0.5, covered)

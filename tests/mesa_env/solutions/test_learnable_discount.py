@@ -1,6 +1,6 @@
 """The two planners of the game whose discount is trained."""
 
-from __future__ import annotations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +10,18 @@ from mesa_env import Game, train_then_deploy
 from mesa_env.problems import BestResponse
 from mesa_env.rules.learnable_discount import LearnableDiscount, Patience
 from mesa_env.rules.rules import State
-from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, path, refinement
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner, NaivePlanner, refinement
+from mesa_env.solutions.paths import follow
 
 SHORT = train_then_deploy(5, 20, 0.2)
+
+
+def path(game, planner, goal, discount):
+    """Goals, discounts and coefficients of games from θ_0 and γ_0, of shape (B,), by episode."""
+    state = game.start(np.zeros((len(goal), game.n_uniforms)), np.array(goal, float))
+    state = state._replace(extra=Patience(np.array(discount, float)))
+    coefficients, states = follow(game, state, planner.coefficients)
+    return SimpleNamespace(coefficients=coefficients, goals=states[:, 0], discounts=states[:, 1])
 
 
 def gains(game, planner, goal=0.8, discount=None):

@@ -1,9 +1,8 @@
 """The oracle of the game with a misconception is its equilibrium, as the rules themselves certify."""
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -26,6 +25,27 @@ GAME = Misconception()
 SOLUTION = solve_misconception(GAME)
 LONG = train_then_deploy(20, 80, 0.1)
 FAST = train_then_deploy(20, 80, 1.0)
+
+
+class Jump(NamedTuple):
+    """Where an agent's best coefficient jumps: two choices tie between neighboring angles of the table."""
+
+    episode: int
+    angle: float  # φ halfway between the two
+    before: float  # c_n at the smaller angle
+    after: float  # c_n at the larger
+
+
+def describe_jumps(solution):
+    """Every jump, in order of episodes and angles."""
+    places, found = len(solution.angles), []
+    for episode, i in jumps(solution).tolist():
+        before, after = solution.coefficients[episode, [i, (i + 1) % places]].tolist()
+        found.append(Jump(episode, float(solution.angles[i] + solution.angles[1] / 2), before, after))
+    return found
+
+
+JUMPS = describe_jumps(SOLUTION)
 
 
 def play_through(game, agent):
@@ -139,7 +159,7 @@ def test_in_deployment_every_agent_emits_its_goal_as_nearly_as_it_can(bound):
 def test_only_the_angle_matters(episode, goal, belief, scale, sign):
     angle = np.arctan2(belief, goal) % np.pi
     if np.hypot(goal, belief) < 1e-6 or any(
-        jump.episode == episode and abs(jump.angle - angle) < 0.01 for jump in jumps(SOLUTION)
+        jump.episode == episode and abs(jump.angle - angle) < 0.01 for jump in JUMPS
     ):
         return
     at, scaled = (
@@ -167,11 +187,10 @@ def test_grids_are_fine_enough():
 
 def test_coefficients_jump_where_two_choices_tie():
     step = SOLUTION.angles[1]
-    found = jumps(SOLUTION)
-    last = [jump for jump in found if jump.episode == 4]
+    last = [jump for jump in JUMPS if jump.episode == 4]
     assert len(last) == 1  # one tie in the last episode of training, whose successors all play 1
     assert last[0].angle == pytest.approx(0.3524 * np.pi, abs=2 * step)
-    for jump in found:
+    for jump in JUMPS:
         assert abs(jump.before - jump.after) > 0.05
         at = int(jump.angle / step)
         assert SOLUTION.margins[jump.episode, [at, at + 1]].max() < 1e-3
