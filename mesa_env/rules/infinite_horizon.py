@@ -9,8 +9,6 @@ with probability γ, and costs are not discounted; or the game continues and cos
 is cut short after `max_episodes`, which its agents do not know: they see no clock but that of the schedule.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -21,26 +19,14 @@ from numpy.typing import NDArray
 from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
-from mesa_env.rules.scalar import (
-    Coefficients,
-    JudgedByGoal,
-    check_scalar_updates,
-    clock_bounds,
-    train_then_deploy,
-    validate_scalar_parameters,
-)
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
 from mesa_env.rules.validation import validated_flag, validated_whole
 
 RulesT = TypeVar("RulesT", bound=Rules)
 
 
 class Length(NamedTuple):
-    """What chance has decided on the length of each game.
-
-    Attributes:
-        episodes: Number after which chance ends the game, shape (B,); more than `max_episodes` where it is
-            cut short before.
-    """
+    """Episodes after which chance ends each game, shape (B,); above `max_episodes` where it is cut short."""
 
     episodes: NDArray[np.int64]
 
@@ -67,6 +53,22 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
     discount: float = 0.99
     max_episodes: int = 1000
     ends: bool = True
+
+    def __post_init__(self) -> None:
+        """Validate every parameter, and write the schedule out to `max_episodes`."""
+        self._store_shared()
+        if self.discount == 1:
+            raise ValueError(
+                "discount must be below 1 where a game continues forever, or sums diverge; got 1"
+            )
+        length = validated_whole("max_episodes", self.max_episodes, 1)
+        rates = self.learning_rates
+        rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # the last one is forever
+        if len(rates) > length:
+            raise ValueError(f"max_episodes must allow the schedule's {len(rates)} episodes; got {length}")
+        rates = np.append(rates, np.full(length - len(rates), rates[-1]))
+        self._store(learning_rates=rates, max_episodes=length, ends=validated_flag("ends", self.ends))
+        self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game, as in the base game."""
@@ -126,7 +128,7 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest observation, each of shape (4,)."""
-        return clock_bounds(self)
+        return self.clock_bounds()
 
     @cached_property
     def _clock(self) -> NDArray[np.float32]:
@@ -135,30 +137,6 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         clock[:-1, 1] = self.learning_rates
         clock[: self.stationary_from, 3] = 1 - np.arange(self.stationary_from) / max(1, self.stationary_from)
         return clock.astype(np.float32)
-
-    # -- Parameters -----------------------------------------------------------------------------------
-
-    def validated_parameters(self) -> dict[str, object]:
-        """Every parameter in canonical form; the schedule is written out to `max_episodes`."""
-        parameters = validate_scalar_parameters(self)
-        if parameters["discount"] == 1:
-            raise ValueError(
-                "discount must be below 1 where a game continues forever, or sums diverge; got 1"
-            )
-        length = validated_whole("max_episodes", self.max_episodes, 1)
-        rates = parameters["learning_rates"]
-        assert isinstance(rates, np.ndarray)
-        rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # the last one is forever
-        if len(rates) > length:
-            raise ValueError(f"max_episodes must allow the schedule's {len(rates)} episodes; got {length}")
-        rates = np.append(rates, np.full(length - len(rates), rates[-1]))
-        rates.setflags(write=False)
-        ends = validated_flag("ends", self.ends)
-        return parameters | {"learning_rates": rates, "max_episodes": length, "ends": ends}
-
-    def check_updates(self) -> None:
-        """Raise a ValueError if one base update could leave floating point."""
-        check_scalar_updates(self)
 
 
 def with_fixed_length(game: RulesT) -> RulesT:

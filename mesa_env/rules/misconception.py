@@ -14,8 +14,6 @@ with goal and belief both projected onto [−goal bound, goal bound]. To emit c 
 a means. Without one, b = 0 and ρ = 0, this is the base game. Everything is homogeneous in (θ, b) together.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,25 +22,12 @@ from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import copy_of, entries, namespace, project
 from mesa_env.rules.rules import Array, Outcome, State, base_update
-from mesa_env.rules.scalar import (
-    Coefficients,
-    JudgedByGoal,
-    KnownLength,
-    append_columns,
-    clock_bounds,
-    draw,
-    train_then_deploy,
-    validate_scalar_parameters,
-)
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, draw, train_then_deploy
 from mesa_env.rules.validation import validated_number, validated_range
 
 
 class Belief(NamedTuple):
-    """What each game's model takes the base target to be.
-
-    Attributes:
-        belief: Belief b_n about the output that the base objective asks for, shape (B,).
-    """
+    """Belief b_n of each game's model about the output that the base objective asks for, shape (B,)."""
 
     belief: Array
 
@@ -63,12 +48,28 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(5, 20, 0.1))
-    discount: float = 1.0
     belief_learning_rate: float = 1.0
     initial_belief: float | tuple[float, float] = 0.3
 
     stochastic = False
-    discounts_costs = True
+
+    def __post_init__(self) -> None:
+        """Validate every parameter; an update of goal or belief must stay in floating point."""
+        self._store_shared()
+        most, bound, fastest = self.coefficient_bound, self.goal_bound, self.learning_rates.max()
+        ratio = validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
+        belief = validated_range("initial_belief", self.initial_belief, -bound, bound)
+        self._store(belief_learning_rate=ratio, initial_belief=belief)
+        with np.errstate(over="ignore"):
+            output = (1 + 2 * most) * bound
+            step = 2 * fastest * max(1.0, ratio)
+            steepest = step * (output * (1 + most) + self.regularization * bound) + output**2
+        if not np.isfinite(steepest):
+            raise ValueError(
+                f"one update of goal and belief must stay finite; got belief_learning_rate {ratio:g} "
+                f"with a learning rate of {fastest:g}, regularization {self.regularization:g}, "
+                f"coefficient_bound {most:g} and goal_bound {bound:g}"
+            )
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game; the base optimizer updates goal and belief."""
@@ -88,12 +89,12 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """The base game's four columns, then the belief b_n; shape (B, 5)."""
-        return append_columns(self.observe_clock(state), state.extra.belief)
+        return self.observe_clock(state, state.extra.belief)
 
     @property
     def observation_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest observation, each of shape (5,)."""
-        return clock_bounds(self, (-self.goal_bound, self.goal_bound))
+        return self.clock_bounds((-self.goal_bound, self.goal_bound))
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -103,24 +104,3 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
     def start_extra(self, uniforms: Array) -> Belief:
         """The initial beliefs."""
         return Belief(draw(self.initial_belief, uniforms)[()])
-
-    def validated_parameters(self) -> dict[str, object]:
-        """Every parameter in canonical form."""
-        parameters, bound = validate_scalar_parameters(self), self.goal_bound
-        rate = validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
-        belief = validated_range("initial_belief", self.initial_belief, -bound, bound)
-        return parameters | {"belief_learning_rate": rate, "initial_belief": belief}
-
-    def check_updates(self) -> None:
-        """Raise a ValueError if one update of goal or belief could leave floating point."""
-        most, bound, fastest = self.coefficient_bound, self.goal_bound, self.learning_rates.max()
-        with np.errstate(over="ignore"):
-            output = (1 + 2 * most) * bound
-            step = 2 * fastest * max(1.0, self.belief_learning_rate)
-            steepest = step * (output * (1 + most) + self.regularization * bound) + output**2
-        if not np.isfinite(steepest):
-            raise ValueError(
-                "one update of goal and belief must stay finite; got belief_learning_rate "
-                f"{self.belief_learning_rate:g} with a learning rate of {fastest:g}, regularization "
-                f"{self.regularization:g}, coefficient_bound {most:g} and goal_bound {bound:g}"
-            )
