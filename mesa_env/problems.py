@@ -12,8 +12,6 @@ goal must be named as the judge. That choice *is* the problem:
 A problem is a set of pure functions over batches, like the rules, and knows nothing of Gymnasium.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -120,8 +118,8 @@ class BestResponse:
 
     The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal
     (`start_at_random_turn`). In the base game a best response does not depend on the goal, so nothing is lost
-    where the game would have led to another. In variants whose agents mind more than the
-    episode, what they mind is as at the game's start, which play may leave: draw it from a range there.
+    where the game would have led to another. What else agents mind is as at the game's start, which play may
+    leave: draw it from a range there.
 
     Agents n + 1, n + 2, … play `successors`: coefficients of shape (N,), which stand for all parts of actions
     that have several, or an agent with `predict`, asked deterministically. None: every successor plays 1 (or

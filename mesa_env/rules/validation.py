@@ -1,7 +1,5 @@
 """Checks of what users give the games; a refusal says what is allowed and what was given."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
