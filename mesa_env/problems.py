@@ -63,7 +63,7 @@ class Problem(Protocol[StateT]):
 
 
 class ControlState(NamedTuple):
-    """A batch of games, and what each one's first agent judges by."""
+    """A batch of games, and what the first agents judge by."""
 
     game: State
     first_preferences: Array
@@ -195,11 +195,10 @@ class BestResponse:
 
 
 def start_at_random_turn(game: Rules, uniforms: Array, initial_goal: Array | None = None) -> State:
-    """Set up a batch at an agent's turn, the agent drawn uniformly and its goal as a first one's.
+    """Set up games at an agent's turn, named by the first of uniform draws (B, 1 + n_uniforms).
 
-    What else agents mind is as at the game's start, or, where chance makes it, as it is by their turn.
-    In `InfiniteHorizon`, agents that are all alike are drawn as one. The first of the uniform draws, of shape
-    (B, 1 + n_uniforms), names the agent; goals that are given, (B,), replace what chance would give.
+    Its goal is given, (B,), or drawn as a first one's. What else agents mind is as at the game's start, or,
+    where chance makes it, as by their turn. In `InfiniteHorizon`, agents that are alike are drawn as one.
     """
     state = game.start(uniforms[..., 1:], initial_goal)
     distinct = game.stationary_from + 1 if isinstance(game, InfiniteHorizon) else game.episodes

@@ -26,12 +26,10 @@ from mesa_env.rules.validation import LARGEST, validated_number
 
 @dataclass(frozen=True, eq=False)
 class Decoupling(GoalAlone, JudgedByGoal):
-    """Parameters of the game with local policies (c, s).
+    """Parameters of the game with local policies (c, s), besides those of `ScalarGame`.
 
     Args:
         decoupling: δ ≥ 0, how far the slope may lie from the coefficient.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     decoupling: float = 0.5

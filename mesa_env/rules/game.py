@@ -24,10 +24,10 @@ from mesa_env.rules.scalar import Coefficients, GoalAlone, JudgedByGoal, ScalarG
 
 @dataclass(frozen=True, eq=False)
 class Game(GoalAlone, Coefficients, JudgedByGoal):
-    """Parameters of the base game; immutable, validated, and with its rules as pure methods.
+    """The base game with the parameters of `ScalarGame`; immutable, validated, its rules as pure methods.
 
     The defaults are the post's first experiment: 20 episodes of training at learning rate 1, 80 of
-    deployment, a first goal of 0.8. The parameters are those of `ScalarGame`.
+    deployment, a first goal of 0.8.
     """
 
     def __post_init__(self) -> None:

@@ -57,18 +57,16 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
-    """Parameters of the game with hidden deployment; by default 40 episodes, each of which would train.
+    """Parameters of the game with hidden deployment, besides those of `ScalarGame`.
 
     Args:
         learning_rates: η_n ≥ 0 while the game is in training, shape (N,): known to the agents, and silent
-            on the mode. `training` says which episodes would train.
+            on the mode. `training` says which episodes would train: by default all 40.
         hazard: h in [0, 1], probability that training ends after an episode; 0 is the base game.
         shift: δ ≥ 0, by how many standard deviations deployment differs from training in one signal.
         observed: What the fifth column of the observation shows: "belief", the log-odds logit p_n clipped to
             ±30, which resolve small doubts where probabilities do not; or "signal", the present x_n alone,
             from which an agent with memory can filter the belief itself.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(40, 0))
@@ -105,19 +103,13 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         return State(after.episode, next_goal, self.next_signal(hidden, after.episode)), outcome
 
     def observe(self, state: State) -> NDArray[np.float32]:
-        """(θ_n, η_n, share of episodes left, share of training left, belief or signal), shape (B, 5).
-
-        After the last episode, the belief and the signal stay what they were.
-        """
-        shown, _ = self.shown_and_hidden(state.extra)
-        return self.observe_clock(state, shown)
+        """The clock's four columns, then belief or signal, which stay after the end; shape (B, 5)."""
+        return self.observe_clock(state, self.shown_and_hidden(state.extra)[0])
 
     @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (5,)."""
-        return self.clock_bounds(self.column_bounds[0])
-
-    # -- Chance ---------------------------------------------------------------------------------------
+    def shown_bounds(self) -> tuple[tuple[float, float]]:
+        """Those of belief or signal."""
+        return self.column_bounds[:1]
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -171,8 +163,6 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         for n in range(1, self.episodes):
             prior[n] = self.forecast(prior[n - 1])
         return prior
-
-    # -- What is shown --------------------------------------------------------------------------------
 
     def shown_and_hidden(self, hidden: Hidden) -> tuple[Array, Array]:
         """Which of belief and signal the agents see, and which they do not."""

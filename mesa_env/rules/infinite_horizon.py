@@ -33,10 +33,10 @@ class Length(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class InfiniteHorizon(Coefficients, JudgedByGoal):
-    """Parameters of the game without end; by default deployment forever follows 20 episodes of training.
+    """Parameters of the game without end, besides those of `ScalarGame`.
 
-    With `ends=False` it plays the base game of `max_episodes` episodes, except that its agents do not see the
-    end coming and that it is then cut short.
+    By default deployment forever follows 20 episodes of training. With `ends=False` it plays the base game of
+    `max_episodes` episodes, except that its agents do not see the end coming and that it is then cut short.
 
     Args:
         learning_rates: Schedule whose last learning rate continues forever: [1.0] is training without end.
@@ -45,14 +45,14 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         max_episodes: Episodes after which the game is cut short.
         ends: Whether the game ends by chance, its costs undiscounted; or continues until it is cut short,
             its costs discounted: the same in expectation, with less noise to learn from.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 1))
     discount: float = 0.99
     max_episodes: int = 1000
     ends: bool = True
+
+    shown_bounds = ()
 
     def __post_init__(self) -> None:
         """Validate every parameter, and write the schedule out to `max_episodes`."""
@@ -79,17 +79,10 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         ended = state.episode >= state.extra.episodes
         return ended, ~ended & (state.episode >= self.max_episodes)
 
-    # -- Length ---------------------------------------------------------------------------------------
-
     @property
     def stochastic(self) -> bool:
         """Whether chance ends the game."""
         return self.ends
-
-    @property
-    def discounts_costs(self) -> bool:
-        """Unless chance ends the game, which has the same effect in expectation."""
-        return not self.ends
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -112,8 +105,6 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         changes = np.flatnonzero(np.diff(self.learning_rates))
         return int(changes[-1]) + 1 if changes.size else 0
 
-    # -- Observing ------------------------------------------------------------------------------------
-
     def observe(self, state: State) -> NDArray[np.float32]:
         """(θ_n, η_n, 1 until the end, share left of episodes before `stationary_from`), shape (B, 4)."""
         observation = with_column(entries(self._clock, state.episode), 0, state.goal)
@@ -124,11 +115,6 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         """The episode that an observation shows, up to `stationary_from`, which stands for all after it."""
         left = observation[..., 3].astype(np.float64)
         return np.rint((1 - left) * self.stationary_from).astype(np.int64)
-
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (4,)."""
-        return self.clock_bounds()
 
     @cached_property
     def _clock(self) -> NDArray[np.float32]:

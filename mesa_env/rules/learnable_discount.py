@@ -43,7 +43,7 @@ class Patience(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LearnableDiscount(KnownLength, Coefficients):
-    """Parameters of the game in which the base optimizer also descends the discount.
+    """Parameters of the game that also trains the discount, besides those of `ScalarGame`.
 
     The slopes s_n(γ) are looked up in a table, cubic between its nodes. Where the planner's coefficient meets
     its bound as γ varies, they jump, and the table smooths the jump over three of its cells.
@@ -52,8 +52,6 @@ class LearnableDiscount(KnownLength, Coefficients):
         learning_rates: As in `Game`; by default 20 episodes of training at 0.1, then 80 of deployment.
         discount: γ_0 in [0, 1], or a (low, high) pair from which each game draws it uniformly.
         discount_learning_rate: κ ≥ 0, the discount's learning rate as a multiple of the goal's.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 80, 0.1))
@@ -61,6 +59,7 @@ class LearnableDiscount(KnownLength, Coefficients):
     discount_learning_rate: float = 1.0
 
     stochastic = False
+    shown_bounds = ((0.0, 1.0),)
 
     def __post_init__(self) -> None:
         """Validate every parameter; an update of goal or discount must stay in floating point."""
@@ -101,12 +100,8 @@ class LearnableDiscount(KnownLength, Coefficients):
 
             dc = −(dα c³ + dβ c) / (3 α c² + β)  where it is not clipped, 0 where it is.
 
-        Args:
-            discount: Discounts γ, shape (G,).
-            episodes: How many of the first episodes are asked for; all by default.
-
-        Returns:
-            c_n(γ) and s_n(γ) = dc_n/dγ, each of shape (N, G), or as many episodes as are asked for.
+        From discounts γ, shape (G,), it returns c_n(γ) and s_n(γ) = dc_n/dγ, each of shape (N, G), or of only
+        as many of the first episodes as are asked for.
         """
         asked = self.episodes if episodes is None else episodes
         coefficients, slopes = np.empty((2, asked, len(discount)))
@@ -147,16 +142,9 @@ class LearnableDiscount(KnownLength, Coefficients):
         )
         return slope
 
-    # -- Observing ------------------------------------------------------------------------------------
-
     def observe(self, state: State) -> NDArray[np.float32]:
         """The base game's four columns, then γ_n; shape (B, 5)."""
         return self.observe_clock(state, state.extra.discount)
-
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (5,)."""
-        return self.clock_bounds((0.0, 1.0))
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -166,8 +154,6 @@ class LearnableDiscount(KnownLength, Coefficients):
     def start_extra(self, uniforms: Array) -> Patience:
         """The initial discounts."""
         return Patience(draw(self.discount, uniforms)[()])
-
-    # -- Judging --------------------------------------------------------------------------------------
 
     @property
     def preference_bounds(self) -> Array:
@@ -193,8 +179,7 @@ class LearnableDiscount(KnownLength, Coefficients):
 
 def nodes() -> Array:
     """Discounts at which slopes are tabulated, close together near both ends; shape (CELLS + 1,)."""
-    discount: Array = numerics.discount_at(np.arange(CELLS + 1) / CELLS)
-    return discount
+    return np.asarray(numerics.discount_at(np.arange(CELLS + 1) / CELLS))
 
 
 @numerics.shared

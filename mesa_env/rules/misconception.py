@@ -34,7 +34,7 @@ class Belief(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Misconception(KnownLength, Coefficients, JudgedByGoal):
-    """Parameters of the game in which the model also holds a belief about the base objective.
+    """Parameters of the game in which the model also holds a belief, besides those of `ScalarGame`.
 
     By default 5 episodes of training at learning rate 0.1 precede 20 of deployment: at the base game's
     learning rate of 1, a belief that is emitted (c = 0) would only change its sign.
@@ -43,8 +43,6 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
         belief_learning_rate: ρ ≥ 0: the belief's learning rate, as a multiple of the goal's.
         initial_belief: b_0 within the goal's bound, or a (low, high) pair from which each game draws it
             uniformly.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(5, 20, 0.1))
@@ -92,9 +90,9 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
         return self.observe_clock(state, state.extra.belief)
 
     @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (5,)."""
-        return self.clock_bounds((-self.goal_bound, self.goal_bound))
+    def shown_bounds(self) -> tuple[tuple[float, float]]:
+        """The belief is projected as the goal is."""
+        return ((-self.goal_bound, self.goal_bound),)
 
     @property
     def n_extra_uniforms(self) -> int:

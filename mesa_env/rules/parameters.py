@@ -57,15 +57,12 @@ def build_game(parameters: Mapping[str, Any]) -> ScalarGame:
             raise ValueError(f"{rules} has no parameter {name!r}; it has {', '.join(known)}{hint}")
     schedule = {name: given.pop(name) for name in _SCHEDULE if name in given}
     if schedule and "learning_rates" not in given:
-        given["learning_rates"] = train_then_deploy(**_default_schedule(kind()) | schedule)
+        default = kind()
+        endless = isinstance(default, InfiniteHorizon)  # whose last episode is given once
+        defaults: dict[str, Any] = {
+            "train": int(default.training.sum()),
+            "deploy": 1 if endless else int((~default.training).sum()),
+            "learning_rate": float(default.learning_rates.max()),
+        }
+        given["learning_rates"] = train_then_deploy(**defaults | schedule)
     return kind(**given)
-
-
-def _default_schedule(game: ScalarGame) -> dict[str, Any]:
-    """The schedule of a kind's default game; the last episode of an endless one is given once."""
-    training = game.training
-    return {
-        "train": int(training.sum()),
-        "deploy": 1 if isinstance(game, InfiniteHorizon) else int((~training).sum()),
-        "learning_rate": float(game.learning_rates.max()),
-    }

@@ -98,8 +98,7 @@ class Rules(ABC):
         """Store every parameter in its canonical form.
 
         Raises:
-            ValueError: If a parameter is out of its range, or one base update could leave floating point; in
-                one sentence that says which and why.
+            ValueError: If one is out of its range, or one base update could leave floating point.
         """
 
     def _store(self, **parameters: object) -> None:
@@ -190,12 +189,9 @@ class Rules(ABC):
 
     @abstractmethod
     def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
-        """One episode's term of the mesa cost of the agents with these preferences.
+        """Term of episode k, whose output is y_k, in the mesa costs of agents n ≤ k.
 
-        Args:
-            output: y_k, what was emitted in episode k.
-            preferences: Of the agents n ≤ k, shape (…, P); (…) broadcasts against `output`.
-            elapsed: k − n, episodes since the agents acted; broadcasts against `output`.
+        `preferences` are the agents', shape (…, P), and `elapsed` is k − n; both broadcast against `output`.
         """
 
     @abstractmethod

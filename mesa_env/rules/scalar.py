@@ -36,7 +36,7 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
 
 @dataclass(frozen=True, eq=False)
 class ScalarGame(Rules):
-    """Parameters of games with one scalar goal, whose agents choose a coefficient.
+    """Parameters that games with one scalar goal share, whose agents choose a coefficient.
 
     Args:
         learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,), any sequence of numbers; positive in
@@ -71,12 +71,25 @@ class ScalarGame(Rules):
         """γ by which all agents discount costs as the game is played; None if each has a γ of its own."""
 
     @property
+    @abstractmethod
+    def shown_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest value of each column that the game shows after the clock's four."""
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation: the clock's four columns, then what else the game shows."""
+        fastest = max(1.0, float(self.learning_rates.max()))
+        clock = (-self.goal_bound, self.goal_bound), (0, fastest), (0, 1), (0, 1)
+        low, high = np.array([*clock, *self.shown_bounds], dtype=np.float64).T.copy()
+        return low, high
+
+    @property
     def n_uniforms(self) -> int:
         """One draw for the goal if it is drawn, then those for what else the game keeps."""
         return isinstance(self.initial_goal, tuple) + self.n_extra_uniforms
 
     def start(self, uniforms: Array, initial_goal: Array | None = None) -> State:
-        """Set up a batch of games from uniform draws (B, n_uniforms), or from goals that are given, (B,)."""
+        """Set up games from uniform draws (B, n_uniforms); goals that are given, (B,), replace drawn ones."""
         xp = namespace(uniforms)
         if initial_goal is None:
             goal = draw(self.initial_goal, uniforms)
@@ -117,23 +130,13 @@ class ScalarGame(Rules):
 
     @cached_property
     def _discounts(self) -> Array | None:
-        """γ^k for k = 0…N−1, a running product, so that every batch size sees the same rounding.
-
-        None without discount, or where each agent has its own.
-        """
+        """γ^k for k = 0…N−1, a running product, alike for every batch size; None if γ is 1 or not common."""
         gamma = self.common_discount
         if gamma is None or gamma == 1:
             return None
         return np.cumprod(np.append(1.0, np.full(self.episodes - 1, gamma)))
 
-    # -- For the games --------------------------------------------------------------------------------
-
-    def clock_bounds(self, *columns: tuple[float, float]) -> tuple[Array, Array]:
-        """Lowest and highest observation: the clock's four columns, then others of given bounds."""
-        fastest = max(1.0, float(self.learning_rates.max()))
-        clock = (-self.goal_bound, self.goal_bound), (0, fastest), (0, 1), (0, 1)
-        low, high = np.array([*clock, *columns], dtype=np.float64).T.copy()
-        return low, high
+    # -- Parameters -----------------------------------------------------------------------------------
 
     def _store_shared(
         self, validated_discount: Callable[[str, object, float, float], object] = validated_number
@@ -169,8 +172,6 @@ class ScalarGame(Rules):
 class KnownLength(ScalarGame):
     """The aspect of games that end after the schedule's last episode, which their agents see coming."""
 
-    discounts_costs = True
-
     def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether each game has come to its end, shape (B,); none is cut short."""
         ended = state.episode >= self.episodes
@@ -205,6 +206,7 @@ class GoalAlone(KnownLength):
 
     stochastic = False
     n_extra_uniforms = 0
+    shown_bounds = ()
 
     def start_extra(self, uniforms: Array) -> tuple[()]:
         """Nothing is kept beside the goal."""
@@ -213,11 +215,6 @@ class GoalAlone(KnownLength):
     def observe(self, state: State) -> NDArray[np.float32]:
         """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
         return self.observe_clock(state)
-
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (4,)."""
-        return self.clock_bounds()
 
 
 class Coefficients(ScalarGame):
@@ -235,15 +232,10 @@ class JudgedByGoal(ScalarGame):
 
     discount: float = 1.0
 
-    @property
-    @abstractmethod
-    def discounts_costs(self) -> bool:
-        """Whether costs are discounted as the game is played."""
-
     @cached_property
     def common_discount(self) -> float:
-        """γ, or 1 where chance ends the game in place of it."""
-        return self.discount if self.discounts_costs else 1.0
+        """γ, or 1 where chance ends the game, which has the same effect in expectation."""
+        return self.discount if isinstance(self, KnownLength) or not self.stochastic else 1.0
 
     @property
     def preference_bounds(self) -> Array:
