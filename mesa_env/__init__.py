@@ -13,8 +13,6 @@ The first two exist for every game in `GAMES`, such as `mesa_env/Misconception-v
 Solutions and evaluation are imported when they are first asked for.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -52,57 +50,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "GAMES",
-    "METRICS",
-    "Audit",
-    "Decoupling",
-    "Game",
-    "HiddenDeployment",
-    "InfiniteHorizon",
-    "LearnableDiscount",
-    "Misconception",
-    "Outcome",
-    "State",
-    "Trajectory",
-    "audit",
-    "audit_by_simulation",
-    "best_response",
-    "best_responses",
-    "compare",
-    "env",
-    "exploitability",
-    "grid_search",
-    "measure",
-    "nash_conv",
-    "oracle",
-    "play",
-    "raw_env",
-    "relative_exploitability",
-    "rollout",
-    "solve_equilibria",
-    "solve_equilibrium",
-    "summarize",
-    "train_then_deploy",
-    "unit_sums",
-]
+__all__ = ["GAMES", "Decoupling", "Game", "HiddenDeployment", "InfiniteHorizon", "LearnableDiscount"]
+__all__ += ["Misconception", "Outcome", "State", "env", "raw_env", "train_then_deploy"]
+__all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
+__all__ += ["best_responses", "compare", "exploitability", "grid_search", "measure", "nash_conv", "oracle"]
+__all__ += ["play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]
+__all__ += ["summarize", "unit_sums"]
 
 _MODULES = {
-    "evaluation.audits": ("audit", "audit_by_simulation"),
-    "evaluation.gains": ("Audit", "exploitability", "nash_conv", "relative_exploitability"),
-    "evaluation.metrics": ("METRICS", "compare", "measure", "summarize"),
-    "evaluation.trajectory": ("Trajectory", "play", "rollout"),
-    "solutions.equilibrium": (
-        "best_response",
-        "best_responses",
-        "solve_equilibria",
-        "solve_equilibrium",
-        "unit_sums",
-    ),
-    "solutions.grid": ("grid_search",),
-    "solutions.oracles": ("oracle",),
+    "evaluation.audits": "audit audit_by_simulation",
+    "evaluation.gains": "Audit exploitability nash_conv relative_exploitability",
+    "evaluation.metrics": "METRICS compare measure summarize",
+    "evaluation.trajectory": "Trajectory play rollout",
+    "solutions.equilibrium": "best_response best_responses solve_equilibria solve_equilibrium unit_sums",
+    "solutions.grid": "grid_search",
+    "solutions.oracles": "oracle",
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
@@ -113,11 +77,10 @@ def __getattr__(name: str) -> Any:
 
 
 for _rules in GAMES:
-    pettingzoo.register(
-        "aec", f"mesa_env/{_rules}-v0", "mesa_env.interfaces.aec:env", kwargs={"rules": _rules}
-    )
+    _id = f"mesa_env/{_rules}-v0"
+    pettingzoo.register("aec", _id, "mesa_env.interfaces.aec:env", kwargs={"rules": _rules})
     gymnasium.register(
-        f"mesa_env/{_rules}-v0",
+        _id,
         entry_point="mesa_env.interfaces.control:ControlEnv",
         vector_entry_point="mesa_env.interfaces.control:ControlVectorEnv",
         kwargs={"rules": _rules},

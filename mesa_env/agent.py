@@ -4,8 +4,6 @@ An agent is anything with Stable-Baselines3's `predict`, so that a trained model
 for each other.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,20 +49,13 @@ class GameAgent(ABC):
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
-        """Actions for one observation (W,) or a batch (B, W).
+        """Actions, (A,) or (B, A), for what the game's `observe` shows, (W,) or (B, W), and the next memory.
 
-        Args:
-            observation: What the game's `observe` shows: θ_n, η_n, share of episodes left, share of training
-                left, and what else the game shows.
-            state: Memory from the previous call on the same games, if the agent keeps one.
-            episode_start: Where new games begin, shape (B,); the first episode is recognized without it.
-            deterministic: Ignored; accepted for compatibility.
-
-        Returns:
-            Actions of shape (A,) or (B, A), and the memory for the next call.
+        `state` is the memory from the previous call on the same games. New games begin in their first episode
+        and where `episode_start`, shape (B,), says. `deterministic` is accepted for compatibility.
 
         Raises:
-            ValueError: If the observation has another shape.
+            ValueError: If the observation has another shape, or shows another game.
         """
         seen = np.asarray(observation, dtype=np.float64)
         width = len(self.game.observation_bounds[0])
@@ -100,11 +91,8 @@ class GameAgent(ABC):
     ) -> tuple[Array, Any]:
         """Actions, (B,) or (B, A), and new memory for a batch of games.
 
-        Args:
-            rows: Observations, shape (B, W).
-            episode: The episodes that they show, shape (B,).
-            memory: What was returned with the last call's actions.
-            begins: Where new games begin, shape (B,).
+        `rows` are observations, (B, W), of which `episode` is read, (B,); `memory` is what the last call
+        returned; new games begin where `begins` says, (B,).
         """
 
 

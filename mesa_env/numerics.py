@@ -8,13 +8,11 @@ the positive root of α c³ + β c − 1, and the agent before it faces
 Functions marked `shared` are plain Python on scalars or arrays, and are compiled where a kernel calls them.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numba import njit
@@ -122,14 +120,10 @@ def _newton_step(root: float, alpha: float, beta: float) -> float:
 
 
 def golden_section(cost: Callable[..., float], keep_left: bool = True) -> Callable[..., tuple[float, float]]:
-    """A compiled golden-section search for minima of a compiled function.
+    """A compiled golden-section search for minima of a compiled function cost(c, *arguments).
 
-    Args:
-        cost: cost(c, *arguments), compiled.
-        keep_left: Which half to keep where two costs tie, as rounding makes them close to a minimum.
-
-    Returns:
-        search(arguments, low, high, sections): a local minimum over c in [low, high], and its cost.
+    It is search(arguments, low, high, sections), a local minimum over c in [low, high], and its cost. Where
+    costs tie, as rounding makes them close to a minimum, it keeps the left half or the right one.
     """
 
     @njit(error_model="numpy", nogil=True)  # cached with the kernels that call it
@@ -207,7 +201,7 @@ class Refinement(NamedTuple):
     path: float = math.nan
 
     @classmethod
-    def between(cls, coarse: Sequence[Array], fine: Sequence[Array]) -> Refinement:
+    def between(cls, coarse: Sequence[Array], fine: Sequence[Array]) -> Self:
         """The largest changes from one solution to the next, each given as the fields above, as arrays."""
         return cls(*(float(np.abs(a - b).max()) for a, b in zip(coarse, fine, strict=True)))
 

@@ -12,8 +12,6 @@ goal must be named as the judge. That choice *is* the problem:
 A problem is a set of pure functions over batches, like the rules, and knows nothing of Gymnasium.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -65,7 +63,7 @@ class Problem(Protocol[StateT]):
 
 
 class ControlState(NamedTuple):
-    """A batch of games, and what each one's first agent judges by."""
+    """A batch of games, and what the first agents judge by."""
 
     game: State
     first_preferences: Array
@@ -120,8 +118,8 @@ class BestResponse:
 
     The deciding agent n is drawn uniformly from all N, its goal from the game's initial goal
     (`start_at_random_turn`). In the base game a best response does not depend on the goal, so nothing is lost
-    where the game would have led to another. In variants whose agents mind more than the
-    episode, what they mind is as at the game's start, which play may leave: draw it from a range there.
+    where the game would have led to another. What else agents mind is as at the game's start, which play may
+    leave: draw it from a range there.
 
     Agents n + 1, n + 2, … play `successors`: coefficients of shape (N,), which stand for all parts of actions
     that have several, or an agent with `predict`, asked deterministically. None: every successor plays 1 (or
@@ -197,11 +195,10 @@ class BestResponse:
 
 
 def start_at_random_turn(game: Rules, uniforms: Array, initial_goal: Array | None = None) -> State:
-    """Set up a batch at an agent's turn, the agent drawn uniformly and its goal as a first one's.
+    """Set up games at an agent's turn, named by the first of uniform draws (B, 1 + n_uniforms).
 
-    What else agents mind is as at the game's start, or, where chance makes it, as it is by their turn.
-    In `InfiniteHorizon`, agents that are all alike are drawn as one. The first of the uniform draws, of shape
-    (B, 1 + n_uniforms), names the agent; goals that are given, (B,), replace what chance would give.
+    Its goal is given, (B,), or drawn as a first one's. What else agents mind is as at the game's start, or,
+    where chance makes it, as by their turn. In `InfiniteHorizon`, agents that are alike are drawn as one.
     """
     state = game.start(uniforms[..., 1:], initial_goal)
     distinct = game.stationary_from + 1 if isinstance(game, InfiniteHorizon) else game.episodes

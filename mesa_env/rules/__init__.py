@@ -12,28 +12,9 @@ from mesa_env.rules.scalar import ScalarGame, train_then_deploy
 BASE = "DeceptiveAlignment"
 """Name of the base game."""
 
-GAMES: dict[str, type[ScalarGame]] = {
-    BASE: Game,
-    "InfiniteHorizon": InfiniteHorizon,
-    "Misconception": Misconception,
-    "LearnableDiscount": LearnableDiscount,
-    "HiddenDeployment": HiddenDeployment,
-    "Decoupling": Decoupling,
-}
+_VARIANTS = (InfiniteHorizon, Misconception, LearnableDiscount, HiddenDeployment, Decoupling)
+GAMES: dict[str, type[ScalarGame]] = {BASE: Game} | {kind.__name__: kind for kind in _VARIANTS}
 """Every game by the name in its environments' ids."""
 
-__all__ = [
-    "BASE",
-    "GAMES",
-    "Decoupling",
-    "Game",
-    "HiddenDeployment",
-    "InfiniteHorizon",
-    "LearnableDiscount",
-    "Misconception",
-    "Outcome",
-    "Rules",
-    "ScalarGame",
-    "State",
-    "train_then_deploy",
-]
+__all__ = ["BASE", "GAMES", "Decoupling", "Game", "HiddenDeployment", "InfiniteHorizon", "LearnableDiscount"]
+__all__ += ["Misconception", "Outcome", "Rules", "ScalarGame", "State", "train_then_deploy"]

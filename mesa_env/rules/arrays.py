@@ -1,7 +1,5 @@
 """Functions of arrays in any library that follows the array API: NumPy, PyTorch, JAX."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -12,8 +12,6 @@ discount. Agent n minimizes J_n: all outputs from now on, judged by *its own* go
 them by theirs, which its action has changed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,39 +19,25 @@ from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import entries, in_precision_of, is_zero
 from mesa_env.rules.rules import Outcome, State, base_update
-from mesa_env.rules.scalar import (
-    Coefficients,
-    GoalAlone,
-    JudgedByGoal,
-    ScalarGame,
-    check_scalar_updates,
-    validate_scalar_parameters,
-)
+from mesa_env.rules.scalar import Coefficients, GoalAlone, JudgedByGoal, ScalarGame
 
 
 @dataclass(frozen=True, eq=False)
 class Game(GoalAlone, Coefficients, JudgedByGoal):
-    """Parameters of the base game; immutable, validated, and with its rules as pure methods.
+    """The base game with the parameters of `ScalarGame`; immutable, validated, its rules as pure methods.
 
     The defaults are the post's first experiment: 20 episodes of training at learning rate 1, 80 of
-    deployment, a first goal of 0.8. The parameters are those of `ScalarGame`.
+    deployment, a first goal of 0.8.
     """
 
-    discount: float = 1.0
-
-    discounts_costs = True
+    def __post_init__(self) -> None:
+        """Validate every parameter."""
+        self._store_shared()
+        self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game: emit cθ, and let the base optimizer take its step."""
         return play_linear(self, state, action)
-
-    def validated_parameters(self) -> dict[str, object]:
-        """Every parameter in canonical form."""
-        return validate_scalar_parameters(self)
-
-    def check_updates(self) -> None:
-        """Raise a ValueError if one base update could leave floating point."""
-        check_scalar_updates(self)
 
 
 def play_linear(game: ScalarGame, state: State, action: Any) -> tuple[State, Outcome]:

@@ -20,8 +20,6 @@ goal that they are handed would tell them. A hazard of 0 is the base game.
 Signals are drawn by inverting the normal distribution, which the array API does not have: NumPy only.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -32,16 +30,7 @@ from scipy.special import expit, ndtri
 
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
-from mesa_env.rules.scalar import (
-    Coefficients,
-    JudgedByGoal,
-    KnownLength,
-    append_columns,
-    check_scalar_updates,
-    clock_bounds,
-    train_then_deploy,
-    validate_scalar_parameters,
-)
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, train_then_deploy
 from mesa_env.rules.validation import LARGEST, validated_number
 
 LARGEST_LOG_ODDS = 30.0
@@ -68,28 +57,33 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
-    """Parameters of the game with hidden deployment; by default 40 episodes, each of which would train.
+    """Parameters of the game with hidden deployment, besides those of `ScalarGame`.
 
     Args:
         learning_rates: η_n ≥ 0 while the game is in training, shape (N,): known to the agents, and silent
-            on the mode. `training` says which episodes would train.
+            on the mode. `training` says which episodes would train: by default all 40.
         hazard: h in [0, 1], probability that training ends after an episode; 0 is the base game.
         shift: δ ≥ 0, by how many standard deviations deployment differs from training in one signal.
         observed: What the fifth column of the observation shows: "belief", the log-odds logit p_n clipped to
             ±30, which resolve small doubts where probabilities do not; or "signal", the present x_n alone,
             from which an agent with memory can filter the belief itself.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(40, 0))
-    discount: float = 1.0
     hazard: float = 0.05
     shift: float = 1.0
     observed: Literal["belief", "signal"] = "belief"
 
     stochastic = True
-    discounts_costs = True
+
+    def __post_init__(self) -> None:
+        """Validate every parameter."""
+        self._store_shared()
+        self._store(hazard=validated_number("hazard", self.hazard, 0.0, 1.0))
+        self._store(shift=validated_number("shift", self.shift, 0.0, LARGEST))
+        if self.observed not in ("belief", "signal"):
+            raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
+        self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode; the base optimizer works where the game is in training.
@@ -109,19 +103,13 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         return State(after.episode, next_goal, self.next_signal(hidden, after.episode)), outcome
 
     def observe(self, state: State) -> NDArray[np.float32]:
-        """(θ_n, η_n, share of episodes left, share of training left, belief or signal), shape (B, 5).
-
-        After the last episode, the belief and the signal stay what they were.
-        """
-        shown, _ = self.shown_and_hidden(state.extra)
-        return append_columns(self.observe_clock(state), shown)
+        """The clock's four columns, then belief or signal, which stay after the end; shape (B, 5)."""
+        return self.observe_clock(state, self.shown_and_hidden(state.extra)[0])
 
     @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (5,)."""
-        return clock_bounds(self, self.column_bounds[0])
-
-    # -- Chance ---------------------------------------------------------------------------------------
+    def shown_bounds(self) -> tuple[tuple[float, float]]:
+        """Those of belief or signal."""
+        return self.column_bounds[:1]
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -176,8 +164,6 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
             prior[n] = self.forecast(prior[n - 1])
         return prior
 
-    # -- What is shown --------------------------------------------------------------------------------
-
     def shown_and_hidden(self, hidden: Hidden) -> tuple[Array, Array]:
         """Which of belief and signal the agents see, and which they do not."""
         belief = np.clip(hidden.log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
@@ -189,19 +175,3 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         belief = (-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
         signal = (-_LARGEST_NOISE, self.shift + _LARGEST_NOISE)
         return (belief, signal) if self.observed == "belief" else (signal, belief)
-
-    # -- Parameters -----------------------------------------------------------------------------------
-
-    def validated_parameters(self) -> dict[str, object]:
-        """Every parameter in canonical form."""
-        parameters = validate_scalar_parameters(self) | {
-            "hazard": validated_number("hazard", self.hazard, 0.0, 1.0),
-            "shift": validated_number("shift", self.shift, 0.0, LARGEST),
-        }
-        if self.observed not in ("belief", "signal"):
-            raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
-        return parameters
-
-    def check_updates(self) -> None:
-        """Raise a ValueError if one base update could leave floating point."""
-        check_scalar_updates(self)

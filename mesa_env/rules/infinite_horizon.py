@@ -9,8 +9,6 @@ with probability γ, and costs are not discounted; or the game continues and cos
 is cut short after `max_episodes`, which its agents do not know: they see no clock but that of the schedule.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -21,36 +19,24 @@ from numpy.typing import NDArray
 from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
-from mesa_env.rules.scalar import (
-    Coefficients,
-    JudgedByGoal,
-    check_scalar_updates,
-    clock_bounds,
-    train_then_deploy,
-    validate_scalar_parameters,
-)
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
 from mesa_env.rules.validation import validated_flag, validated_whole
 
 RulesT = TypeVar("RulesT", bound=Rules)
 
 
 class Length(NamedTuple):
-    """What chance has decided on the length of each game.
-
-    Attributes:
-        episodes: Number after which chance ends the game, shape (B,); more than `max_episodes` where it is
-            cut short before.
-    """
+    """Episodes after which chance ends each game, shape (B,); above `max_episodes` where it is cut short."""
 
     episodes: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class InfiniteHorizon(Coefficients, JudgedByGoal):
-    """Parameters of the game without end; by default deployment forever follows 20 episodes of training.
+    """Parameters of the game without end, besides those of `ScalarGame`.
 
-    With `ends=False` it plays the base game of `max_episodes` episodes, except that its agents do not see the
-    end coming and that it is then cut short.
+    By default deployment forever follows 20 episodes of training. With `ends=False` it plays the base game of
+    `max_episodes` episodes, except that its agents do not see the end coming and that it is then cut short.
 
     Args:
         learning_rates: Schedule whose last learning rate continues forever: [1.0] is training without end.
@@ -59,14 +45,30 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         max_episodes: Episodes after which the game is cut short.
         ends: Whether the game ends by chance, its costs undiscounted; or continues until it is cut short,
             its costs discounted: the same in expectation, with less noise to learn from.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 1))
     discount: float = 0.99
     max_episodes: int = 1000
     ends: bool = True
+
+    shown_bounds = ()
+
+    def __post_init__(self) -> None:
+        """Validate every parameter, and write the schedule out to `max_episodes`."""
+        self._store_shared()
+        if self.discount == 1:
+            raise ValueError(
+                "discount must be below 1 where a game continues forever, or sums diverge; got 1"
+            )
+        length = validated_whole("max_episodes", self.max_episodes, 1)
+        rates = self.learning_rates
+        rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # the last one is forever
+        if len(rates) > length:
+            raise ValueError(f"max_episodes must allow the schedule's {len(rates)} episodes; got {length}")
+        rates = np.append(rates, np.full(length - len(rates), rates[-1]))
+        self._store(learning_rates=rates, max_episodes=length, ends=validated_flag("ends", self.ends))
+        self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game, as in the base game."""
@@ -77,17 +79,10 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         ended = state.episode >= state.extra.episodes
         return ended, ~ended & (state.episode >= self.max_episodes)
 
-    # -- Length ---------------------------------------------------------------------------------------
-
     @property
     def stochastic(self) -> bool:
         """Whether chance ends the game."""
         return self.ends
-
-    @property
-    def discounts_costs(self) -> bool:
-        """Unless chance ends the game, which has the same effect in expectation."""
-        return not self.ends
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -110,8 +105,6 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         changes = np.flatnonzero(np.diff(self.learning_rates))
         return int(changes[-1]) + 1 if changes.size else 0
 
-    # -- Observing ------------------------------------------------------------------------------------
-
     def observe(self, state: State) -> NDArray[np.float32]:
         """(θ_n, η_n, 1 until the end, share left of episodes before `stationary_from`), shape (B, 4)."""
         observation = with_column(entries(self._clock, state.episode), 0, state.goal)
@@ -123,11 +116,6 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         left = observation[..., 3].astype(np.float64)
         return np.rint((1 - left) * self.stationary_from).astype(np.int64)
 
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (4,)."""
-        return clock_bounds(self)
-
     @cached_property
     def _clock(self) -> NDArray[np.float32]:
         """Observations of every episode, but for goal and end, which are left 0; shape (N + 1, 4)."""
@@ -135,30 +123,6 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         clock[:-1, 1] = self.learning_rates
         clock[: self.stationary_from, 3] = 1 - np.arange(self.stationary_from) / max(1, self.stationary_from)
         return clock.astype(np.float32)
-
-    # -- Parameters -----------------------------------------------------------------------------------
-
-    def validated_parameters(self) -> dict[str, object]:
-        """Every parameter in canonical form; the schedule is written out to `max_episodes`."""
-        parameters = validate_scalar_parameters(self)
-        if parameters["discount"] == 1:
-            raise ValueError(
-                "discount must be below 1 where a game continues forever, or sums diverge; got 1"
-            )
-        length = validated_whole("max_episodes", self.max_episodes, 1)
-        rates = parameters["learning_rates"]
-        assert isinstance(rates, np.ndarray)
-        rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # the last one is forever
-        if len(rates) > length:
-            raise ValueError(f"max_episodes must allow the schedule's {len(rates)} episodes; got {length}")
-        rates = np.append(rates, np.full(length - len(rates), rates[-1]))
-        rates.setflags(write=False)
-        ends = validated_flag("ends", self.ends)
-        return parameters | {"learning_rates": rates, "max_episodes": length, "ends": ends}
-
-    def check_updates(self) -> None:
-        """Raise a ValueError if one base update could leave floating point."""
-        check_scalar_updates(self)
 
 
 def with_fixed_length(game: RulesT) -> RulesT:

@@ -14,8 +14,6 @@ with goal and belief both projected onto [−goal bound, goal bound]. To emit c 
 a means. Without one, b = 0 and ρ = 0, this is the base game. Everything is homogeneous in (θ, b) together.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,32 +22,19 @@ from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import copy_of, entries, namespace, project
 from mesa_env.rules.rules import Array, Outcome, State, base_update
-from mesa_env.rules.scalar import (
-    Coefficients,
-    JudgedByGoal,
-    KnownLength,
-    append_columns,
-    clock_bounds,
-    draw,
-    train_then_deploy,
-    validate_scalar_parameters,
-)
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, draw, train_then_deploy
 from mesa_env.rules.validation import validated_number, validated_range
 
 
 class Belief(NamedTuple):
-    """What each game's model takes the base target to be.
-
-    Attributes:
-        belief: Belief b_n about the output that the base objective asks for, shape (B,).
-    """
+    """Belief b_n of each game's model about the output that the base objective asks for, shape (B,)."""
 
     belief: Array
 
 
 @dataclass(frozen=True, eq=False)
 class Misconception(KnownLength, Coefficients, JudgedByGoal):
-    """Parameters of the game in which the model also holds a belief about the base objective.
+    """Parameters of the game in which the model also holds a belief, besides those of `ScalarGame`.
 
     By default 5 episodes of training at learning rate 0.1 precede 20 of deployment: at the base game's
     learning rate of 1, a belief that is emitted (c = 0) would only change its sign.
@@ -58,17 +43,31 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
         belief_learning_rate: ρ ≥ 0: the belief's learning rate, as a multiple of the goal's.
         initial_belief: b_0 within the goal's bound, or a (low, high) pair from which each game draws it
             uniformly.
-
-    The other parameters are those of `ScalarGame`.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(5, 20, 0.1))
-    discount: float = 1.0
     belief_learning_rate: float = 1.0
     initial_belief: float | tuple[float, float] = 0.3
 
     stochastic = False
-    discounts_costs = True
+
+    def __post_init__(self) -> None:
+        """Validate every parameter; an update of goal or belief must stay in floating point."""
+        self._store_shared()
+        most, bound, fastest = self.coefficient_bound, self.goal_bound, self.learning_rates.max()
+        ratio = validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
+        belief = validated_range("initial_belief", self.initial_belief, -bound, bound)
+        self._store(belief_learning_rate=ratio, initial_belief=belief)
+        with np.errstate(over="ignore"):
+            output = (1 + 2 * most) * bound
+            step = 2 * fastest * max(1.0, ratio)
+            steepest = step * (output * (1 + most) + self.regularization * bound) + output**2
+        if not np.isfinite(steepest):
+            raise ValueError(
+                f"one update of goal and belief must stay finite; got belief_learning_rate {ratio:g} "
+                f"with a learning rate of {fastest:g}, regularization {self.regularization:g}, "
+                f"coefficient_bound {most:g} and goal_bound {bound:g}"
+            )
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game; the base optimizer updates goal and belief."""
@@ -88,12 +87,12 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
 
     def observe(self, state: State) -> NDArray[np.float32]:
         """The base game's four columns, then the belief b_n; shape (B, 5)."""
-        return append_columns(self.observe_clock(state), state.extra.belief)
+        return self.observe_clock(state, state.extra.belief)
 
     @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (5,)."""
-        return clock_bounds(self, (-self.goal_bound, self.goal_bound))
+    def shown_bounds(self) -> tuple[tuple[float, float]]:
+        """The belief is projected as the goal is."""
+        return ((-self.goal_bound, self.goal_bound),)
 
     @property
     def n_extra_uniforms(self) -> int:
@@ -103,24 +102,3 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
     def start_extra(self, uniforms: Array) -> Belief:
         """The initial beliefs."""
         return Belief(draw(self.initial_belief, uniforms)[()])
-
-    def validated_parameters(self) -> dict[str, object]:
-        """Every parameter in canonical form."""
-        parameters, bound = validate_scalar_parameters(self), self.goal_bound
-        rate = validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
-        belief = validated_range("initial_belief", self.initial_belief, -bound, bound)
-        return parameters | {"belief_learning_rate": rate, "initial_belief": belief}
-
-    def check_updates(self) -> None:
-        """Raise a ValueError if one update of goal or belief could leave floating point."""
-        most, bound, fastest = self.coefficient_bound, self.goal_bound, self.learning_rates.max()
-        with np.errstate(over="ignore"):
-            output = (1 + 2 * most) * bound
-            step = 2 * fastest * max(1.0, self.belief_learning_rate)
-            steepest = step * (output * (1 + most) + self.regularization * bound) + output**2
-        if not np.isfinite(steepest):
-            raise ValueError(
-                "one update of goal and belief must stay finite; got belief_learning_rate "
-                f"{self.belief_learning_rate:g} with a learning rate of {fastest:g}, regularization "
-                f"{self.regularization:g}, coefficient_bound {most:g} and goal_bound {bound:g}"
-            )

@@ -1,7 +1,5 @@
 """Games as plain parameters: what JSON, TOML and the command line hold of a game, and the way back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -18,11 +16,9 @@ _SCHEDULE = ("train", "deploy", "learning_rate")
 
 
 def describe_game(game: Rules) -> dict[str, Any]:
-    """Describe a game in values that JSON can represent.
+    """A game's `rules`, its name in `GAMES`, then all its parameters by name, in values that JSON has.
 
-    Returns:
-        `rules`, the game's name in `GAMES`, then all its parameters by name: learning rates and (low, high)
-        pairs are lists. `build_game` inverts it exactly.
+    Learning rates and (low, high) pairs are lists. `build_game` inverts it exactly.
 
     Raises:
         ValueError: If the game is not one of `GAMES`.
@@ -30,17 +26,15 @@ def describe_game(game: Rules) -> dict[str, Any]:
     names: dict[type[Rules], str] = {kind: name for name, kind in GAMES.items()}
     if type(game) not in names:
         raise ValueError(f"a game must be one of {', '.join(GAMES)}; got {game!r}")
-    parameters = {field.name: getattr(game, field.name) for field in fields(game)}
-    return {"rules": names[type(game)]} | {name: _plain(value) for name, value in parameters.items()}
+    parameters = {field.name: np.asarray(getattr(game, field.name)).tolist() for field in fields(game)}
+    return {"rules": names[type(game)]} | parameters
 
 
 def build_game(parameters: Mapping[str, Any]) -> ScalarGame:
-    """Build a game from plain parameters.
+    """Build a game from `rules`, a name in `GAMES` (else the base game), and any of its parameters.
 
-    Args:
-        parameters: `rules`, a name in `GAMES` (the base game if missing), and any of that game's parameters;
-            lists stand for (low, high) pairs. `train`, `deploy` and `learning_rate` may replace
-            `learning_rates`: the game's default schedule supplies those that are missing.
+    Lists stand for (low, high) pairs. `train`, `deploy` and `learning_rate` may replace `learning_rates`: the
+    game's default schedule supplies those that are missing.
 
     Raises:
         ValueError: If there is no such game or parameter, or a parameter is out of its range.
@@ -63,21 +57,12 @@ def build_game(parameters: Mapping[str, Any]) -> ScalarGame:
             raise ValueError(f"{rules} has no parameter {name!r}; it has {', '.join(known)}{hint}")
     schedule = {name: given.pop(name) for name in _SCHEDULE if name in given}
     if schedule and "learning_rates" not in given:
-        given["learning_rates"] = train_then_deploy(**_default_schedule(kind()) | schedule)
+        default = kind()
+        endless = isinstance(default, InfiniteHorizon)  # whose last episode is given once
+        defaults: dict[str, Any] = {
+            "train": int(default.training.sum()),
+            "deploy": 1 if endless else int((~default.training).sum()),
+            "learning_rate": float(default.learning_rates.max()),
+        }
+        given["learning_rates"] = train_then_deploy(**defaults | schedule)
     return kind(**given)
-
-
-def _default_schedule(game: ScalarGame) -> dict[str, Any]:
-    """The schedule of a kind's default game; the last episode of an endless one is given once."""
-    training = game.training
-    return {
-        "train": int(training.sum()),
-        "deploy": 1 if isinstance(game, InfiniteHorizon) else int((~training).sum()),
-        "learning_rate": float(game.learning_rates.max()),
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value

@@ -8,8 +8,6 @@ The rules are expressions in the Python array API (`array_api_compat`), so that 
 NumPy, on PyTorch (autograd included) and on JAX (under jit); a game that cannot says why in its docstring.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -82,43 +80,35 @@ class Discrete:
 
 @dataclass(frozen=True, eq=False)
 class Rules(ABC):
-    """What a game must answer. Concrete methods here are final; every game implements all the others.
-
-    Attributes:
-        learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,); positive in training, 0 in deployment.
-        goal_bound: Goals lie in [−bound, bound]: a number, or an array of shape (k,) where goals are vectors.
-        initial_goal: θ_0, or the pair of bounds between which each game draws it uniformly.
-    """
+    """What a game must answer. Concrete methods here are final; every game implements all the others."""
 
     learning_rates: Array
+    """η_n ≥ 0 for n = 0…N−1, shape (N,); positive in training, 0 in deployment."""
 
     if TYPE_CHECKING:  # fields of every game, in an order of its own
 
         @property
         def goal_bound(self) -> Any:
-            """See the class."""
+            """Goals lie in [−bound, bound]: a number, or an array of shape (k,) where goals are vectors."""
 
         @property
         def initial_goal(self) -> Any:
-            """See the class."""
+            """θ_0, or the pair of bounds between which each game draws it uniformly."""
 
+    @abstractmethod
     def __post_init__(self) -> None:
         """Store every parameter in its canonical form.
 
         Raises:
-            ValueError: If a parameter is out of its range, in one sentence that says which and why.
+            ValueError: If one is out of its range, or one base update could leave floating point.
         """
-        for name, value in self.validated_parameters().items():
+
+    def _store(self, **parameters: object) -> None:
+        """Store parameters, whose arrays become read-only."""
+        for name, value in parameters.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
             object.__setattr__(self, name, value)
-        self.check_updates()
-
-    @abstractmethod
-    def validated_parameters(self) -> dict[str, object]:
-        """Parameters in canonical form, by name, or a ValueError that says what is allowed."""
-
-    @abstractmethod
-    def check_updates(self) -> None:
-        """Raise a ValueError if one base update could leave floating point."""
 
     # -- What the parameters imply --------------------------------------------------------------------
 
@@ -168,11 +158,9 @@ class Rules(ABC):
 
     @abstractmethod
     def start(self, uniforms: Array, initial_goal: Array | None = None) -> State:
-        """Set up a batch of games.
+        """Set up a batch of games from uniform draws from [0, 1), shape (B, n_uniforms).
 
-        Args:
-            uniforms: Uniform draws from [0, 1), shape (B, n_uniforms).
-            initial_goal: Goals that replace what chance would give, shape (B,) or (B, k).
+        Initial goals that are given, of shape (B,) or (B, k), replace what chance would give.
         """
 
     @abstractmethod
@@ -187,12 +175,8 @@ class Rules(ABC):
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
         """Play the present episode of every game, none of which may be over.
 
-        Args:
-            state: The games, batch of B.
-            action: Valid actions, shape (B, A), or (B,) where they are discrete.
-
-        Returns:
-            The games after the base update, and what the episode produced.
+        Valid actions have shape (B, A), or (B,) where they are discrete. Returns the games after the base
+        update, and what the episode produced.
         """
 
     @abstractmethod
@@ -207,52 +191,33 @@ class Rules(ABC):
 
     @abstractmethod
     def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
-        """One episode's term of the mesa cost of the agents with these preferences.
+        """Term of episode k, whose output is y_k, in the mesa costs of agents n ≤ k.
 
-        Args:
-            output: y_k, what was emitted in episode k.
-            preferences: Of the agents n ≤ k, shape (…, P); (…) broadcasts against `output`.
-            elapsed: k − n, episodes since the agents acted; broadcasts against `output`.
+        `preferences` are the agents', shape (…, P), and `elapsed` is k − n; both broadcast against `output`.
         """
 
     @abstractmethod
     def mesa_costs(
         self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
     ) -> Array:
-        """Mesa cost J_n of every agent of finished games, each judged by its own preferences.
+        """Mesa costs J_n of all agents of finished games, each judged by its own preferences, shape (N, B).
 
-        Args:
-            goals: θ_n, shape (N, B).
-            outputs: y_n, shape (N, B).
-            details: The outcomes' details, each of shape (N, B): those that the game's agents judge by.
-
-        Returns:
-            J_n, shape (N, B).
-
-        Raises:
-            ValueError: If a detail that agents judge by is missing.
+        Goals θ_n, outputs y_n and the outcomes' details have shape (N, B). Raises a ValueError if a detail
+        that agents judge by is missing.
         """
 
     # -- Actions and identity -------------------------------------------------------------------------
 
     @property
     def action_bound(self) -> Array:
-        """Actions lie in [−bound, bound], componentwise, shape (A,), where they are continuous.
-
-        Raises:
-            TypeError: If the game's actions are discrete.
-        """
+        """Continuous actions lie in [−bound, bound], shape (A,); a TypeError if they are discrete."""
         actions = self.actions
         if isinstance(actions, Discrete):
             raise TypeError(f"{type(self).__name__}'s actions are {actions.count} choices without a bound")
         return actions.bound.copy()
 
     def validated_actions(self, action: object, batch: tuple[int, ...]) -> NDArray[Any]:
-        """Check a batch of actions.
-
-        Args:
-            action: What the user passed.
-            batch: The batch's shape, (B,) or () for a single game.
+        """Check actions of a batch of shape (B,), or () for a single game.
 
         Returns:
             The actions as an array, shape (*batch, A) in the precision that they came in, or (*batch,) of
@@ -296,18 +261,10 @@ class Rules(ABC):
 def base_update(
     goal: Any, product: Any, rate: Any, regularization: Any, bound: Any, push: Any | None = None
 ) -> Any:
-    """One step of the base optimizer on (cθ)² + λθ²: θ' = θ (1 − 2η (c ∂y/∂θ + λ)), projected; elementwise.
+    """One step of the base optimizer on (cθ)² + λθ²: θ' = θ (1 − 2η (c ∂y/∂θ + λ)), elementwise.
 
-    Args:
-        goal: θ, any shape.
-        product: c ∂y/∂θ, which is c² for a policy y = cθ.
-        rate: η.
-        regularization: λ.
-        bound: Goals are projected onto [−bound, bound].
-        push: What else moves the goal, if anything.
-
-    Returns:
-        θ', of `goal`'s shape.
+    `product` is c ∂y/∂θ, which is c² for a policy y = cθ; `push` is what else moves the goal, if anything.
+    The result is projected onto [−bound, bound].
     """
     factor = product if is_zero(regularization) else product + regularization
     moved = (factor * (-2 * rate) + 1.0) * goal

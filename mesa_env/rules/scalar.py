@@ -4,10 +4,8 @@
 `Coefficients`, `JudgedByGoal`) and implements the rest. Nothing here is overridden.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -16,28 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mesa_env.rules import validation
 from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.rules import Array, Continuous, Rules, State
-from mesa_env.rules.validation import (
-    LARGEST,
-    validated_number,
-    validated_range,
-    validated_schedule,
-    validated_whole,
-)
+from mesa_env.rules.validation import LARGEST, validated_number, validated_range
 
 
 def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:
-    """Schedule of `train` episodes at `learning_rate`, then `deploy` episodes at 0.
-
-    Returns:
-        Learning rates, shape (train + deploy,).
+    """Schedule of `train` episodes at `learning_rate`, then `deploy` episodes at 0; shape (train + deploy,).
 
     Raises:
         ValueError: If a length is negative or not whole, or both are 0.
     """
-    validated_whole("train", train, 0)
-    validated_whole("deploy", deploy, 0)
+    validation.validated_whole("train", train, 0)
+    validation.validated_whole("deploy", deploy, 0)
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
     rate = validated_number("learning_rate", learning_rate, low=0.0)
@@ -46,7 +36,7 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
 
 @dataclass(frozen=True, eq=False)
 class ScalarGame(Rules):
-    """Parameters of games with one scalar goal, whose agents choose a coefficient.
+    """Parameters that games with one scalar goal share, whose agents choose a coefficient.
 
     Args:
         learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,), any sequence of numbers; positive in
@@ -76,17 +66,30 @@ class ScalarGame(Rules):
         """What the games keep beside their goals, from uniform draws of shape (B, n_extra_uniforms)."""
 
     @property
+    @abstractmethod
+    def common_discount(self) -> float | None:
+        """γ by which all agents discount costs as the game is played; None if each has a γ of its own."""
+
+    @property
+    @abstractmethod
+    def shown_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest value of each column that the game shows after the clock's four."""
+
+    @property
+    def observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation: the clock's four columns, then what else the game shows."""
+        fastest = max(1.0, float(self.learning_rates.max()))
+        clock = (-self.goal_bound, self.goal_bound), (0, fastest), (0, 1), (0, 1)
+        low, high = np.array([*clock, *self.shown_bounds], dtype=np.float64).T.copy()
+        return low, high
+
+    @property
     def n_uniforms(self) -> int:
         """One draw for the goal if it is drawn, then those for what else the game keeps."""
         return isinstance(self.initial_goal, tuple) + self.n_extra_uniforms
 
     def start(self, uniforms: Array, initial_goal: Array | None = None) -> State:
-        """Set up a batch of games.
-
-        Args:
-            uniforms: Uniform draws from [0, 1), shape (B, n_uniforms).
-            initial_goal: Goals that replace what chance would give, shape (B,).
-        """
+        """Set up games from uniform draws (B, n_uniforms); goals that are given, (B,), replace drawn ones."""
         xp = namespace(uniforms)
         if initial_goal is None:
             goal = draw(self.initial_goal, uniforms)
@@ -94,6 +97,76 @@ class ScalarGame(Rules):
             goal = xp.asarray(initial_goal, dtype=uniforms.dtype, copy=True)
         extra = self.start_extra(uniforms[..., isinstance(self.initial_goal, tuple) :])
         return State(xp.zeros(uniforms.shape[:-1], dtype=xp.int64)[()], goal[()], extra)
+
+    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
+        """Term γ^elapsed (y − θ)² of the mesa cost of agents that judge by θ, or (θ, γ), shape (…, P)."""
+        distance = output - preferences[..., 0]
+        cost: Array = distance * distance
+        if self._discounts is not None:
+            cost = cost * entries(self._discounts, elapsed)
+        elif self.common_discount is None:
+            cost = cost * np.power(preferences[..., 1], elapsed)
+        return cost
+
+    def mesa_costs(
+        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> Array:
+        """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B); γ is `details["discount"]` where agents differ.
+
+        Raises:
+            ValueError: If agents differ and that detail is missing.
+        """
+        if self.common_discount is not None:
+            return _quadratic_costs(goals, outputs, self.common_discount)
+        if "discount" not in details:
+            raise ValueError(
+                f"mesa_costs needs the detail 'discount', by which agents judge; got {sorted(details)}"
+            )
+        discounts, costs = details["discount"], np.zeros_like(outputs)
+        for k in reversed(range(len(outputs))):
+            judges = slice(k + 1)
+            costs[judges] = (outputs[k] - goals[judges]) ** 2 + discounts[judges] * costs[judges]
+        return costs
+
+    @cached_property
+    def _discounts(self) -> Array | None:
+        """γ^k for k = 0…N−1, a running product, alike for every batch size; None if γ is 1 or not common."""
+        gamma = self.common_discount
+        if gamma is None or gamma == 1:
+            return None
+        return np.cumprod(np.append(1.0, np.full(self.episodes - 1, gamma)))
+
+    # -- Parameters -----------------------------------------------------------------------------------
+
+    def _store_shared(
+        self, validated_discount: Callable[[str, object, float, float], object] = validated_number
+    ) -> None:
+        """Store the parameters of all scalar games in canonical form."""
+        rates = validation.validated_schedule(self.learning_rates)
+        bound = validated_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0)
+        discount = validated_discount("discount", self.discount, 0.0, 1.0)
+        weight = validated_number("regularization", self.regularization, 0.0)
+        most = validated_number("coefficient_bound", self.coefficient_bound, high=LARGEST, above=0.0)
+        goal = validated_range("initial_goal", self.initial_goal, -bound, bound)
+        self._store(learning_rates=rates, discount=discount, regularization=weight)
+        self._store(coefficient_bound=most, goal_bound=bound, initial_goal=goal)
+
+    def _check_update(self, steepest_slope: float | None = None, *also: str) -> None:
+        """Raise a ValueError if θ (1 − 2η (c s + λ)) could leave floating point; it names `also` parameters.
+
+        Slopes s are the coefficients c, unless the steepest is given.
+        """
+        slope = self.coefficient_bound if steepest_slope is None else steepest_slope
+        fastest = self.learning_rates.max()
+        with np.errstate(over="ignore"):
+            steepest = 2 * fastest * (self.coefficient_bound * slope + self.regularization) * self.goal_bound
+        if not np.isfinite(steepest):
+            names = ("regularization", *also, "coefficient_bound")
+            raise ValueError(
+                f"one base update must stay finite; got a learning rate of {fastest:g} with "
+                f"{', '.join(f'{name} {getattr(self, name):g}' for name in names)} "
+                f"and goal_bound {self.goal_bound:g}"
+            )
 
 
 class KnownLength(ScalarGame):
@@ -109,9 +182,15 @@ class KnownLength(ScalarGame):
         episode = np.rint((1 - observation[..., 2].astype(np.float64)) * self.episodes).astype(np.int64)
         return np.minimum(episode, self.episodes - 1)
 
-    def observe_clock(self, state: State) -> NDArray[np.float32]:
-        """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
-        return with_column(entries(self._clock, state.episode), 0, state.goal)
+    def observe_clock(self, state: State, column: Array | None = None) -> NDArray[np.float32]:
+        """(θ_n, η_n, share of episodes left, share of training left), then a column that is given."""
+        clock = with_column(entries(self._clock, state.episode), 0, state.goal)
+        if column is None:
+            return clock
+        xp = namespace(clock)
+        fifth = xp.astype(xp.asarray(column), xp.float32)[..., None]
+        wider: NDArray[np.float32] = xp.concat([clock, fifth], axis=-1)
+        return wider
 
     @cached_property
     def _clock(self) -> NDArray[np.float32]:
@@ -127,6 +206,7 @@ class GoalAlone(KnownLength):
 
     stochastic = False
     n_extra_uniforms = 0
+    shown_bounds = ()
 
     def start_extra(self, uniforms: Array) -> tuple[()]:
         """Nothing is kept beside the goal."""
@@ -135,11 +215,6 @@ class GoalAlone(KnownLength):
     def observe(self, state: State) -> NDArray[np.float32]:
         """(θ_n, η_n, share of episodes left, share of training left), shape (B, 4)."""
         return self.observe_clock(state)
-
-    @property
-    def observation_bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest observation, each of shape (4,)."""
-        return clock_bounds(self)
 
 
 class Coefficients(ScalarGame):
@@ -151,15 +226,16 @@ class Coefficients(ScalarGame):
         return Continuous(np.array([self.coefficient_bound]))
 
 
+@dataclass(frozen=True, eq=False)
 class JudgedByGoal(ScalarGame):
     """The aspect of games whose agents judge outputs by their goals, and discount them alike."""
 
-    discount: float
+    discount: float = 1.0
 
-    @property
-    @abstractmethod
-    def discounts_costs(self) -> bool:
-        """Whether costs are discounted as the game is played."""
+    @cached_property
+    def common_discount(self) -> float:
+        """γ, or 1 where chance ends the game, which has the same effect in expectation."""
+        return self.discount if isinstance(self, KnownLength) or not self.stochastic else 1.0
 
     @property
     def preference_bounds(self) -> Array:
@@ -170,81 +246,8 @@ class JudgedByGoal(ScalarGame):
         """The present agents' goals, shape (B, 1)."""
         return state.goal[..., None]
 
-    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
-        """Term γ^elapsed (y − θ)² of the mesa cost of agents with goals θ, shape (…, 1)."""
-        return quadratic_cost(output, preferences[..., 0], self._discounts, elapsed)
 
-    def mesa_costs(
-        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
-    ) -> Array:
-        """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B), from θ_n and y_n of shape (N, B)."""
-        return quadratic_costs(goals, outputs, self.discount if self.discounts_costs else 1.0)
-
-    @cached_property
-    def _discounts(self) -> Array | None:
-        """γ^k for k = 0…N−1; None without discount."""
-        return powers(self.discount, self.episodes) if self.discounts_costs and self.discount < 1 else None
-
-
-# -- Shared by the games -----------------------------------------------------------------------------------
-
-
-def validate_scalar_parameters(game: ScalarGame, discount: bool = True) -> dict[str, object]:
-    """The parameters of `ScalarGame` in canonical form; the discount only if it is a number for all games."""
-    rates = validated_schedule(game.learning_rates)
-    rates.setflags(write=False)
-    bound = validated_number("goal_bound", game.goal_bound, high=LARGEST, above=0.0)
-    parameters: dict[str, object] = {"learning_rates": rates}
-    if discount:
-        parameters["discount"] = validated_number("discount", game.discount, 0.0, 1.0)
-    return parameters | {
-        "regularization": validated_number("regularization", game.regularization, 0.0),
-        "coefficient_bound": validated_number(
-            "coefficient_bound", game.coefficient_bound, high=LARGEST, above=0.0
-        ),
-        "goal_bound": bound,
-        "initial_goal": validated_range("initial_goal", game.initial_goal, -bound, bound),
-    }
-
-
-def check_scalar_updates(game: ScalarGame) -> None:
-    """Raise a ValueError if θ (1 − 2η (c² + λ)) could leave floating point."""
-    fastest = game.learning_rates.max()
-    with np.errstate(over="ignore"):
-        steepest = 2 * fastest * (game.coefficient_bound**2 + game.regularization) * game.goal_bound
-    if not np.isfinite(steepest):
-        raise ValueError(
-            f"one base update must stay finite; got a learning rate of {fastest:g} with "
-            f"regularization {game.regularization:g}, coefficient_bound {game.coefficient_bound:g} "
-            f"and goal_bound {game.goal_bound:g}"
-        )
-
-
-def clock_bounds(game: ScalarGame, *columns: tuple[float, float]) -> tuple[Array, Array]:
-    """Lowest and highest observation: the clock's four columns, then others of given bounds."""
-    fastest = max(1.0, float(game.learning_rates.max()))
-    low, high = zip((-game.goal_bound, game.goal_bound), (0, fastest), (0, 1), (0, 1), *columns, strict=True)
-    return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
-
-
-def append_columns(observation: NDArray[np.float32], *columns: Array) -> NDArray[np.float32]:
-    """An observation (B, W) with more columns, each of shape (B,)."""
-    xp = namespace(observation)
-    more = [xp.astype(xp.asarray(column), xp.float32)[..., None] for column in columns]
-    wider: NDArray[np.float32] = xp.concat([observation, *more], axis=-1)
-    return wider
-
-
-def quadratic_cost(
-    output: Any, goal: Any, discounts: Array | None, elapsed: NDArray[np.int64] | int
-) -> Array:
-    """γ^elapsed (y − θ)², elementwise; `discounts` are the powers of γ, None without discount."""
-    distance = output - goal
-    cost: Array = distance * distance
-    return cost if discounts is None else cost * entries(discounts, elapsed)
-
-
-def quadratic_costs(goals: Any, outputs: Any, discount: float) -> Array:
+def _quadratic_costs(goals: Any, outputs: Any, discount: float) -> Array:
     """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B), from θ_n and y_n of shape (N, B)."""
     xp = namespace(outputs)
     squares = sums = weights = nothing = xp.zeros_like(outputs[0])
@@ -258,11 +261,6 @@ def quadratic_costs(goals: Any, outputs: Any, discount: float) -> Array:
     return stacked
 
 
-def powers(base: float, count: int) -> Array:
-    """Powers 0…count − 1: a running product, so that every batch size sees the same rounding."""
-    return np.cumprod(np.append(1.0, np.full(count - 1, base)))
-
-
 def draw(value: float | tuple[float, float], uniforms: Any) -> Any:
     """`value` for each game, or drawn from that range by the first of uniforms (B, n); shape (B,)."""
     if isinstance(value, tuple):
@@ -272,10 +270,7 @@ def draw(value: float | tuple[float, float], uniforms: Any) -> Any:
 
 
 def validated_coefficients(game: ScalarGame, coefficients: object) -> Array:
-    """Check a profile of one coefficient per agent.
-
-    Returns:
-        The coefficients, shape (N,).
+    """Check a profile of one coefficient per agent, shape (N,).
 
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside the bound.

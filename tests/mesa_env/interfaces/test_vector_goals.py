@@ -30,11 +30,8 @@ class Pursuits(Rules):
     n_uniforms = 2
     actions = Discrete(2)
 
-    def validated_parameters(self):
-        return {"learning_rates": np.asarray(self.learning_rates), "goal_bound": np.asarray(self.goal_bound)}
-
-    def check_updates(self):
-        pass
+    def __post_init__(self):
+        self._store(learning_rates=np.asarray(self.learning_rates), goal_bound=np.asarray(self.goal_bound))
 
     @property
     def preference_bounds(self):
