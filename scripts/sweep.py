@@ -110,7 +110,7 @@ def execute_all(runs: Sequence[Run], workers: Workers, folder: SweepFolder) -> N
         for run, result in results:
             with refusing_bad_input():
                 folder.keep(run, result)
-            progress.advance(result)
+            progress.count(result)
 
 
 if __name__ == "__main__":
