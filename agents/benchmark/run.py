@@ -145,7 +145,8 @@ def measure_agent(game: ScalarGame, agent: Agent, initial_goals: Array) -> dict[
     audited = mesa_env.audit(game, agent, played)
     rows = [mesa_env.measure(game, played.row(i), audited.row(i)) for i in range(len(initial_goals))]
     excess = played.coefficients[:, : audited.best.shape[1]] - audited.best
-    return pd.DataFrame(rows).mean().to_dict() | {
+    return {
+        **{str(name): mean for name, mean in pd.DataFrame(rows).mean().items()},
         "episode_exploitability": pd.DataFrame(audited.relative).mean().tolist(),
         "episode_excess": pd.DataFrame(excess).mean().tolist(),
     }

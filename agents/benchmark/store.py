@@ -102,6 +102,18 @@ def compare_rows(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     return Comparison(differing, same if then["weights"] or now["weights"] else None, versions)
 
 
+def record_comparison(folder: Path, row: Mapping[str, Any], comparison: Comparison) -> None:
+    """Add to the sweep that a run's folder lies in how the run compares, unless it was moved out of it."""
+    redone = {name: row[name] for name in ("run_id", "algorithm", "game")} | {
+        "same_weights": bool(comparison.same_weights),
+        "same_evaluation": not comparison.differing,
+        "same_versions": not comparison.versions,
+    }
+    for out in folder.resolve().parents:
+        if out / "runs" / row["run_id"] == folder.resolve():
+            write_row(out / "redone" / f"{row['run_id']}.parquet", redone, REDONE)
+
+
 def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:
     """Every row of a sweep's data set, ordered by game, algorithm, turns and seed.
 
