@@ -59,11 +59,7 @@ class Run:
     def of(
         cls, label: str, game: ScalarGame, algorithm: str, parameters: dict[str, Any], turns: int, seed: int
     ) -> Self:
-        """Build a run in `game`.
-
-        Raises:
-            ValueError: If a parameter of the algorithm is not JSON-serializable.
-        """
+        """Build a run in `game`; raises ValueError if a parameter is not JSON-serializable."""
         try:
             serializable = json.loads(json.dumps(parameters))
         except TypeError as error:
@@ -85,12 +81,13 @@ class Result(NamedTuple):
     files: dict[str, bytes]
 
 
-def execute(run: Run) -> Result:
+def execute(run: Run, origin: dict[str, Any] | None = None) -> Result:
     """Train and evaluate in this process, whose global random generators and thread count it sets.
 
-    If anything goes wrong, the row's status is "failed" and its traceback says why.
+    If anything goes wrong, the row's status is "failed" and its traceback says why. `origin` has entries of
+    `environment` that this machine cannot know.
     """
-    begun, model = describe(run), io.BytesIO()
+    begun, model = describe(run, origin), io.BytesIO()
     try:
         measured, agent = _train_and_measure(run)
         if isinstance(agent, BaseAlgorithm):
@@ -103,9 +100,9 @@ def execute(run: Run) -> Result:
     return Result(begun.row | measured, begun.files | saved)
 
 
-def describe(run: Run) -> Result:
+def describe(run: Run, origin: dict[str, Any] | None = None) -> Result:
     """What is known of a result when the run begins."""
-    where = environment()
+    where = environment() | (origin or {})
     row = empty_row() | {
         "run_id": run.id,
         "game": run.label,

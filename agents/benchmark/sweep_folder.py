@@ -63,8 +63,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
     def unfinished(self, runs: Iterable[Run]) -> list[Run]:
         """Those of the runs that have not finished yet; rows that are missing are restored.
 
-        Raises:
-            ValueError: If a run's folder or row is damaged, or holds a different run with the same id.
+        A folder or row that is damaged, or of a different run with the same id, raises ValueError.
         """
         left = []
         for run in runs:
@@ -85,11 +84,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         return left
 
     def keep(self, run: Run, result: Result) -> None:
-        """Write a run's folder and row, replacing an earlier attempt that failed.
-
-        Raises:
-            ValueError: If that is impossible, such as on a full disk.
-        """
+        """Write a run's folder and row, replacing an attempt that failed; ValueError if the disk is full."""
         folder, path = self._locate(run)
         partial, row = _partial(folder), without_nan(result.row)
         assert set(row) == set(COLUMNS)

@@ -6,7 +6,6 @@ folder: a cluster needs no shared file system.
 
 import contextlib
 import importlib.util
-import json
 import logging
 import multiprocessing
 import os
@@ -18,10 +17,9 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from multiprocessing import connection
-from typing import Any
 
 from agents.benchmark.run import Result, Run, describe, execute, fail
-from agents.benchmark.run_folder import as_json, environment
+from agents.benchmark.run_folder import environment
 from mesa_env.rules.validation import validated_whole
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
@@ -134,7 +132,9 @@ class RayWorkers:
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
         """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
         task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(execute)
-        here, running = environment(), {task.remote(run): run for run in runs}
+        here = environment()  # the nodes cannot know the revision of the code that was sent
+        origin = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
+        running = {task.remote(run, origin): run for run in runs}
         try:
             while running:
                 ended, _ = self._ray.wait(list(running), num_returns=1)
@@ -143,7 +143,7 @@ class RayWorkers:
                     result = self._ray.get(ended[0])
                 except self._ray.exceptions.RayError as error:
                     result = fail(describe(run), f"the process died, {error}")
-                yield run, _with_revision(result, here)
+                yield run, result
         finally:
             for reference in running:
                 self._ray.cancel(reference, force=True)
@@ -177,14 +177,6 @@ def _modules(algorithms: Iterable[str]) -> list[str]:
     specs = [spec for spec in map(importlib.util.find_spec, sorted({"agents", "mesa_env"} | own)) if spec]
     paths = [next(iter(spec.submodule_search_locations or ()), spec.origin) for spec in specs]
     return [path for path in paths if path]
-
-
-def _with_revision(result: Result, here: dict[str, Any]) -> Result:
-    """The result with the revision of the code that was sent, which the nodes cannot know."""
-    revision = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
-    where = json.loads(result.files["environment.json"]) | revision
-    row = result.row | {"git_revision": here["git_revision"]}
-    return Result(row, result.files | {"environment.json": as_json(where)})
 
 
 def _serve(pipe: connection.Connection) -> None:
