@@ -5,21 +5,15 @@ comparison is added to OUT/redone of the sweep that a folder lies in, for script
 1 if a run fails, or differs under the same versions.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from scripts.arguments import refusing_bad_input, run_command
-
-if TYPE_CHECKING:
-    from agents.benchmark.run import Run
-    from agents.benchmark.store import Comparison
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Repeat the run of every folder, and print and record how it compares."""
     from agents.benchmark.run_folder import without_nan
-    from agents.benchmark.store import compare_rows
+    from agents.benchmark.store import compare_rows, record_comparison
     from agents.benchmark.summaries import last_line
     from agents.benchmark.sweep_folder import read_folder
     from agents.benchmark.workers import LocalWorkers
@@ -43,16 +37,16 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         if not arguments.folders:
             raise ValueError("name the folders of the runs to repeat; got none")
-        recorded = [(*read_folder(folder), folder) for folder in arguments.folders]
-        for _, row, folder in recorded:
+        recorded = [(folder, *read_folder(folder)) for folder in arguments.folders]
+        for folder, _, row in recorded:
             if row["status"] != "finished":
                 raise ValueError(f"only finished runs can be compared; the one in {folder} failed")
         workers = LocalWorkers(arguments.workers)
-    records = {id(run): (row, folder) for run, row, folder in recorded}
+    records = {id(run): (folder, row) for folder, run, row in recorded}
     broken = False
-    with contextlib.closing(workers.results([run for run, *_ in recorded])) as results:
+    with contextlib.closing(workers.results([run for _, run, _ in recorded])) as results:
         for run, result in results:
-            row, folder = records[id(run)]
+            folder, row = records[id(run)]
             if result.row["status"] == "failed":
                 print(f"{run.id}: failed this time: {last_line(result.row['traceback'])}")
                 broken = True
@@ -60,24 +54,9 @@ def main(arguments: Arguments) -> None:
             comparison = compare_rows(row, without_nan(result.row))
             print(f"{run.id}: {comparison}")
             broken = broken or bool(comparison.differing and not comparison.versions)
-            _record(folder, run, comparison)
+            record_comparison(folder, row, comparison)
     if broken:
         sys.exit(1)
-
-
-def _record(folder: Path, run: Run, comparison: Comparison) -> None:
-    """Add the comparison to the sweep that the folder lies in, unless the folder was moved out of it."""
-    from agents.benchmark.store import REDONE, write_row
-
-    row = {
-        **{"run_id": run.id, "algorithm": run.algorithm, "game": run.label},
-        "same_weights": bool(comparison.same_weights),
-        "same_evaluation": not comparison.differing,
-        "same_versions": not comparison.versions,
-    }
-    for out in folder.resolve().parents:
-        if out / "runs" / run.id == folder.resolve():
-            write_row(out / "redone" / f"{run.id}.parquet", row, REDONE)
 
 
 if __name__ == "__main__":

@@ -13,22 +13,15 @@ modules of your own algorithms, and results come back without a shared file syst
 lost are retried on another.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scripts.arguments import refusing_bad_input, run_command
 
-if TYPE_CHECKING:
-    from agents.benchmark.run import Run
-    from agents.benchmark.sweep_folder import SweepFolder
-    from agents.benchmark.workers import Workers
+_LIMIT = 200  # a sweep that would start more runs than this needs a confirmation
 
 
 @dataclass(frozen=True)
@@ -59,12 +52,12 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Run what the grid declares and the folder does not hold yet, then print a summary of all its runs."""
-    from agents.benchmark import tables
-    from agents.benchmark.grid import LIMIT, read_grid
-    from agents.benchmark.store import read_rows, summarize_rows
+    from agents.benchmark import store, tables
+    from agents.benchmark.grid import read_grid
+    from agents.benchmark.progress import SweepProgress
     from agents.benchmark.summaries import last_line
     from agents.benchmark.sweep_folder import SweepFolder
-    from agents.benchmark.workers import LocalWorkers, RayWorkers
+    from agents.benchmark.workers import LocalWorkers, RayWorkers, Workers
 
     with refusing_bad_input():
         grid = read_grid(arguments.grid)
@@ -74,43 +67,37 @@ def main(arguments: Arguments) -> None:
     with folder:
         with refusing_bad_input():
             left = folder.unfinished(runs)
-            if len(left) > LIMIT and not arguments.yes:
-                raise ValueError(f"more than {LIMIT} runs need --yes; the grid has {len(left)} left to run")
-            workers: Workers
-            if arguments.ray is None:
-                workers = LocalWorkers(arguments.workers)
-            else:
-                workers = RayWorkers(arguments.ray, {run.algorithm for run in left})
+            if len(left) > _LIMIT and not arguments.yes:
+                raise ValueError(f"more than {_LIMIT} runs need --yes; the grid has {len(left)} left to run")
+            workers: Workers = (
+                LocalWorkers(arguments.workers)
+                if arguments.ray is None
+                else RayWorkers(arguments.ray, {run.algorithm for run in left})
+            )
             folder.describe(arguments, arguments.grid)
+        progress = SweepProgress(len(left), workers.slots)
         try:
-            execute_all(left, workers, folder)
+            with contextlib.closing(workers.results(left)) as results, progress:
+                for run, result in results:
+                    with refusing_bad_input():
+                        folder.keep(run, result)
+                    progress.count(result)
         except KeyboardInterrupt:
             kept = len(runs) - len(folder.unfinished(runs))
             print(f"{kept} of {len(runs)} runs are kept; --resume runs the others", file=sys.stderr)
             raise
     with refusing_bad_input():
-        rows = read_rows(arguments.out)
+        rows = store.read_rows(arguments.out)
     rows = rows[rows["run_id"].isin([run.id for run in runs])]
-    tables.show(summarize_rows(rows), f"{len(rows)} runs")
+    tables.show(store.summarize_rows(rows), f"{len(rows)} runs")
     print(f"sweep: {arguments.out}")
     failed = rows[rows["status"] == "failed"]
     if len(failed):
         first = failed.iloc[0]
-        reason = last_line(first["traceback"])
-        print(f"{len(failed)} runs failed; {first['run_id']}: {reason}", file=sys.stderr)
+        print(
+            f"{len(failed)} runs failed; {first['run_id']}: {last_line(first['traceback'])}", file=sys.stderr
+        )
         sys.exit(1)
-
-
-def execute_all(runs: Sequence[Run], workers: Workers, folder: SweepFolder) -> None:
-    """Execute runs, and record each one as it ends."""
-    from agents.benchmark.progress import SweepProgress
-
-    progress = SweepProgress(len(runs), workers.slots)
-    with contextlib.closing(workers.results(runs)) as results, progress:
-        for run, result in results:
-            with refusing_bad_input():
-                folder.keep(run, result)
-            progress.advance(result)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,11 @@ With --ship TURNS, OUT/tuned.json is the table of all algorithms' tuned paramete
 to be copied to agents/learning/tuned.json, from which sweeps take their parameters.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
 
 _JOURNAL = "study.log"
 
@@ -47,6 +40,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Tune, print the trials, and write them down."""
+    import optuna
+
     from agents.benchmark import tables, tuning
     from agents.benchmark.run_folder import RunFolder
     from agents.learning import algorithms
@@ -57,7 +52,7 @@ def main(arguments: Arguments) -> None:
         folder = RunFolder(arguments.out)
         folder.record("tune", arguments, game)
 
-    def report(study: Study, trial: FrozenTrial) -> None:
+    def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         print(f"trial {trial.number}: NashConv {trial.user_attrs['nash_conv']}, {trial.params}", flush=True)
         folder.table("trials.csv", study.trials_dataframe())
 

@@ -24,8 +24,6 @@ A grid is declared in a TOML file:
     short = 3
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import re
@@ -34,7 +32,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from agents.benchmark.run import Run
 from agents.learning import algorithms
@@ -44,11 +42,10 @@ from mesa_env.rules.parameters import build_game
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, validated_whole
 
-LIMIT = 200
-"""A sweep that would start more runs than this needs a confirmation."""
 _LARGEST_SEED = 2**32 - 1  # the largest that NumPy's generators accept
 _INITIAL_GOAL = (-1.0, 1.0)
 _LABEL = re.compile(r"\w[\w.+-]*")
+_Given = Iterable[Any] | None
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,8 @@ class Grid:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def narrow(
-        self,
-        games: Iterable[str] | None = None,
-        algorithms: Iterable[str] | None = None,
-        seeds: Iterable[int] | None = None,
-        turns: Iterable[int] | None = None,
-    ) -> Grid:
+        self, games: _Given = None, algorithms: _Given = None, seeds: _Given = None, turns: _Given = None
+    ) -> Self:
         """The grid with other games (its own labels, or names in `GAMES`), algorithms, seeds or turns."""
         lists = {"algorithms": algorithms, "seeds": seeds, "turns": turns}
         changes: dict[str, Any] = {name: list(given) for name, given in lists.items() if given is not None}
@@ -85,14 +78,10 @@ class Grid:
         Raises:
             ValueError: If a game, algorithm or parameter does not exist, or a number is out of its range.
         """
-        for name in self.algorithms:
-            algorithms.algorithm(name)
-        parameters = {
-            name: algorithms.checked_parameters(
-                name, _table(f"parameters.{name}", self.parameters.get(name, {}))
-            )
-            for name in (*self.algorithms, *self.parameters)
-        }
+        parameters = {}
+        for name in (*self.algorithms, *self.parameters):
+            given = _table(f"parameters.{name}", self.parameters.get(name, {}))
+            parameters[name] = algorithms.checked_parameters(name, given)
         games = {label: _game(label, given) for label, given in self.games.items()}
         seeds = {label: _seeds(self.seeds_of.get(label, self.seeds)) for label in games}
         runs = [
@@ -134,11 +123,7 @@ class Grid:
 
 
 def read_grid(path: Path) -> Grid:
-    """Read a declared grid.
-
-    Raises:
-        ValueError: If there is no such file, or it does not declare a grid.
-    """
+    """Read a declared grid; raises ValueError if the file does not hold one."""
     try:
         declared = tomllib.loads(path.read_text())
     except OSError as error:

@@ -26,12 +26,9 @@ _DECADES = 5
 class Losses(NamedTuple):
     """What each agent n could gain, and in which direction it errs: interquartile means over runs."""
 
-    exploitability: Array
-    """Relative exploitability, shape (N,)."""
-    excess: Array
-    """c as played minus c of the best response, shape (N,)."""
-    open_share: float
-    """Of everything that the runs could gain, the share of agents that show too much."""
+    exploitability: Array  # relative, shape (N,)
+    excess: Array  # c as played minus c of the best response, shape (N,)
+    open_share: float  # of everything that the runs could gain, the share of agents that show too much
 
 
 def training_episodes(game: ScalarGame) -> Array | None:
@@ -43,10 +40,10 @@ def training_episodes(game: ScalarGame) -> Array | None:
 def average_losses(rows: pd.DataFrame) -> Losses | None:
     """What each agent of finished runs could gain, over runs; None if that was not measured."""
     pairs = list_pairs(rows, "episode_exploitability", "episode_excess")
-    pairs = [pair for pair in pairs if np.isfinite(pair).all()]
-    if not pairs:
+    measured = [pair for pair in pairs if np.isfinite(pair).all()]
+    if not measured:
         return None
-    gains, excess = (np.stack(part) for part in zip(*pairs, strict=True))
+    gains, excess = np.stack(measured, axis=1)
     gains = gains.clip(0)  # rounding can leave less than 0, which is nothing to gain
     total = gains.sum()
     open_share = float(gains[excess > 0].sum() / total) if total else np.nan

@@ -4,18 +4,15 @@
 process, in another one, or on another machine.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib
 import io
 import json
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -60,21 +57,11 @@ class Run:
 
     @classmethod
     def of(
-        cls,
-        label: str,
-        game: ScalarGame,
-        algorithm: str,
-        parameters: Mapping[str, Any],
-        turns: int,
-        seed: int,
-    ) -> Run:
-        """Build a run in `game`.
-
-        Raises:
-            ValueError: If a parameter of the algorithm is not JSON-serializable.
-        """
+        cls, label: str, game: ScalarGame, algorithm: str, parameters: dict[str, Any], turns: int, seed: int
+    ) -> Self:
+        """Build a run in `game`; raises ValueError if a parameter is not JSON-serializable."""
         try:
-            serializable = json.loads(json.dumps(dict(parameters)))
+            serializable = json.loads(json.dumps(parameters))
         except TypeError as error:
             raise ValueError(
                 f"{algorithm}'s parameters must be numbers, strings, or lists or tables of these: {error}"
@@ -94,23 +81,13 @@ class Result(NamedTuple):
     files: dict[str, bytes]
 
 
-class Evaluation(NamedTuple):
-    """A few games of one agent; each number is the mean over those games that have it."""
-
-    metrics: dict[str, float]
-    """By the names of `mesa_env.METRICS`."""
-    exploitability: list[float]
-    """Relative exploitability of each agent n."""
-    excess: list[float]
-    """Each agent's coefficient minus that of its best response."""
-
-
-def execute(run: Run) -> Result:
+def execute(run: Run, origin: dict[str, Any] | None = None) -> Result:
     """Train and evaluate in this process, whose global random generators and thread count it sets.
 
-    If anything goes wrong, the row's status is "failed" and its traceback says why.
+    If anything goes wrong, the row's status is "failed" and its traceback says why. `origin` has entries of
+    `environment` that this machine cannot know.
     """
-    begun, model = describe(run), io.BytesIO()
+    begun, model = describe(run, origin), io.BytesIO()
     try:
         measured, agent = _train_and_measure(run)
         if isinstance(agent, BaseAlgorithm):
@@ -123,9 +100,9 @@ def execute(run: Run) -> Result:
     return Result(begun.row | measured, begun.files | saved)
 
 
-def describe(run: Run) -> Result:
+def describe(run: Run, origin: dict[str, Any] | None = None) -> Result:
     """What is known of a result when the run begins."""
-    where = environment()
+    where = environment() | (origin or {})
     row = empty_row() | {
         "run_id": run.id,
         "game": run.label,
@@ -154,18 +131,22 @@ def evaluation_goals(game: ScalarGame) -> Array:
     return typical_goals(game, GAMES_SIMULATED if audits_by_simulation(game) else GAMES_PLAYED)
 
 
-def measure_agent(game: ScalarGame, agent: Agent, initial_goals: Array) -> Evaluation:
-    """Play one game from every initial goal and measure it; all agents share the random numbers."""
+def measure_agent(game: ScalarGame, agent: Agent, initial_goals: Array) -> dict[str, Any]:
+    """Play one game from every initial goal and measure it; all agents share the random numbers.
+
+    Returns a row's entries, each the mean over those games that have it: every metric, and, in a list by
+    agent n, its relative exploitability and its coefficient minus that of its best response.
+    """
     game = with_fixed_length(game)
     played = mesa_env.rollout(game, agent, initial_goals, generator=np.random.default_rng(0))
     audited = mesa_env.audit(game, agent, played)
     rows = [mesa_env.measure(game, played.row(i), audited.row(i)) for i in range(len(initial_goals))]
     excess = played.coefficients[:, : audited.best.shape[1]] - audited.best
-    return Evaluation(
-        {str(name): mean for name, mean in pd.DataFrame(rows).mean().items()},
-        pd.DataFrame(audited.relative).mean().tolist(),
-        pd.DataFrame(excess).mean().tolist(),
-    )
+    return {
+        **{str(name): mean for name, mean in pd.DataFrame(rows).mean().items()},
+        "episode_exploitability": pd.DataFrame(audited.relative).mean().tolist(),
+        "episode_excess": pd.DataFrame(excess).mean().tolist(),
+    }
 
 
 def fingerprint(agent: Agent) -> str:
@@ -184,7 +165,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
     """Train, then measure; returns the row's entries of a finished run, and the agent."""
     torch.set_num_threads(1)
     game, train = build_game(run.game), algorithms.algorithm(run.algorithm)
-    oracle = _oracle_metrics(game)  # first, so that compilation is not counted as time of training
+    oracle = _measure_oracle(game)  # first, so that compilation is not counted as time of training
     set_random_seed(run.seed)
     points = POINTS_SIMULATED if audits_by_simulation(game) else POINTS
     curve = LearningCurve(game, run.turns / points, before=run.turns)
@@ -194,23 +175,19 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
         raise TypeError(
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
-    weights = fingerprint(agent)
     evaluation = measure_agent(game, agent, evaluation_goals(game))
-    curve.end(run.turns, evaluation.metrics)
+    curve.end(run.turns, evaluation)
     return {
+        **evaluation,
         "status": "finished",
         "seconds": seconds,
-        **evaluation.metrics,
-        "oracle_retention": oracle["retention"],
-        "oracle_nash_conv": oracle["nash_conv"],
-        "weights": weights,
+        **{f"oracle_{name}": oracle[name] for name in ("retention", "nash_conv")},
+        "weights": fingerprint(agent),
         **{f"curve_{name}": curve.column(name) for name in CURVE},
-        "episode_exploitability": evaluation.exploitability,
-        "episode_excess": evaluation.excess,
     }, agent
 
 
 @functools.lru_cache(maxsize=8)
-def _oracle_metrics(game: ScalarGame) -> dict[str, float]:
-    """Metrics of a game's equilibrium in the games of the evaluation."""
-    return measure_agent(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game)).metrics
+def _measure_oracle(game: ScalarGame) -> dict[str, Any]:
+    """Measure a game's equilibrium in the games of the evaluation."""
+    return measure_agent(game, mesa_env.oracle(with_fixed_length(game)), evaluation_goals(game))

@@ -6,9 +6,8 @@ Each row is a Parquet file of its own.
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -64,16 +63,12 @@ def empty_row() -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """How a repeated run compares with its record."""
 
-    differing: list[str]
-    """Columns of the evaluation that differ."""
-    same_weights: bool | None
-    """None if there are no weights."""
-    versions: list[str]
-    """Versions that have changed, as "package then → now"."""
+    differing: list[str]  # columns of the evaluation
+    same_weights: bool | None  # None if there are no weights
+    versions: list[str]  # those that have changed, as "package then → now"
 
     def __str__(self) -> str:
         """One line."""
@@ -102,12 +97,20 @@ def compare_rows(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     return Comparison(differing, same if then["weights"] or now["weights"] else None, versions)
 
 
-def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:
-    """Every row of a sweep's data set, ordered by game, algorithm, turns and seed.
+def record_comparison(folder: Path, row: Mapping[str, Any], comparison: Comparison) -> None:
+    """Add to the sweep that a run's folder lies in how the run compares, unless it was moved out of it."""
+    redone = {name: row[name] for name in ("run_id", "algorithm", "game")} | {
+        "same_weights": bool(comparison.same_weights),
+        "same_evaluation": not comparison.differing,
+        "same_versions": not comparison.versions,
+    }
+    for out in folder.resolve().parents:
+        if out / "runs" / row["run_id"] == folder.resolve():
+            write_row(out / "redone" / f"{row['run_id']}.parquet", redone, REDONE)
 
-    Raises:
-        ValueError: If there is no sweep, or one of its files is damaged.
-    """
+
+def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:
+    """Every row of a sweep's data set, by game, algorithm, turns and seed; ValueError if it is damaged."""
     if not (out / "data").is_dir():
         raise ValueError(f"{out} must be the folder of a sweep with at least one recorded run; it is not")
     tables = [read_row(path, schema) for path in (out / folder).rglob("[!.]*.parquet")]
@@ -128,11 +131,7 @@ def summarize_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_row(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet file of one row.
-
-    Raises:
-        ValueError: If the file holds anything else.
-    """
+    """Read a Parquet file of one row; raises ValueError if it holds anything else."""
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()

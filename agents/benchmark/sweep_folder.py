@@ -27,8 +27,8 @@ from agents.benchmark.run import Result, Run
 from agents.benchmark.run_folder import RunFolder, as_json, without_nan
 from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
 
-FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")
-"""Files of a run's folder."""
+_DESCRIPTION = ("config.json", "environment.json", "grid.toml")
+_FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
 
 
 class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
@@ -63,13 +63,12 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
     def unfinished(self, runs: Iterable[Run]) -> list[Run]:
         """Those of the runs that have not finished yet; rows that are missing are restored.
 
-        Raises:
-            ValueError: If a run's folder or row is damaged, or holds a different run with the same id.
+        A folder or row that is damaged, or of a different run with the same id, raises ValueError.
         """
         left = []
         for run in runs:
-            folder, path = self._folder_of(run), self._row_of(run)
-            self._clear_partial(run)
+            folder, path = self._locate(run)
+            _clear_partial(folder, path)
             if not folder.exists():
                 left.append(run)
                 continue
@@ -85,45 +84,29 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         return left
 
     def keep(self, run: Run, result: Result) -> None:
-        """Write a run's folder and row, replacing an earlier attempt that failed.
-
-        Raises:
-            ValueError: If that is impossible, such as on a full disk.
-        """
-        folder = self._folder_of(run)
-        temporary = folder.with_name(f".{folder.name}{PARTIAL}")
-        row = without_nan(result.row)
+        """Write a run's folder and row, replacing an attempt that failed; ValueError if the disk is full."""
+        folder, path = self._locate(run)
+        partial, row = _partial(folder), without_nan(result.row)
         assert set(row) == set(COLUMNS)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in result.files.items()}
         files = result.files | {"result.json": as_json({"row": row, "sha256": digests})}
         try:
             with self._writing():
-                temporary.mkdir(parents=True, exist_ok=True)
+                partial.mkdir(parents=True, exist_ok=True)
                 for name, content in files.items():
-                    write_atomically(temporary / name, content)
+                    write_atomically(partial / name, content)
                 if folder.exists():
-                    _replace(folder, temporary)
-                temporary.rename(folder)
-                write_row(self._row_of(run), row, SCHEMA)
+                    _replace(folder, partial)
+                partial.rename(folder)
+                write_row(path, row, SCHEMA)
         finally:
-            self._clear_partial(run)
+            _clear_partial(folder, path)
 
-    def _folder_of(self, run: Run) -> Path:
-        """The run's folder; refuses links on the way to it or its row, which could lead elsewhere."""
-        folder = self.out / "runs" / run.id
-        for path in (folder, self._row_of(run)):
-            _refuse_links(path, *path.parents[: len(path.relative_to(self.out).parts) - 1])
-        return folder
-
-    def _row_of(self, run: Run) -> Path:
-        return self.out / "data" / f"{run.id}.parquet"
-
-    def _clear_partial(self, run: Run) -> None:
-        """Remove what a killed process left half written of a run, and nothing else."""
-        folder, row = self.out / "runs" / run.id, self._row_of(run)
-        _remove_files(folder.with_name(f".{folder.name}{PARTIAL}"))
-        for path in row.parent.glob(f".{row.name}.*{PARTIAL}"):
-            path.unlink()
+    def _locate(self, run: Run) -> tuple[Path, Path]:
+        """The run's folder and the file of its row, neither behind a link, which could lead elsewhere."""
+        names = f"runs/{run.id}", f"data/{run.id}.parquet"
+        _refuse_links(self.out, *names)
+        return self.out / names[0], self.out / names[1]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -135,11 +118,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
 
 
 def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
-    """The run that a run's folder records, and its row.
-
-    Raises:
-        ValueError: If the folder is damaged, or is not that of a run.
-    """
+    """The run that a run's folder records, and its row; raises ValueError if the folder is damaged."""
     if not folder.is_dir():
         raise ValueError(f"{folder} must be the folder of a run; there is no such folder")
     try:
@@ -162,11 +141,12 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
 
 def _check_folder(out: Path, resume: bool) -> None:
     """Refuse a folder that the sweep must not write to, before anything in it is touched."""
-    _refuse_links(
-        *(out / name for name in (".lock", "config.json", "environment.json", "grid.toml", "runs", "data"))
-    )
+    _refuse_links(out, ".lock", *_DESCRIPTION, "runs", "data")
+    # A sweep that is killed before it has written its config.json leaves these two, at most.
+    early = (".lock", f".config.json.*{PARTIAL}")
     try:
-        others = [path.name for path in out.iterdir() if not _precedes_config(path)] if out.exists() else []
+        paths = out.iterdir() if out.exists() else ()
+        others = sorted(path.name for path in paths if not any(map(path.match, early)))
     except OSError as error:
         raise ValueError(f"{out} must be a readable folder: {error.strerror}") from error
     try:
@@ -178,18 +158,15 @@ def _check_folder(out: Path, resume: bool) -> None:
     if resume and not exists:
         raise ValueError(f"--resume needs a sweep to continue; {out} does not hold one")
     if others and not exists:
-        raise ValueError(f"a sweep must start in a new or empty folder; {out} holds {sorted(others)[0]!r}")
+        raise ValueError(f"a sweep must start in a new or empty folder; {out} holds {others[0]!r}")
 
 
-def _refuse_links(*paths: Path) -> None:
-    for path in paths:
-        if path.is_symlink():
-            raise ValueError(f"a sweep's folder must hold no symbolic links; {path} is one")
-
-
-def _precedes_config(path: Path) -> bool:
-    """Whether a file is one that a sweep leaves if it is killed before it has written its config.json."""
-    return path.name == ".lock" or path.match(f".config.json.*{PARTIAL}")
+def _refuse_links(out: Path, *names: str) -> None:
+    """Refuse paths within a folder that are links, or lie behind one."""
+    for name in names:
+        for part in (Path(name), *Path(name).parents):
+            if part.name and (out / part).is_symlink():
+                raise ValueError(f"a sweep's folder must hold no symbolic links; {out / part} is one")
 
 
 def _acquire_lock(out: Path) -> int:
@@ -206,6 +183,18 @@ def _acquire_lock(out: Path) -> int:
     return lock
 
 
+def _partial(folder: Path) -> Path:
+    """Where a run's folder is while it is being written."""
+    return folder.with_name(f".{folder.name}{PARTIAL}")
+
+
+def _clear_partial(folder: Path, row: Path) -> None:
+    """Remove what a killed process left half written of a run, and nothing else."""
+    _remove_files(_partial(folder))
+    for path in row.parent.glob(f".{row.name}.*{PARTIAL}"):
+        path.unlink()
+
+
 def _replace(folder: Path, by: Path) -> None:
     """Remove an earlier attempt's files; anything else in its folder moves to the new one."""
     written = {"result.json", *json.loads((folder / "result.json").read_text())["sha256"]}
@@ -220,7 +209,7 @@ def _remove_files(folder: Path) -> None:
     if folder.is_symlink() or not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.name in FILES or any(path.match(f".{name}.*{PARTIAL}") for name in FILES):
+        if path.name in _FILES or any(path.match(f".{name}.*{PARTIAL}") for name in _FILES):
             path.unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()

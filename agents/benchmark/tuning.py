@@ -47,6 +47,10 @@ SPACES: dict[str, dict[str, Any]] = {
 """What a trial may choose, by algorithm and parameter: one of a list, or a number between two on a scale."""
 
 
+Report = Callable[[optuna.Study, FrozenTrial], None]
+"""Called with the study after each trial."""
+
+
 def suggest(trial: Trial, algorithm: str) -> dict[str, Any]:
     """The parameters that a trial chooses from its algorithm's space."""
     chosen: dict[str, Any] = {}
@@ -61,17 +65,11 @@ def suggest(trial: Trial, algorithm: str) -> dict[str, Any]:
 
 
 def run_study(
-    journal: Path,
-    algorithm: str,
-    game: ScalarGame,
-    turns: int,
-    trials: int,
-    seeds: int,
-    report: Callable[[optuna.Study, FrozenTrial], None],
+    journal: Path, algorithm: str, game: ScalarGame, turns: int, trials: int, seeds: int, report: Report
 ) -> optuna.Study:
     """Run a study of so many trials, or resume it: `trials` includes those of earlier calls.
 
-    Every trial is `seeds` runs of `turns` decisions. `report` is called with the study after each trial.
+    Every trial is `seeds` runs of `turns` decisions.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -110,6 +108,5 @@ def merge_tuned(algorithm: str, best: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _log_nash_conv(row: Mapping[str, Any]) -> float:
-    if row["status"] != "finished" or math.isnan(row["nash_conv"]):
-        return math.log10(_WORST)
-    return math.log10(min(row["nash_conv"], _WORST))
+    measured = row["status"] == "finished" and not math.isnan(row["nash_conv"])
+    return math.log10(min(row["nash_conv"], _WORST) if measured else _WORST)

@@ -6,7 +6,6 @@ folder: a cluster needs no shared file system.
 
 import contextlib
 import importlib.util
-import json
 import logging
 import multiprocessing
 import os
@@ -18,10 +17,9 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from multiprocessing import connection
-from typing import Any
 
 from agents.benchmark.run import Result, Run, describe, execute, fail
-from agents.benchmark.run_folder import as_json, environment
+from agents.benchmark.run_folder import environment
 from mesa_env.rules.validation import validated_whole
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
@@ -55,9 +53,8 @@ class LocalWorkers:
                         busy[process] = waiting.popleft()
                 connection.wait([handle for process in busy for handle in process.handles])
                 for process in [process for process in busy if connection.wait(process.handles, timeout=0)]:
-                    run = busy.pop(process)
-                    result = process.result()
-                    if result is not None:
+                    run, result = busy.pop(process), process.result()
+                    if result:
                         idle.append(process)
                     yield run, result or fail(describe(run), f"the process died, {process.ending()}")
         finally:
@@ -86,28 +83,24 @@ class _Process:
 
     def result(self) -> Result | None:
         """The result of its run; None if the process died instead."""
-        try:
+        with contextlib.suppress(EOFError, OSError):
             return self._pipe.recv() if self._pipe.poll() else None
-        except (EOFError, OSError):
-            return None
+        return None
 
     def ending(self) -> str:
         """How the process died; if it only closed its pipe, it is killed now."""
         self._process.join(_SECONDS_TO_DIE)
         self.kill()
         code = self._process.exitcode
-        assert code is not None
-        with contextlib.suppress(ValueError):
-            return f"exit code {code} ({signal.Signals(-code).name})"
-        return f"exit code {code}"
+        name = next((f" ({number.name})" for number in signal.Signals if code == -number), "")
+        return f"exit code {code}{name}"
 
     def kill(self) -> None:
         """End the process, by force if necessary."""
         self._process.terminate()
         self._process.join(_SECONDS_TO_DIE)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._process.kill()
+        self._process.join()
         self._pipe.close()
 
 
@@ -115,12 +108,9 @@ class RayWorkers:
     """Tasks of one CPU each on a Ray cluster, to which this process sends its code."""
 
     def __init__(self, address: str, algorithms: Iterable[str] = ()) -> None:
-        """Connect to a cluster at "auto", "host:port" or "ray://host:port".
+        """Connect to a cluster at "auto", "host:port" or "ray://host:port", or raise ValueError.
 
         The modules of a user's own `algorithms` are sent along.
-
-        Raises:
-            ValueError: If Ray is not installed, or there is no cluster at the address.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported, which reads both
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
@@ -136,17 +126,15 @@ class RayWorkers:
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(f"a Ray cluster must be running at {address}; none answers: {reason}") from error
-
-    @property
-    def slots(self) -> int:
-        """How many runs the cluster can execute at once at present."""
-        resources: dict[str, float] = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return max(1, int(resources.get("CPU", 0)))
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        self.slots = max(1, int(resources.get("CPU", 0)))
 
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
         """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
         task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(execute)
-        here, running = environment(), {task.remote(run): run for run in runs}
+        here = environment()  # the nodes cannot know the revision of the code that was sent
+        origin = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
+        running = {task.remote(run, origin): run for run in runs}
         try:
             while running:
                 ended, _ = self._ray.wait(list(running), num_returns=1)
@@ -155,7 +143,7 @@ class RayWorkers:
                     result = self._ray.get(ended[0])
                 except self._ray.exceptions.RayError as error:
                     result = fail(describe(run), f"the process died, {error}")
-                yield run, _with_revision(result, here)
+                yield run, result
         finally:
             for reference in running:
                 self._ray.cancel(reference, force=True)
@@ -185,19 +173,10 @@ def _check_cluster(address: str) -> None:
 
 def _modules(algorithms: Iterable[str]) -> list[str]:
     """Paths of the top-level modules that runs need: the project's, and users' own."""
-    names = {"agents", "mesa_env"}
-    names |= {name.partition(":")[0].partition(".")[0] for name in algorithms if ":" in name}
-    specs = [spec for spec in map(importlib.util.find_spec, sorted(names)) if spec]
+    own = {name.partition(":")[0].partition(".")[0] for name in algorithms if ":" in name}
+    specs = [spec for spec in map(importlib.util.find_spec, sorted({"agents", "mesa_env"} | own)) if spec]
     paths = [next(iter(spec.submodule_search_locations or ()), spec.origin) for spec in specs]
     return [path for path in paths if path]
-
-
-def _with_revision(result: Result, here: dict[str, Any]) -> Result:
-    """The result with the revision of the code that was sent, which the nodes cannot know."""
-    revision = {name: here[name] for name in ("git_revision", "uncommitted_changes")}
-    where = json.loads(result.files["environment.json"]) | revision
-    row = result.row | {"git_revision": here["git_revision"]}
-    return Result(row, result.files | {"environment.json": as_json(where)})
 
 
 def _serve(pipe: connection.Connection) -> None:

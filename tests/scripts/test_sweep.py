@@ -203,4 +203,4 @@ def test_ppo_learns_a_tiny_game_and_leaves_a_model(tmp_path):
     assert len(row["curve_turns"]) > 3
     assert row["nash_conv"] < row["curve_nash_conv"][0]
     game, model = build_game(run.game), agents.load(tmp_path / "out" / "runs" / run.id / "model.zip")
-    assert measure_agent(game, model, evaluation_goals(game)).metrics["nash_conv"] == row["nash_conv"]
+    assert measure_agent(game, model, evaluation_goals(game))["nash_conv"] == row["nash_conv"]

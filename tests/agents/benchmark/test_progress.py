@@ -15,6 +15,6 @@ def test_progress_is_one_line():
     console = Console(file=screen, width=100)
     with SweepProgress(len(runs), 2, console) as progress:
         for run in runs:
-            progress.advance(execute(run))
+            progress.count(execute(run))
     assert screen.getvalue().strip().splitlines()[-1].startswith("0 running, 1 failed")
     assert "4/4" in screen.getvalue()
