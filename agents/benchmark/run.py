@@ -175,6 +175,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
         raise TypeError(
             f"an algorithm must return an agent, which has predict; {run.algorithm} returned {agent!r}"
         )
+    weights = fingerprint(agent)  # before anything is played: an agent of the user's may keep on learning
     evaluation = measure_agent(game, agent, evaluation_goals(game))
     curve.end(run.turns, evaluation)
     return {
@@ -182,7 +183,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
         "status": "finished",
         "seconds": seconds,
         **{f"oracle_{name}": oracle[name] for name in ("retention", "nash_conv")},
-        "weights": fingerprint(agent),
+        "weights": weights,
         **{f"curve_{name}": curve.column(name) for name in CURVE},
     }, agent
 
