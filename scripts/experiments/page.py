@@ -65,16 +65,14 @@ def with_headings(template: str, finding: Finding, name: str) -> pd.DataFrame:
     Raises:
         ValueError: If the template shows columns that the table does not have.
     """
-    frame = finding.tables[name]
+    frame, shown = finding.tables[name], tables_of(template)
     frame = frame.reset_index() if frame.index.names[0] else frame
-    shown = tables_of(template)
-    for table in [shown[name]] if name in shown else shown.values():
-        if set(table.headings) <= set(frame.columns):
-            return frame[list(table.headings)].rename(columns=table.headings)
+    for _, headings in [shown[name]] if name in shown else shown.values():
+        if headings.keys() <= set(frame.columns):
+            return frame[list(headings)].rename(columns=headings)
     if name in shown:
-        raise ValueError(
-            f"a template must show columns of its table {name!r}; got {', '.join(shown[name].headings)}"
-        )
+        fields = ", ".join(shown[name].headings)
+        raise ValueError(f"a template must show columns of its table {name!r}; got {fields}")
     return frame
 
 
