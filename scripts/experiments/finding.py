@@ -1,4 +1,4 @@
-"""What an experiment returns: tables, a figure, claims and numbers, but no prose; and how to get them."""
+"""What an experiment returns: tables, a figure, claims and numbers, but no prose; and what many compute."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor

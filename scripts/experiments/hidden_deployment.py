@@ -116,7 +116,7 @@ def certify(length: int, shift: float) -> dict[str, float]:
 def measure_learners(learners: Learners) -> pd.DataFrame:
     """Oracles and learners by what they are given, at N = 40 and δ = 1."""
     table, game = learners.measure(), make_game(SHORT, 1.0, "signal")
-    remembers = (table["given"] == "x_n, and a memory").to_numpy()
+    remembers = (table["given"] == CONTESTS[-1].label).to_numpy()
     table.loc[remembers, "relative_exploitability"] = [
         100 * simulated_exploitability(game, agent, *SIMULATED).high.mean()
         for agent in (FilteringOracle(game), *learners.models["memory"].values())
