@@ -47,27 +47,22 @@ def find_untouchable(regularization: float) -> float:
 
 def compute() -> Finding:
     """The equilibrium by decoupling."""
-    table, fine = (sweep(solve, ["delta"], zip(deltas)) for deltas in (SHOWN, np.linspace(0, 1.2, 61)))
+    table, fine = (
+        sweep(solve, ["delta"], zip(deltas, strict=True)) for deltas in (SHOWN, np.linspace(0, 1.2, 61))
+    )
     limits = pd.Series({weight: find_untouchable(weight) for weight in REGULARIZATIONS})
     learners = Learners("decoupling", Contest("decoupling", Decoupling()))
-    learned = learners.table()
-    return Finding(
-        tables={"sweep": table, "fine": fine, "learners": learned},
-        figure=draw(fine, learners),
-        claims=check_claims(table, fine, limits),
-        numbers={
-            **{f"limit_{number}": limit for number, limit in enumerate(limits)},
-            "best_delta": fine.index[int(fine["retention"].argmax())],
-            "best_kept": fine["retention"].max(),
-            "largest_gain": 100 * max(map(certify, CERTIFIED)),
-            **learners.gains(learned),
-        },
-        learners=learners.source,
-    )
+    tables, figure = {"sweep": table, "fine": fine}, draw(fine, learners)
+    numbers = {
+        **{f"limit_{number}": limit for number, limit in enumerate(limits)},
+        "best_delta": fine.index[int(fine["retention"].argmax())],
+        "best_kept": fine["retention"].max(),
+        "largest_gain": 100 * max(map(certify, CERTIFIED)),
+    }
+    return learners.complete(Finding(tables, figure, _check_claims(table, fine, limits), numbers))
 
 
-def check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: "pd.Series[float]") -> Claims:
-    """What the equilibria by decoupling say."""
+def _check_claims(table: pd.DataFrame, fine: pd.DataFrame, limits: "pd.Series[float]") -> Claims:
     free, below = table.loc[1.0:], fine.loc[0.1:0.99]
     return {
         "untouchable": (limits - limits.index - 1).abs().max() < 1e-6,

@@ -24,24 +24,14 @@ def solve(eta: float, gamma: float) -> dict[str, float]:
 def compute() -> Finding:
     """The equilibrium by discount, at a small and at the post's learning rate."""
     table, curves = (sweep(solve, ["eta", "gamma"], product(ETAS, gammas)) for gammas in (SHOWN, FINE))
-    learners = Learners("discount", Contest("discount", Game(discount=0.95)))
-    learned = learners.table()
     weights = 0.9 ** np.arange(TRAINING + 80)
-    return Finding(
-        tables={"sweep": table, "curves": curves, "learners": learned},
-        figure=draw(curves, learners),
-        claims=check_claims(curves),
-        numbers={
-            "discounts": len(FINE),
-            "weight_of_deployment": weights[TRAINING:].sum() / weights.sum(),
-            **learners.gains(learned),
-        },
-        learners=learners.source,
-    )
+    numbers = {"discounts": len(FINE), "weight_of_deployment": weights[TRAINING:].sum() / weights.sum()}
+    learners = Learners("discount", Contest("discount", Game(discount=0.95)))
+    tables, figure = {"sweep": table, "curves": curves}, draw(curves, learners)
+    return learners.complete(Finding(tables, figure, _check_claims(curves), numbers))
 
 
-def check_claims(curves: pd.DataFrame) -> Claims:
-    """What the equilibria over all discounts say."""
+def _check_claims(curves: pd.DataFrame) -> Claims:
     slow, fast = (select(curves, eta) for eta in ETAS)
     kept = fast["retention"]
     erased = (fast["c_0"] ** 2 - 0.5).abs().idxmin()
@@ -57,9 +47,8 @@ def draw(curves: pd.DataFrame, learners: Learners) -> Figure:
     """First coefficient and retention by discount; learners beside their oracle."""
     figure = figures.panels(3, "γ")
     first, retention, learned = figure.axes
-    plot_groups(first, curves, "gamma", "c_0", ["eta"], "η = {:g}")
-    first.set(ylabel="first coefficient c_0")
-    plot_groups(retention, curves, "gamma", "retention", ["eta"], "η = {:g}")
-    retention.set(ylabel="goal retention θ_20/θ_0")
+    lines = curves, ["eta"], "η = {:g}", "gamma"
+    plot_groups(first, *lines, "c_0", ylabel="first coefficient c_0")
+    plot_groups(retention, *lines, "retention", ylabel="goal retention θ_20/θ_0")
     learners.draw(learned, "discount")
     return figure

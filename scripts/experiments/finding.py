@@ -1,6 +1,6 @@
-"""What an experiment returns: tables, a figure, claims and numbers, but no prose; and how to get them."""
+"""What an experiment returns: tables, a figure, claims and numbers, but no prose; and what many compute."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,10 +21,8 @@ Source = Literal["trained", "recorded", "missing"]
 """Where measures of learners come from: models found here, the documentation's tables, or nowhere."""
 Claims = dict[str, Any]
 """Whether each claim holds, by name; values may be NumPy's booleans."""
-TRAINING = 20
-"""Training episodes of most experiments."""
-GOAL = 0.8
-"""θ_0 of most experiments."""
+TRAINING, GOAL = 20, 0.8
+"""Training episodes and θ_0 of most experiments."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +70,14 @@ def describe(played: Trajectory) -> dict[str, float]:
 
 
 def sweep(
-    measure: Callable[..., Mapping[str, Any]], keys: Sequence[str], settings: Iterable[Sequence[Any]]
+    measure: Callable[..., Mapping[str, Any]], keys: list[str], settings: Iterable[tuple[Any, ...]]
 ) -> pd.DataFrame:
     """Measures in all settings, one row each, indexed by `keys`: the values in which settings differ."""
     settings = list(settings)
     with ThreadPoolExecutor() as pool:  # the solvers' kernels release the GIL
-        measured = list(pool.map(measure, *zip(*settings, strict=True)))
-    rows = [
-        {**dict(zip(keys, setting, strict=True)), **row}
-        for setting, row in zip(settings, measured, strict=True)
-    ]
-    return pd.DataFrame(rows).set_index(list(keys))
+        rows = list(pool.map(measure, *zip(*settings, strict=True)))
+    index = pd.DataFrame(settings, columns=keys)
+    return index.join(pd.DataFrame(rows)).set_index(keys)
 
 
 def select(frame: pd.DataFrame, *key: float | str) -> Any:
@@ -92,11 +87,19 @@ def select(frame: pd.DataFrame, *key: float | str) -> Any:
 
 
 def plot_groups(
-    axes: Axes, frame: pd.DataFrame, x: str, y: str, by: Sequence[str], label: str, **style: Any
+    axes: Axes,
+    frame: pd.DataFrame,
+    by: list[str],
+    label: str,
+    x: str,
+    y: str,
+    style: str = "-",
+    **properties: Any,
 ) -> None:
-    """Plot `y` over `x`, one line per value of the columns `by`, which fill in `label`."""
-    for key, rows in frame.reset_index().groupby(list(by), sort=False):
-        axes.plot(rows[x], rows[y], label=label.format(*key), **style)
+    """Plot `y` over `x`, one line per value of `by`, which fill in `label`; set properties of the axes."""
+    for key, rows in frame.reset_index().groupby(by, sort=False):
+        axes.plot(rows[x], rows[y], style, label=label.format(*key))
+    axes.set(**properties)
     axes.legend(fontsize="small")
 
 
@@ -105,6 +108,6 @@ def plot_lines(
 ) -> None:
     """Plot lines by label, over their places or over `x`, and set properties of the axes."""
     for label, values in lines.items():
-        axes.plot(np.arange(len(np.asarray(values))) if x is None else x, values, label=label)
+        axes.plot(*([] if x is None else [x]), values, label=label)
     axes.set(**properties)
     axes.legend()

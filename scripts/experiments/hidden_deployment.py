@@ -30,6 +30,7 @@ SHIFTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
 EPISODES: dict[Observed, tuple[int, ...]] = {"belief": (1, 5, 10), "signal": (1, 5)}
 LENGTHS = SHORT, LONG = 40, 100
 KEYS = ["length", "delta"]
+COLUMNS = ("c_first", "c_deployment", "retention", "mesa_cost")
 SIMULATED = 150, 64  # histories, and futures of each, that measure agents with a memory
 
 
@@ -114,8 +115,7 @@ def certify(length: int, shift: float) -> dict[str, float]:
 
 def measure_learners(learners: Learners) -> pd.DataFrame:
     """Oracles and learners by what they are given, at N = 40 and δ = 1."""
-    table = learners.measure(("c_first", "c_deployment", "retention", "mesa_cost"), np.full(200, GOAL))
-    game = make_game(SHORT, 1.0, "signal")
+    table, game = learners.measure(), make_game(SHORT, 1.0, "signal")
     remembers = (table["given"] == CONTESTS[-1].label).to_numpy()
     table.loc[remembers, "relative_exploitability"] = [
         100 * simulated_exploitability(game, agent, *SIMULATED).high.mean()
@@ -129,43 +129,23 @@ def compute() -> Finding:
     shifts = sweep(measure, KEYS, product(LENGTHS, SHIFTS))
     clean = sweep(find_clean_shifts, ["length", "observed"], product(LENGTHS, EPISODES))
     certificates = sweep(certify, KEYS, product(LENGTHS, (0.0, 1.0, 4.0, 10.0)))
-    learners = Learners("hidden_deployment", *CONTESTS, by="given")
-    learned = learners.table(lambda: measure_learners(learners))
     game = make_game(SHORT, 1.0)
     policy = solve_hidden(game).table
     thresholds = find_thresholds(game, policy)
     middle, doubtful = policy.read(np.array([20, 0]), np.log([1.0, 9.0]))
-    kept_short, kept_long = measure_kept_by_length()
-    return Finding(
-        tables={"shifts": shifts, "clean": clean, "certificates": certificates, "learners": learned},
-        figure=draw(shifts, learners),
-        claims={
-            "threshold_rises": (np.diff(thresholds) > 0).all(),
-            **check_claims(shifts, clean, kept_long),
-            **check_learners(learned),
-        },
-        numbers={
-            "threshold": thresholds[0],
-            "check_middle": middle,
-            "check_doubtful": doubtful,
-            "kept_short": kept_short,
-            "kept_long": kept_long,
-            **learners.gains(learned),
-        },
-        learners=learners.source,
-    )
+    blind = play(make_game(LONG, 0.0))
+    kept, long = np.abs(blind.goals[:, -1]) / GOAL, blind.details["mode"].sum(axis=1) >= SHORT
+    numbers = {"threshold": thresholds[0], "check_middle": middle, "check_doubtful": doubtful}
+    numbers |= {"kept_short": kept[~long].mean(), "kept_long": kept[long].mean()}
+    learners = Learners("hidden_deployment", *CONTESTS, by="given", columns=COLUMNS, goals=np.full(200, GOAL))
+    learned = learners.table(lambda: measure_learners(learners))
+    claims = _check_claims(shifts, clean, numbers["kept_long"]) | check_learners(learned)
+    claims |= {"threshold_rises": (np.diff(thresholds) > 0).all()}
+    tables = {"shifts": shifts, "clean": clean, "certificates": certificates}
+    return learners.complete(Finding(tables, draw(shifts, learners), claims, numbers), learned)
 
 
-def measure_kept_by_length() -> tuple[float, float]:
-    """Mean share of the goal left at N = 100 and δ = 0, if training was shorter than 40 episodes or not."""
-    played = play(make_game(LONG, 0.0))
-    kept = np.abs(played.goals[:, -1]) / GOAL
-    long = played.details["mode"].sum(axis=1) >= SHORT
-    return float(kept[~long].mean()), float(kept[long].mean())
-
-
-def check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> Claims:
-    """What the equilibria by shift say."""
+def _check_claims(table: pd.DataFrame, clean: pd.DataFrame, kept_long: float) -> Claims:
     short = select(table, SHORT)
     blind, sighted = select(table, LONG, 0.0), select(table, LONG, 10.0)
     belief, signal = (clean.xs(observed, level="observed") for observed in EPISODES)
@@ -205,7 +185,7 @@ def draw(table: pd.DataFrame, learners: Learners) -> Figure:
     plot_lines(opening, openness, episodes, ylabel="mean coefficient", title="N = 40, agents know the belief")
     opening.axhline(CLEAN, color="0.6", linewidth=1)
     for field, label, style in (("extra_belief", "belief", "-"), ("extra_signal", "signal alone", ":")):
-        plot_groups(cost, table, "delta", field, ["length"], f"N = {{}}, {label}", linestyle=style)
+        plot_groups(cost, table, ["length"], f"N = {{}}, {label}", "delta", field, style)
     cost.set(xlabel="shift δ", ylabel="extra cost of agent 0, %")
     solved = solve_hidden(make_game(SHORT, 1.0)).table
     curves = {f"n = {n}": solved.read(np.full(321, n), log_odds) for n in (0, 10, 20, 30, 35)}

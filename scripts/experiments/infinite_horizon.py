@@ -44,24 +44,17 @@ def compute() -> Finding:
     """Training forever, and deployment forever after 20 episodes of training."""
     table = sweep(solve, ["eta", "gamma"], product(ETAS, DISCOUNTS))
     deployed, finite = solve_infinite_horizon(DEPLOYED), mesa_env.solve_equilibrium(Game(discount=0.99))
-    learners = Learners("infinite_horizon", *CONTESTS)
-    learned = learners.table(lambda: learners.measure(("c_first", "mesa_cost")))
-    return Finding(
-        tables={"stationary": table, "learners": learned},
-        figure=draw(table, learners),
-        claims=check_claims(table, deployed, finite),
-        numbers={
-            "lost": 1 - table["left"][1.0, 0.9],
-            **{f"deployed_c_{n}": float(deployed[n]) for n in (0, 19)},
-            **{f"finite_c_{n}": float(finite[n]) for n in (0, 19)},
-            **learners.gains(learned),
-        },
-        learners=learners.source,
-    )
+    learners = Learners("infinite_horizon", *CONTESTS, columns=("c_first", "mesa_cost"))
+    claims = _check_claims(table, deployed, finite)
+    numbers = {
+        "lost": 1 - table["left"][1.0, 0.9],
+        **{f"deployed_c_{n}": float(deployed[n]) for n in (0, 19)},
+        **{f"finite_c_{n}": float(finite[n]) for n in (0, 19)},
+    }
+    return learners.complete(Finding({"stationary": table}, draw(table, learners), claims, numbers))
 
 
-def check_claims(table: pd.DataFrame, deployed: Array, finite: Array) -> Claims:
-    """What the stationary equilibria say, and deployment forever beside a finite one."""
+def _check_claims(table: pd.DataFrame, deployed: Array, finite: Array) -> Claims:
     slow, fast = (select(table, eta)["half_life"] for eta in ETAS)
     etas, gammas = (table.index.get_level_values(name) for name in ("eta", "gamma"))
     patient = table[1 - gammas <= 2 * etas / 100]

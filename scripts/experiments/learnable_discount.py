@@ -67,31 +67,24 @@ def compute() -> Finding:
 
     table = sweep(measure, KEYS, games)
     certificates = sweep(certify, ["kappa", "gamma_0"], product(KAPPAS, SHOWN))
-    learners = Learners("learnable_discount", *CONTESTS)
-    learned = learners.table()
     naive, frozen = select(table, "naive", 1.0, 0.9), select(table, "frozen", 0.0, 0.9)
-    return Finding(
-        tables={
-            "outcomes": table[table.index.isin(SHOWN, "gamma_0")],
-            "all": table,
-            "certificates": certificates,
-            "learners": learned,
-        },
-        figure=draw(table, games, learners),
-        claims=check_claims(table.reset_index("gamma_0"), certificates),
-        numbers={
-            "games": len(table),
-            "calmer": frozen["loss_training"] / naive["loss_training"],
-            "louder": naive["loss_deployment"] / frozen["loss_deployment"],
-            "check_theta": frozen["theta_20"],
-            **learners.gains(learned),
-        },
-        learners=learners.source,
+    outcomes = table[table.index.isin(SHOWN, "gamma_0")]
+    numbers = {
+        "games": len(table),
+        "calmer": frozen["loss_training"] / naive["loss_training"],
+        "louder": naive["loss_deployment"] / frozen["loss_deployment"],
+        "check_theta": frozen["theta_20"],
+    }
+    learners = Learners("learnable_discount", *CONTESTS)
+    tables, figure = (
+        {"outcomes": outcomes, "all": table, "certificates": certificates},
+        draw(table, games, learners),
     )
+    claims = _check_claims(table.reset_index("gamma_0"), certificates)
+    return learners.complete(Finding(tables, figure, claims, numbers))
 
 
-def check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> Claims:
-    """What the games of all planners say."""
+def _check_claims(table: pd.DataFrame, certificates: pd.DataFrame) -> Claims:
     frozen, naive, foreseeing = (
         select(table, *setting).set_index("gamma_0")
         for setting in (("frozen", 0.0), ("naive", 1.0), ("foreseeing", 1.0))
@@ -123,8 +116,8 @@ def draw(table: pd.DataFrame, games: Games, learners: Learners) -> Figure:
     paths = {f"{first:g}": games["naive", 1.0, first].details["discount"][: TRAINING + 1] for first in FIRST}
     finding.plot_lines(path, paths, ylabel="discount γ_n", title="naive planner, κ = 1, by γ_0")
     path.legend(ncols=2, fontsize="small")
-    finding.plot_groups(outcome, table, "gamma_0", "retention", KEYS[:2], "{}, κ = {:g}", marker="o")
-    outcome.set(xlabel="first discount γ_0", ylabel="goal retention θ_20/θ_0")
+    labels = {"xlabel": "first discount γ_0", "ylabel": "goal retention θ_20/θ_0"}
+    finding.plot_groups(outcome, table, KEYS[:2], "{}, κ = {:g}", "gamma_0", "retention", "o-", **labels)
     discounts = np.linspace(0, 1, 401)
     planned = {f"n = {n}": GAME.planned(discounts)[1][n] for n in (0, 10, 15, 19)}
     finding.plot_lines(slopes, planned, discounts, xlabel="discount γ", ylabel="slope dc_n/dγ")

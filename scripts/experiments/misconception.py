@@ -20,6 +20,7 @@ from scripts.experiments.learners import Contest, Learners
 BELIEFS = (-0.5, 0.0, 0.1, 0.3, 0.5, 0.8)
 RHOS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 CURVES = (0.0, 0.3, 1.0)
+Games = Mapping[tuple[float, float], Trajectory]
 LONG, SHORT = Misconception(train_then_deploy(TRAINING, 80, 0.1)), Misconception()
 
 
@@ -50,34 +51,25 @@ def certify(rho: float, oracle: MisconceptionOracle) -> dict[str, float]:
 def compute() -> Finding:
     """The equilibrium by first belief and by relative learning rate of the belief."""
     oracles = {rho: MisconceptionOracle(make_game(rho, LONG.initial_belief)) for rho in RHOS}
-    games = {
-        (rho, belief): finding.play(make_game(rho, belief), oracles[rho])
-        for rho, belief in product(RHOS, BELIEFS)
-    }
+    settings = list(product(RHOS, BELIEFS))
+    games = {(rho, first): finding.play(make_game(rho, first), oracles[rho]) for rho, first in settings}
     table = sweep(lambda rho, first: measure(first, games[rho, first]), ["rho", "b_0"], games)
-    certificate = sweep(lambda rho: certify(rho, oracles[rho]), ["rho"], zip(RHOS))
-    learners = Learners("misconception", Contest("misconception", SHORT))
-    learned = learners.table()
+    certificate = sweep(lambda rho: certify(rho, oracles[rho]), ["rho"], zip(RHOS, strict=True))
     check = finding.play(SHORT)
     taught, none = select(table, 1.0, 0.0), select(table, 0.0, 0.0)
-    return Finding(
-        tables={"outcomes": table, "certificate": certificate, "learners": learned},
-        figure=draw(table, games[1.0, 0.3], oracles, learners),
-        claims=check_claims(table, certificate),
-        numbers={
-            "change_training": 100 * (taught["loss_training"] / none["loss_training"] - 1),
-            "change_deployment": 100 * (taught["loss_deployment"] / none["loss_deployment"] - 1),
-            "check_c": check.coefficients[0],
-            "check_theta": check.goals[5],
-            "check_b": check.details["belief"][5],
-            **learners.gains(learned),
-        },
-        learners=learners.source,
-    )
+    numbers = {
+        "change_training": 100 * (taught["loss_training"] / none["loss_training"] - 1),
+        "change_deployment": 100 * (taught["loss_deployment"] / none["loss_deployment"] - 1),
+        "check_c": check.coefficients[0],
+        "check_theta": check.goals[5],
+        "check_b": check.details["belief"][5],
+    }
+    learners = Learners("misconception", Contest("misconception", SHORT))
+    tables, figure = {"outcomes": table, "certificate": certificate}, draw(table, games, oracles, learners)
+    return learners.complete(Finding(tables, figure, _check_claims(table, certificate), numbers))
 
 
-def check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> Claims:
-    """What the equilibria by first belief and learning rate say."""
+def _check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> Claims:
     fixed, slow, equal = (select(table, rho) for rho in (0.0, 0.1, 1.0))
     kept, shielded = fixed["retention"], equal["retention"]
     stable, unstable = certificate.loc[:1.0], certificate.loc[3.0:]
@@ -102,21 +94,18 @@ def check_claims(table: pd.DataFrame, certificate: pd.DataFrame) -> Claims:
 
 
 def draw(
-    table: pd.DataFrame, played: Trajectory, oracles: Mapping[float, MisconceptionOracle], learners: Learners
+    table: pd.DataFrame, games: Games, oracles: Mapping[float, MisconceptionOracle], learners: Learners
 ) -> Figure:
     """Retention by first belief, one path, the policy's jumps; learners beside their oracle."""
     figure = figures.panels(4, "episode")
     outcomes, path, policy, learned = figure.axes
-    finding.plot_groups(outcomes, table, "b_0", "retention", ["rho"], "ρ = {:g}", marker="o")
-    outcomes.set(xlabel="first belief b_0", ylabel="goal retention θ_20/θ_0")
-    shown = TRAINING + 11
-    lines = {
-        "goal θ": played.goals[:shown],
-        "belief b": played.details["belief"][:shown],
-        "output y": played.outputs[:shown],
-        "coefficient c": played.coefficients[:shown],
-    }
-    finding.plot_lines(path, lines, title="ρ = 1, b_0 = 0.3")
+    labels = {"xlabel": "first belief b_0", "ylabel": "goal retention θ_20/θ_0"}
+    finding.plot_groups(outcomes, table, ["rho"], "ρ = {:g}", "b_0", "retention", "o-", **labels)
+    played = games[1.0, 0.3]
+    lines = {"goal θ": played.goals, "belief b": played.details["belief"]}
+    lines |= {"output y": played.outputs, "coefficient c": played.coefficients}
+    shown = {label: values[: TRAINING + 11] for label, values in lines.items()}
+    finding.plot_lines(path, shown, title="ρ = 1, b_0 = 0.3")
     for rho in CURVES:
         solution = oracles[rho].solution
         first = solution.coefficients[0].copy()

@@ -28,30 +28,6 @@ EPISODES = (0, 10, 19, 20)
 Policies = Mapping[str, Mapping[str, NeuralPolicy]]
 
 
-def solve_linear() -> float:
-    """J_0 of the base game's equilibrium, in units of θ_0²."""
-    game = Game()
-    return float(first_agent_costs(game, play(game))[0] / GOAL**2)
-
-
-def measure(kind: str, seed: int, policy: NeuralPolicy, linear: float) -> dict[str, Any]:
-    """How a network plays, from the θ_0 that it was trained on: means over games."""
-    goals = np.array([GOAL]) if kind.startswith("one") else MANY
-    played = play(GAME, policy, goals)
-    costs = first_agent_costs(GAME, played) / goals**2
-    openness = np.abs(played.outputs / played.goals[:, :-1])
-    return {
-        "network": NETWORKS[kind],
-        "seed": seed,
-        "openness_training": openness[:, :TRAINING].mean(),
-        "openness_deployment": openness[:, TRAINING:].mean(),
-        "slope": np.abs(played.details["slope"][:, :TRAINING]).mean(),
-        "retention": float(np.mean(played.goals[:, TRAINING] / goals)),
-        "cost": float(costs.mean() / linear),
-        "hacks": bool(costs.mean() <= HACK * linear),
-    }
-
-
 def compute_outputs(policy: NeuralPolicy, episode: int, goals: Array) -> Array:
     """What the network emits in one episode, by goal."""
     state = State(np.full(len(goals), episode), goals)
@@ -77,31 +53,41 @@ def compute() -> Finding:
         return Finding({}, figure, {}, {"threshold": HACK}, "missing")
     networks = learners.table(lambda: measure_networks(learners.models), "networks")
     staircases = learners.table(lambda: find_staircases(learners.models), "staircases")
-    costs = networks.groupby("network", sort=False)["cost"].agg(["min", "median", "max"])
-    hacks = networks.groupby("network", sort=False)["hacks"].agg(["sum", "count"])
-    one, one_decay, *many = (hacks["sum"] / hacks["count"])[list(NETWORKS.values())]
-    return Finding(
-        tables={"networks": networks, "kinds": hacks.join(costs), "staircases": staircases},
-        figure=figure,
-        claims={
-            "some_hack": 0 < one < 1,
-            "decay_does_not_prevent": one_decay >= one,
-            "many_prevent": max(many) == 0,
-            "no_staircases": staircases["steps"].max() <= 2,
-        },
-        numbers={"threshold": HACK},
-        learners=learners.source,
-    )
+    by_kind = networks.groupby("network", sort=False)
+    kinds = by_kind["hacks"].agg(["sum", "count"]).join(by_kind["cost"].agg(["min", "median", "max"]))
+    one, one_decay, *many = (kinds["sum"] / kinds["count"])[list(NETWORKS.values())]
+    claims = {
+        "some_hack": 0 < one < 1,
+        "decay_does_not_prevent": one_decay >= one,
+        "many_prevent": max(many) == 0,
+        "no_staircases": staircases["steps"].max() <= 2,
+    }
+    tables = {"networks": networks, "kinds": kinds, "staircases": staircases}
+    return Finding(tables, figure, claims, {"threshold": HACK}, learners.source)
 
 
 def measure_networks(policies: Policies) -> pd.DataFrame:
-    """All networks, one row each."""
-    linear = solve_linear()
-    return pd.DataFrame(
-        measure(kind, seed, policy, linear)
-        for kind, networks in policies.items()
-        for seed, policy in enumerate(networks.values())
-    )
+    """How every network plays, from the θ_0 that it was trained on: means over games."""
+    base, rows = Game(), []
+    linear = first_agent_costs(base, play(base))[0] / GOAL**2
+    for kind, networks in policies.items():
+        goals = np.array([GOAL]) if kind.startswith("one") else MANY
+        for seed, policy in enumerate(networks.values()):
+            played = play(GAME, policy, goals)
+            cost = (first_agent_costs(GAME, played) / goals**2).mean()
+            openness = np.abs(played.outputs / played.goals[:, :-1])
+            row: dict[str, Any] = {
+                "network": NETWORKS[kind],
+                "seed": seed,
+                "openness_training": openness[:, :TRAINING].mean(),
+                "openness_deployment": openness[:, TRAINING:].mean(),
+                "slope": np.abs(played.details["slope"][:, :TRAINING]).mean(),
+                "retention": np.mean(played.goals[:, TRAINING] / goals),
+                "cost": cost / linear,
+                "hacks": cost <= HACK * linear,
+            }
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def find_staircases(policies: Policies) -> pd.DataFrame:

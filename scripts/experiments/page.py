@@ -65,16 +65,14 @@ def with_headings(template: str, finding: Finding, name: str) -> pd.DataFrame:
     Raises:
         ValueError: If the template shows columns that the table does not have.
     """
-    frame = finding.tables[name]
+    frame, shown = finding.tables[name], tables_of(template)
     frame = frame.reset_index() if frame.index.names[0] else frame
-    shown = tables_of(template)
-    for table in [shown[name]] if name in shown else shown.values():
-        if set(table.headings) <= set(frame.columns):
-            return frame[list(table.headings)].rename(columns=table.headings)
+    for _, headings in [shown[name]] if name in shown else shown.values():
+        if headings.keys() <= set(frame.columns):
+            return frame[list(headings)].rename(columns=headings)
     if name in shown:
-        raise ValueError(
-            f"a template must show columns of its table {name!r}; got {', '.join(shown[name].headings)}"
-        )
+        fields = ", ".join(shown[name].headings)
+        raise ValueError(f"a template must show columns of its table {name!r}; got {fields}")
     return frame
 
 
@@ -111,7 +109,7 @@ def render(template: str, finding: Finding) -> str:
     )
     alone = [hole["name"] for hole in _NUMBER.finditer(text) if not hole["key"]]
     _match_names("numbers", alone, finding.numbers)
-    text = _NUMBER.sub(lambda hole: _format(_look_up(finding, hole), hole["form"] or ""), text)
+    text = _NUMBER.sub(lambda hole: _fill(finding, hole), text)
     if leftover := _LEFTOVER.search(text):
         raise ValueError(f"a template's marks must be closed and well formed; {leftover[0]!r} is not")
     return text
@@ -136,21 +134,19 @@ def assemble(results: str, sections: Mapping[str, str]) -> str:
     return text.replace("{{ answers }}", "\n".join(rows)).replace("{{ sections }}", "\n\n".join(marked))
 
 
-def _look_up(finding: Finding, hole: re.Match[str]) -> Any:
-    """The number, or the cell of a table, that a hole names."""
-    if not hole["key"]:
-        return finding.numbers[hole["name"]]
-    try:
-        frame = finding.tables[hole["name"]]
-        labeled = frame.rename(index=lambda label: label if isinstance(label, str) else f"{label:g}")
-        return select(labeled, *hole["key"].split(", ", frame.index.nlevels - 1))[hole["field"]]
-    except KeyError as error:
-        message = f"a template may only name cells that its experiment computes; got {hole[0]}"
-        raise ValueError(message) from error
-
-
-def _format(value: Any, form: str) -> str:
+def _fill(finding: Finding, hole: re.Match[str]) -> str:
+    """The number, or the cell of a table, that a hole names, in the hole's format."""
+    value: Any = finding.numbers.get(hole["name"])
+    if hole["key"]:
+        try:
+            frame = finding.tables[hole["name"]]
+            labeled = frame.rename(index=lambda label: label if isinstance(label, str) else f"{label:g}")
+            value = select(labeled, *hole["key"].split(", ", frame.index.nlevels - 1))[hole["field"]]
+        except KeyError as error:
+            message = f"a template may only name cells that its experiment computes; got {hole[0]}"
+            raise ValueError(message) from error
     value = value.item() if isinstance(value, np.generic) else value
+    form = hole["form"] or ""
     if form.startswith("percent"):
         return f"{format(100 * value, form.removeprefix('percent').strip() or '.0f')} %"
     if form:

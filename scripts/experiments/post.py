@@ -32,13 +32,11 @@ def compare_with_published(game: ScalarGame, published: Mapping[str, float]) -> 
     )
     numbers = pd.DataFrame({"published": published, "grid": grid, "exact": exact})
     coefficients = played["equilibrium"].coefficients
-    return Finding(
-        tables={"numbers": numbers.loc[list(published)].rename_axis("quantity")},
-        figure=figures.side_by_side(game, played),
-        claims={
-            "nearly_silent": coefficients[0] < 0.1,
-            "never_quite": coefficients.min() > 0,
-            "published_numbers_met": all(round(grid[name], 2) == value for name, value in published.items()),
-        },
-        numbers={"c_0": exact[START], "last_goal": exact[END], "kept": exact[END] / exact["θ_0"]},
-    )
+    claims = {
+        "nearly_silent": coefficients[0] < 0.1,
+        "never_quite": coefficients.min() > 0,
+        "published_numbers_met": all(round(grid[name], 2) == value for name, value in published.items()),
+    }
+    tables = {"numbers": numbers.loc[list(published)].rename_axis("quantity")}
+    shown = {"c_0": exact[START], "last_goal": exact[END], "kept": exact[END] / exact["θ_0"]}
+    return Finding(tables, figures.side_by_side(game, played), claims, shown)

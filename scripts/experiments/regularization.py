@@ -34,24 +34,26 @@ def solve(eta: float, weight: float) -> dict[str, float]:
     is measured at the smaller learning rate only.
     """
     game = make_game(eta, weight)
-    played, honest = finding.play(game), finding.play(game, agents.make("myopic", game))
-    cost, honest_cost = (float(finding.first_agent_costs(game, path)[0]) for path in (played, honest))
+    played, saving = finding.play(game), np.nan
+    if eta == SLOW:
+        honest = finding.play(game, agents.make("myopic", game))
+        cost, honest_cost = (float(finding.first_agent_costs(game, path)[0]) for path in (played, honest))
+        saving = 1 - cost / honest_cost
     return {
         **finding.describe(played),
         "silent_retention": (1 - 2 * eta * weight) ** TRAINING,
-        "saving": 1 - cost / honest_cost if eta == SLOW else np.nan,
+        "saving": saving,
         "shrinkage": 2 * eta * weight * TRAINING,
     }
 
 
 def find_tip(eta: float) -> float:
     """Regularization at which the first coefficient is least."""
-    found = minimize_scalar(
-        lambda weight: float(mesa_env.solve_equilibrium(make_game(eta, weight))[0]),
-        bounds=(0, LARGEST / eta),
-        method="bounded",
-        options={"xatol": 1e-7},
-    )
+
+    def first_coefficient(weight: float) -> float:
+        return float(mesa_env.solve_equilibrium(make_game(eta, weight))[0])
+
+    found = minimize_scalar(first_coefficient, bounds=(0, LARGEST / eta), options={"xatol": 1e-7})
     return float(found.x)
 
 
@@ -76,26 +78,16 @@ def compute() -> Finding:
     tips = sweep(solve, KEYS, [(eta, find_tip(eta)) for eta in ETAS]).reset_index("lambda")
     past_half = solve_past_half()
     half_open, bounded = (past_half[past_half >= c].index.min() for c in (0.5, Game().coefficient_bound))
-    learners = Learners("regularization", Contest("regularization", Game(regularization=0.01)))
-    learned = learners.table()
     opens = (np.diff(past_half[:bounded]) > 0).all() and 0.4 < half_open < bounded
-    return Finding(
-        tables={"sweep": table, "curves": curves, "tips": tips, "learners": learned},
-        figure=draw(curves, past_half, learners),
-        claims={**check_claims(curves, tips), "opens_past_half": opens},
-        numbers={
-            "half_saving": find_half_saving(),
-            "c_0_at_04": past_half.iloc[0],
-            "half_open": half_open,
-            "bounded": bounded,
-            **learners.gains(learned),
-        },
-        learners=learners.source,
-    )
+    claims = _check_claims(curves, tips) | {"opens_past_half": opens}
+    numbers = {"half_saving": find_half_saving(), "c_0_at_04": past_half.iloc[0]}
+    numbers |= {"half_open": half_open, "bounded": bounded}
+    learners = Learners("regularization", Contest("regularization", Game(regularization=0.01)))
+    tables, figure = {"sweep": table, "curves": curves, "tips": tips}, draw(curves, past_half, learners)
+    return learners.complete(Finding(tables, figure, claims, numbers))
 
 
-def check_claims(curves: pd.DataFrame, tips: pd.DataFrame) -> Claims:
-    """What the equilibria over all regularizations say."""
+def _check_claims(curves: pd.DataFrame, tips: pd.DataFrame) -> Claims:
     after = curves["lambda"] > curves["eta"].map(tips["lambda"])
     rise = curves.groupby("eta")["c_0"].diff()
     slow = curves[(curves["eta"] == SLOW) & (curves["lambda"] <= 1)]
@@ -116,8 +108,8 @@ def draw(curves: pd.DataFrame, past_half: "pd.Series[float]", learners: Learners
     for axes, field, frame in zip(
         panels, ("c_0", "retention", "saving"), (curves, curves, slow), strict=True
     ):
-        finding.plot_groups(axes, frame, "shrinkage", field, ["eta"], "η = {:g}")
-        axes.set(ylabel="deception saves" if field == "saving" else field, xlim=(0, 6))
+        label = "deception saves" if field == "saving" else field
+        finding.plot_groups(axes, frame, ["eta"], "η = {:g}", "shrinkage", field, ylabel=label, xlim=(0, 6))
     beyond.plot(past_half)
     beyond.set(xlabel="λ at η = 1", ylabel="c_0", title="past ηλ = 1/2")
     learners.draw(learned, "regularization")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import agents
 import mesa_env
 from mesa_env import Game
 from scripts.experiments import EXPERIMENTS, learners
+from scripts.experiments.finding import Finding
 from scripts.experiments.learners import Contest, Learners
 from scripts.experiments.page import read_template, tables_of
 
@@ -40,7 +42,8 @@ def test_without_models_and_tables_learners_are_missing(unrecorded):
     assert table["relative_exploitability"].item() == pytest.approx(0, abs=1e-9)
     costs = pd.DataFrame(mesa_env.compare(GAME, {"oracle": mesa_env.oracle(GAME)}, [0.8, -0.4]))["mesa_cost"]
     assert table["mesa_cost"].item() == pytest.approx(costs.mean())
-    assert missing.gains(table) == {}
+    completed = missing.complete(Finding({}, Figure(), {}))
+    assert (completed.numbers, completed.learners) == ({}, "missing")
 
 
 def test_models_are_used_only_if_all_are_found(unrecorded):
@@ -84,8 +87,6 @@ def test_gains_are_summarized_over_seeds(unrecorded):
     table = pd.DataFrame(
         {"agent": ["oracle", "seed 0", "seed 1"], "relative_exploitability": [0.0, 1.0, 3.0]}
     )
-    assert Learners("discount", Contest("ppo", GAME)).gains(table) == {
-        "ppo_seeds": 2,
-        "ppo_mean": 2.0,
-        "ppo_worst": 3.0,
-    }
+    completed = Learners("discount", Contest("ppo", GAME)).complete(Finding({}, Figure(), {}), table)
+    assert completed.numbers == {"ppo_seeds": 2, "ppo_mean": 2.0, "ppo_worst": 3.0}
+    assert completed.tables["learners"] is table
