@@ -56,6 +56,8 @@ class ScalarGame(Rules):
     goal_bound: float = 10.0
     initial_goal: float | tuple[float, float] = 0.8
 
+    ends = False  # whether chance ends the game
+
     @property
     @abstractmethod
     def n_extra_uniforms(self) -> int:
@@ -235,7 +237,7 @@ class JudgedByGoal(ScalarGame):
     @cached_property
     def common_discount(self) -> float:
         """γ, or 1 where chance ends the game, which has the same effect in expectation."""
-        return self.discount if isinstance(self, KnownLength) or not self.stochastic else 1.0
+        return 1.0 if self.ends else self.discount
 
     @property
     def preference_bounds(self) -> Array:
