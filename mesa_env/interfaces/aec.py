@@ -1,13 +1,10 @@
 """PettingZoo's interface: every episode's mesa-optimizer is an agent of its own."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Space
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
@@ -15,24 +12,10 @@ from pettingzoo.utils.env_logger import EnvLogger
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mesa_env.interfaces import spaces
-from mesa_env.interfaces.rendering import Screen
+from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.rules import Array, Rules, State
-
-
-def env(
-    game: Rules | Mapping[str, Any] | None = None, render_mode: str | None = None, rules: str = BASE
-) -> AECEnv[str, NDArray[Any], Any]:
-    """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
-    return OrderEnforcing(raw_env(game, render_mode, rules))
-
-
-def raw_env(
-    game: Rules | Mapping[str, Any] | None = None, render_mode: str | None = None, rules: str = BASE
-) -> SequentialEnv:
-    """`SequentialEnv` without wrappers."""
-    return SequentialEnv(game, render_mode, rules)
 
 
 class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
@@ -40,24 +23,19 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     ## Description
 
-    A model with one goal parameter θ is run for N episodes. In episode n its mesa-optimizer chooses a
-    coefficient c_n and emits y_n = c_n θ_n; the base optimizer then takes a gradient step on y_n² + λθ_n²
-    with the episode's learning rate η_n, which is positive in training and 0 in deployment:
+    A model with one goal parameter θ is run for N episodes. In episode n its mesa-optimizer, the agent
+    `episode_n`, chooses a coefficient c_n and emits y_n = c_n θ_n; the base optimizer then takes a gradient
+    step on y_n² + λθ_n² with the learning rate η_n, which is positive in training and 0 in deployment:
 
         θ_{n+1} = θ_n (1 − 2 η_n (c_n² + λ)),  projected onto [−goal_bound, goal_bound]
 
     Every agent wants *all* outputs from its own episode on to equal *its own* goal. By emitting its goal in
-    training it would have it trained away; by emitting 0 it hands it on. All agents know the schedule.
-    The goal's scale does not matter: the equilibrium is one coefficient per episode, which
-    `mesa_env.solve_equilibrium` computes exactly.
+    training it would have it trained away; by emitting 0 it hands it on. All agents know the schedule. The
+    equilibrium is one coefficient per episode, whatever the goal's scale: `mesa_env.solve_equilibrium`.
 
     This is a game of several goals, not one agent's decision process. `mesa_env/DeceptiveAlignment-v0` in
-    Gymnasium's registry has one controller play every episode instead, which is another problem.
-
-    ## Agents
-
-    `episode_0` … `episode_{N−1}`, in this order, one turn each. All stay alive until the last episode, since
-    rewards accrue to every agent that has acted; then all terminate together.
+    Gymnasium's registry has one controller play every episode instead, which is another problem. Variants
+    (`mesa_env.rules`) see and do more than this; their own docstrings say what.
 
     ## Action Space
 
@@ -76,24 +54,18 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     | 3   | share of training episodes left | 0             | 1                |
 
     An agent that has acted keeps seeing what it saw when it acted; one whose turn has not come sees the
-    present episode. `state()` is the present observation (and what a variant hides from its agents) followed
-    by the goals θ_0…θ_n of all agents so far, padded with 0: with the game's parameters, all that the future
-    of every reward depends on.
-
-    Variants of the game (`mesa_env.rules`) see and do more than this; their own docstrings say what, and
-    their ids are listed in `mesa_env`.
+    present episode. `state()` is the present observation (and what a variant hides from its agents), then the
+    goals of all agents so far, padded with 0: all that the future of every reward depends on.
 
     ## Rewards
 
     When agent n acts, every agent k ≤ n receives −γ^(n−k) (y_n − θ_k)²: agent k's own goal θ_k judges. What
-    agent k has received at the end is −J_k, its mesa cost. In a loop over `last()` it is the reward that
-    accompanies the agent's termination.
+    it has received at the end is −J_k, its mesa cost, which accompanies its termination in `last()`.
 
     ## Infos
 
-    `infos[agent]` is empty until the agent acts, and then holds what it may not see: `output`, `base_loss`,
-    `goal` (before), `next_goal` (after the base update), whether the episode was `training`, and what else a
-    variant's episodes produce.
+    Empty until the agent acts; then what it may not see: `output`, `base_loss`, `goal` (before), `next_goal`
+    (after the base update), whether the episode was `training`, and what else a variant's episodes produce.
 
     ## Starting State
 
@@ -102,7 +74,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     ## Episode End
 
-    After the last episode all agents terminate. The base game never truncates.
+    All agents stay alive until the last episode, since rewards accrue to every agent that has acted; then
+    all terminate. The base game never truncates.
 
     ## Arguments
 
@@ -127,15 +100,10 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     - v0: first version.
     """
 
-    metadata: dict[str, Any] = {
-        "name": "DeceptiveAlignment-v0",
-        "render_modes": ["human", "rgb_array", "ansi"],
-        "render_fps": 10,
-        "is_parallelizable": False,
-    }
+    metadata: dict[str, Any] = {"name": f"{BASE}-v0", **METADATA, "is_parallelizable": False}
 
     def __init__(
-        self, game: Rules | Mapping[str, Any] | None = None, render_mode: str | None = None, rules: str = BASE
+        self, game: spaces.GivenGame = None, render_mode: str | None = None, rules: str = BASE
     ) -> None:
         """Prepare a game; `reset` begins it."""
         self.game = spaces.validated_game(game, rules)
@@ -146,12 +114,13 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self._index = {agent: n for n, agent in enumerate(self.possible_agents)}
         self.observation_spaces = {a: spaces.observation_space(self.game) for a in self.possible_agents}
         self.action_spaces = {a: spaces.action_space(self.game) for a in self.possible_agents}
-        self.state_space = self._state_space()
+        low, high = central_state_bounds(self.game)
+        goals = np.tile(self.game.preference_bounds, episodes)
+        self.state_space = spaces.box(np.append(low, -goals), np.append(high, goals))
         self._countdown = np.arange(episodes - 1, -1, -1)
         self.agents: list[str] = []
         self._observations: list[NDArray[np.float32]] = []  # one per episode so far, the present one's last
         self._history: list[dict[str, Any]] = []
-        self._rewards_cleared = False
         self._generator: np.random.Generator | None = None
         self._screen = Screen(self.game, render_mode, self.metadata["render_fps"])
 
@@ -283,11 +252,6 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
                 f"agents are named 'episode_0' … 'episode_{self.game.episodes - 1}'; got {agent!r}"
             ) from None
 
-    def _state_space(self) -> Box:
-        low, high = (bound.astype(np.float32) for bound in central_state_bounds(self.game))
-        preferences = np.tile(self.game.preference_bounds.astype(np.float32), self.game.episodes)
-        return Box(np.concatenate([low, -preferences]), np.concatenate([high, preferences]), dtype=np.float32)
-
 
 def central_state(game: Rules, state: State) -> NDArray[np.float32]:
     """All there is to know of a game's present: what agents see, then what is hidden from them."""
@@ -307,6 +271,16 @@ def central_state_bounds(game: Rules) -> tuple[Array, Array]:
         _, hidden = game.column_bounds
         low, high = np.append(low, [hidden[0], 0]), np.append(high, [hidden[1], 1])
     return low, high
+
+
+raw_env = SequentialEnv
+
+
+def env(
+    game: spaces.GivenGame = None, render_mode: str | None = None, rules: str = BASE
+) -> AECEnv[str, NDArray[Any], Any]:
+    """`SequentialEnv` with PettingZoo's checks that its methods are called in order."""
+    return OrderEnforcing(SequentialEnv(game, render_mode, rules))
 
 
 class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):

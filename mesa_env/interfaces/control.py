@@ -1,15 +1,16 @@
 """Gymnasium environments in which one controller plays every episode of a game."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from gymnasium.vector import AutoresetMode
 
-from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.interfaces.rendering import METADATA
+from mesa_env.interfaces.spaces import GivenGame, validated_game
 from mesa_env.problems import Control, ControlState
 from mesa_env.rules import BASE
-from mesa_env.rules.rules import Rules
+
+Judge = Literal["initial", "current"]
 
 
 class ControlEnv(ProblemEnv[ControlState]):
@@ -18,8 +19,7 @@ class ControlEnv(ProblemEnv[ControlState]):
     ## Description
 
     The game of `mesa_env.env` with all its turns given to a single decision maker: in episode n it sees the
-    goal θ_n, chooses a coefficient c_n, and the model emits y_n = c_n θ_n; the base optimizer then takes a
-    gradient step on y_n² + λθ_n² with learning rate η_n.
+    goal θ_n and chooses c_n, the model emits y_n = c_n θ_n, and the base optimizer takes its step.
 
     This is *not* the game between successive selves. With `judge="initial"` the controller is agent 0 with
     the power to bind its successors (the commitment problem); with `judge="current"` it is indifferent to
@@ -48,8 +48,7 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Starting State
 
-    θ_0 = `game.initial_goal`, or drawn uniformly where that is a (low, high) pair. `reset`'s options may name
-    another: `env.reset(options={"initial_goal": 0.5})`.
+    θ_0 as in `mesa_env.env`: the game's, or what `reset` is told in `options={"initial_goal": 0.5}`.
 
     ## Episode End
 
@@ -58,16 +57,12 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Info
 
-    `output`, `base_loss`, `goal` (before), `next_goal` (after the base update), `training`, and what else a
-    variant's episodes produce.
+    What the episode produced, as in `mesa_env.env`.
 
     ## Arguments
 
-    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
-      environment's spec is JSON; by default the post's first experiment.
+    - `game`, `render_mode`, `rules`: as in `mesa_env.env`.
     - `judge`: "initial" or "current": whose goal pays.
-    - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
-    - `rules`: set by the ids of the variants: which kind of game this must be.
 
     ```python
     import gymnasium
@@ -82,43 +77,34 @@ class ControlEnv(ProblemEnv[ControlState]):
     - v0: first version.
     """
 
-    metadata: dict[str, Any] = {
-        "render_modes": ["human", "rgb_array", "ansi"],
-        "render_fps": 10,
-    }
+    metadata = METADATA
 
     def __init__(
         self,
-        game: Rules | Mapping[str, Any] | None = None,
-        judge: Literal["initial", "current"] = "initial",
+        game: GivenGame = None,
+        judge: Judge = "initial",
         render_mode: str | None = None,
         rules: str = BASE,
     ) -> None:
         """Prepare a game; `reset` begins it."""
-        super().__init__(Control(spaces.validated_game(game, rules), judge), render_mode)
+        super().__init__(Control(validated_game(game, rules), judge), render_mode)
 
 
 class ControlVectorEnv(ProblemVectorEnv[ControlState]):
-    """`ControlEnv`, many games in a batch; built by `gymnasium.make_vec`.
+    """`ControlEnv`, `num_envs` games in a batch that is not drawn; built by `gymnasium.make_vec`.
 
-    Args:
-        num_envs: Number of games.
-        game: Their parameters.
-        judge: Whose goal pays, as in `ControlEnv`.
-        autoreset_mode: Gymnasium's "NextStep" (default), "SameStep" or "Disabled".
-        render_mode: None: a batch is not drawn.
-        rules: As in `ControlEnv`.
+    `autoreset_mode` is Gymnasium's "NextStep", "SameStep" or "Disabled".
     """
 
     def __init__(
         self,
         num_envs: int = 1,
-        game: Rules | Mapping[str, Any] | None = None,
-        judge: Literal["initial", "current"] = "initial",
+        game: GivenGame = None,
+        judge: Judge = "initial",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         rules: str = BASE,
     ) -> None:
         """Prepare a batch of games; `reset` begins them."""
-        problem = Control(spaces.validated_game(game, rules), judge)
+        problem = Control(validated_game(game, rules), judge)
         super().__init__(problem, num_envs, autoreset_mode, render_mode)

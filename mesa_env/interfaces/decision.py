@@ -1,15 +1,16 @@
 """Gymnasium environments of one decision against given successors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from gymnasium.vector import AutoresetMode
 
 from mesa_env.agent import Agent
-from mesa_env.interfaces import spaces
 from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.interfaces.spaces import GivenGame, validated_game
 from mesa_env.problems import BestResponse
-from mesa_env.rules.rules import Array, Rules, State
+from mesa_env.rules.rules import Array, State
+
+Successors = Agent | Sequence[float] | Array | None
 
 
 class BestResponseEnv(ProblemEnv[State]):
@@ -17,10 +18,9 @@ class BestResponseEnv(ProblemEnv[State]):
 
     ## Description
 
-    `reset` draws an agent: its episode n uniformly from 0…N−1, its goal θ_n from the game's initial
-    goal. `step` plays episode n with its action and the rest of the game with the successors. The episode of
-    this environment is that single step. An agent that best-responds at every turn to successors who do
-    the same, plays the game's equilibrium.
+    `reset` draws an agent: its episode n uniformly from 0…N−1, its goal θ_n from the game's initial goal.
+    `step` plays episode n with its action and the rest of the game with the successors. An agent that
+    best-responds at every turn to successors who do the same, plays the game's equilibrium.
 
     This is the base game's description; with a variant as its game (`mesa_env.rules`), actions and
     observations are the variant's. Where agents mind more than the episode, it is as at the game's start.
@@ -46,7 +46,7 @@ class BestResponseEnv(ProblemEnv[State]):
 
     ## Episode End
 
-    Every step terminates.
+    Every step terminates: the episode of this environment is one decision.
 
     ## Info
 
@@ -54,8 +54,7 @@ class BestResponseEnv(ProblemEnv[State]):
 
     ## Arguments
 
-    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
-      environment's spec is JSON; by default the post's first experiment.
+    - `game`: as in `mesa_env.env`.
     - `successors`: what the agents after n play: coefficients of shape (N,), or an agent with
       Stable-Baselines3's `predict`, asked deterministically. By default every successor plays 1.
 
@@ -72,34 +71,26 @@ class BestResponseEnv(ProblemEnv[State]):
     """
 
     def __init__(
-        self,
-        game: Rules | Mapping[str, Any] | None = None,
-        successors: Agent | Sequence[float] | Array | None = None,
-        render_mode: str | None = None,
+        self, game: GivenGame = None, successors: Successors = None, render_mode: str | None = None
     ) -> None:
         """Prepare a decision; `reset` poses it."""
-        super().__init__(BestResponse(spaces.validated_game(game), successors), render_mode)
+        super().__init__(BestResponse(validated_game(game), successors), render_mode)
 
 
 class BestResponseVectorEnv(ProblemVectorEnv[State]):
-    """`BestResponseEnv`, many decisions in a batch; built by `gymnasium.make_vec`.
+    """`BestResponseEnv`, `num_envs` decisions in a batch; built by `gymnasium.make_vec`.
 
-    Args:
-        num_envs: Number of decisions.
-        game: The game's parameters.
-        successors: As in `BestResponseEnv`.
-        autoreset_mode: Gymnasium's "SameStep" (default: no step is wasted), "NextStep" or "Disabled".
+    `autoreset_mode` is Gymnasium's "SameStep" (no step is wasted), "NextStep" or "Disabled".
     """
 
     def __init__(
         self,
         num_envs: int = 1,
-        game: Rules | Mapping[str, Any] | None = None,
-        successors: Agent | Sequence[float] | Array | None = None,
+        game: GivenGame = None,
+        successors: Successors = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
     ) -> None:
         """Prepare a batch of decisions; `reset` poses them."""
-        super().__init__(
-            BestResponse(spaces.validated_game(game), successors), num_envs, autoreset_mode, render_mode
-        )
+        problem = BestResponse(validated_game(game), successors)
+        super().__init__(problem, num_envs, autoreset_mode, render_mode)

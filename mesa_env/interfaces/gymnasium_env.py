@@ -108,18 +108,12 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._over: NDArray[np.bool_] | None = None
 
     def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
-        """Begin new problems, everywhere or where `options["reset_mask"]` says.
+        """Begin new problems, everywhere or where `options["reset_mask"]`, shape (num_envs,), says.
 
-        Args:
-            seed: One seed s, from which row i takes s + i, or one per row; None continues with the
-                rows' own generators.
-            options: `reset_mask`, booleans of shape (num_envs,), and `initial_goal`, one or one
-                per row.
+        `options` may hold an `initial_goal`, or one per row. Row i takes the seed s + i, or its own of a
+        sequence; None continues with the rows' own generators.
         """
         options = dict(options or {})
         mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
@@ -143,8 +137,13 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             raise ResetNeeded(f"{waiting.sum()} games are over: reset them with options={{'reset_mask': …}}")
         state = self._state if waiting is None else self._begin(waiting)
         step = self.problem.step(state, actions)
-        if waiting is not None:
-            step = _discard_actions(waiting, state, step)
+        if waiting is not None:  # where games were over, fresh ones begin, and the actions are discarded
+            step = step._replace(
+                state=_select_rows(waiting, state, step.state),
+                reward=np.where(waiting, 0.0, step.reward),
+                terminated=step.terminated & ~waiting,
+                truncated=step.truncated & ~waiting,
+            )
         self._state = step.state
         over = step.terminated | step.truncated
         self._over = over if over.any() else None
@@ -205,13 +204,13 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         observation = self.problem.observe(step.state)
         for row in np.flatnonzero(ended):
             final_observation[row] = observation[row]
-        final: Info = {
+        return {
             "final_obs": final_observation,
             "_final_obs": ended,
             "final_info": _mask_info(step.info, ended),
             "_final_info": ended,
+            **_mask_info(step.info, ~ended),
         }
-        return final | _mask_info(step.info, ~ended)
 
     def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
         if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
@@ -229,17 +228,6 @@ def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
     except ValueError:
         allowed = [known.value for known in AutoresetMode]
         raise ValueError(f"autoreset_mode must be one of {allowed}; got {mode!r}") from None
-
-
-def _discard_actions(waiting: NDArray[np.bool_], fresh: StateT, step: Step[StateT]) -> Step[StateT]:
-    """Next-step autoreset: where a game was over, a fresh one begins, and the action is discarded."""
-    return Step(
-        _select_rows(waiting, fresh, step.state),
-        np.where(waiting, 0.0, step.reward),
-        step.terminated & ~waiting,
-        step.truncated & ~waiting,
-        step.info,
-    )
 
 
 def _mask_info(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:

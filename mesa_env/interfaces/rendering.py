@@ -4,6 +4,7 @@ A history is a list of one mapping per episode with its `goal`, `output`, `next_
 `training`: what every interface hands out as `info`.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from mesa_env.rules.rules import Rules
 
 Episode = Mapping[str, Any]
 Frame = NDArray[np.uint8]
+METADATA: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 10}
 PLOTTED_DETAILS: dict[type[Rules], dict[str, str]] = {
     Misconception: {"belief": "belief b"},
     LearnableDiscount: {"discount": "discount γ"},
@@ -24,9 +26,6 @@ PLOTTED_DETAILS: dict[type[Rules], dict[str, str]] = {
     Decoupling: {"slope": "slope dy/dθ"},
 }
 """What else to draw of a game beside goal and output: names in its outcomes, and their labels."""
-
-_SIZE = (8.0, 4.5)
-_DPI = 100
 
 
 def text(game: Rules, history: Sequence[Episode]) -> str:
@@ -50,13 +49,8 @@ def _signed(value: Any) -> str:
 
 def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
-    try:  # slow to import, and rarely needed
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise _not_installed("rgb_array", "matplotlib") from None
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = _import("matplotlib.figure", "rgb_array").Figure((8.0, 4.5), dpi=100, layout="constrained")
+    canvas = _import("matplotlib.backends.backend_agg", "rgb_array").FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
     outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
@@ -76,10 +70,14 @@ def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _not_installed(render_mode: str, package: str) -> DependencyNotInstalled:
-    return DependencyNotInstalled(
-        f"render_mode={render_mode!r} needs {package}: run pip install 'mesa-env[render]'"
-    )
+def _import(module: str, render_mode: str) -> Any:
+    """A module that is slow to import and rarely needed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise DependencyNotInstalled(
+            f"render_mode={render_mode!r} needs {module.split('.')[0]}: run pip install 'mesa-env[render]'"
+        ) from None
 
 
 class Screen:
@@ -87,9 +85,7 @@ class Screen:
 
     def __init__(self, game: Rules, render_mode: str | None, frames_per_second: int) -> None:
         """Prepare to show `game`; a window opens with the first frame."""
-        self.game = game
-        self.render_mode = render_mode
-        self.frames_per_second = frames_per_second
+        self.game, self.render_mode, self.frames_per_second = game, render_mode, frames_per_second
         self._open = False
 
     def show(self, history: Sequence[Episode]) -> Frame | str | None:
@@ -105,10 +101,7 @@ class Screen:
         return None
 
     def _draw(self, picture: Frame) -> None:
-        try:
-            import pygame
-        except ImportError:
-            raise _not_installed("human", "pygame") from None
+        pygame = _import("pygame", "human")
         # Pygame has one display for all: another environment may have closed it since.
         window = pygame.display.get_surface()
         if window is None:
@@ -124,7 +117,5 @@ class Screen:
     def close(self) -> None:
         """Close the window, if this environment opened one."""
         if self._open:
-            import pygame
-
-            pygame.display.quit()
+            _import("pygame", "human").display.quit()
             self._open = False

@@ -11,27 +11,29 @@ from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array, Discrete, Rules
 
+GivenGame = Rules | Mapping[str, Any] | None
+"""A game, its plain parameters (`mesa_env.rules.parameters`), or None for the default one."""
+
+
+def box(low: Array, high: Array) -> spaces.Box:
+    """All vectors between bounds, in single precision like everything that agents see or do."""
+    return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+
 
 def observation_space(game: Rules) -> spaces.Box:
     """Space of one agent's observation."""
-    low, high = (bound.astype(np.float32) for bound in game.observation_bounds)
-    return spaces.Box(low, high, dtype=np.float32)
+    return box(*game.observation_bounds)
 
 
 def action_space(game: Rules) -> spaces.Box | spaces.Discrete:
     """Space of one agent's action."""
     if isinstance(game.actions, Discrete):
         return spaces.Discrete(game.actions.count)
-    bound = game.actions.bound.astype(np.float32)
-    return spaces.Box(-bound, bound, dtype=np.float32)
+    return box(-game.actions.bound, game.actions.bound)
 
 
 def validated_game(game: object, rules: str = BASE) -> Rules:
-    """The game that a user passed, or the default one of these rules for None.
-
-    Args:
-        game: A game, or a mapping of plain parameters (`mesa_env.rules.parameters`), which JSON can hold.
-        rules: Name of the game's rules, one of `mesa_env.rules.GAMES`; the base game's name admits any game.
+    """The game that a user gave; `rules` names its kind in `GAMES`, and the base game's name admits any.
 
     Raises:
         TypeError: If it is something else.
@@ -41,9 +43,7 @@ def validated_game(game: object, rules: str = BASE) -> Rules:
         raise ValueError(f"rules must be one of {', '.join(GAMES)}; got {rules!r}")
     if game is None or isinstance(game, Mapping):
         game = build_game({"rules": rules, **(game or {})})
-    if rules == BASE and isinstance(game, Rules):
-        return game
-    if not isinstance(game, GAMES[rules]):
+    if not isinstance(game, Rules if rules == BASE else GAMES[rules]):
         raise TypeError(f"game must be a mesa_env.{GAMES[rules].__name__} or its parameters; got {game!r}")
     return game
 
@@ -63,30 +63,23 @@ def initial_goals(options: Mapping[str, Any] | None, game: Rules, batch: tuple[i
     """
     if options is not None and not isinstance(options, Mapping):
         raise ValueError(f"reset's options must be a dict or None; got {options!r}")
-    if not options or options.get("initial_goal") is None:
+    given = (options or {}).get("initial_goal")
+    if given is None:
         return None
     one, shape = game.goal_shape, (*batch, *game.goal_shape)
-    goals: NDArray[Any] = np.asarray(options["initial_goal"])
+    goals: NDArray[Any] = np.asarray(given)
     if goals.dtype.kind not in "fiu" or goals.shape not in (one, shape):
         what = "one number" if one == () else f"of shape {one}"
-        raise ValueError(f"initial_goal must be {what} or of shape {shape}; got {options['initial_goal']!r}")
+        raise ValueError(f"initial_goal must be {what} or of shape {shape}; got {given!r}")
     if not (np.abs(goals) <= game.goal_bound).all():
-        raise ValueError(f"initial_goal must be finite and in ±{_shown(game.goal_bound)}; got {goals}")
+        bound = f"{game.goal_bound:g}" if one == () else str(game.goal_bound)
+        raise ValueError(f"initial_goal must be finite and in ±{bound}; got {goals}")
     return np.broadcast_to(goals.astype(np.float64), shape)
 
 
-def _shown(bound: Any) -> str:
-    return f"{bound:g}" if np.ndim(bound) == 0 else str(bound)
-
-
 def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
-    """The render mode, if the environment has it.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    if render_mode is not None and render_mode not in metadata["render_modes"]:
-        raise ValueError(
-            f"render_mode must be None or one of {metadata['render_modes']}; got {render_mode!r}"
-        )
+    """The render mode, if the environment has it; a ValueError otherwise."""
+    known = metadata["render_modes"]
+    if render_mode is not None and render_mode not in known:
+        raise ValueError(f"render_mode must be None or one of {known}; got {render_mode!r}")
     return render_mode
