@@ -1,7 +1,8 @@
 """What agents could gain in the game with hidden deployment: certificates of oracles, audits of learners.
 
-A policy without memory is tabulated and measured exactly, on a grid and by a quadrature that are not the
-solver's. A policy with memory is measured by simulating what its successors will do.
+A policy without memory is tabulated and measured exactly, by the trapezoidal rule and on a grid that is wider
+and finer than the solver's, with points elsewhere, so that it can certify the solver. A policy with memory is
+measured by simulating what its successors will do.
 """
 
 from typing import Any, NamedTuple
@@ -16,32 +17,22 @@ from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.numerics import discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
 from mesa_env.rules.rules import Array, State
+from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
-from mesa_env.solutions.hidden_deployment import (
-    MODES,
-    ModeSolution,
-    Situation,
-    best_responses_given,
-    first_order_condition_given,
-    situation_by_signal,
-    solve_by_mode,
-    unit_sums_backward,
-)
+from mesa_env.solutions.hidden_deployment import MODES, ModeSolution, Situation
 
-_BEYOND = 4.0  # how much further than the shown log-odds certificates look
+_LOG_ODDS = np.linspace(-LARGEST_LOG_ODDS - 4, LARGEST_LOG_ODDS + 4, 2048)
 
 
-def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: float = 0.8) -> Table:
+def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
     """The policy of an agent without memory: what it plays in every episode, for log-odds or signals.
 
-    These are in even steps between the observation's bounds; a policy that depends on the goal is tabulated
-    for the one given.
+    These are in even steps between the observation's bounds; the goal is 0.8.
     """
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
-    state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, goal))
-    begins = np.ones(points, dtype=bool)
-    coefficients = np.empty((game.episodes, points))
+    state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, 0.8))
+    begins, coefficients = np.ones(points, dtype=bool), np.empty((game.episodes, points))
     for n in range(game.episodes):
         shown = game.observe(state._replace(episode=np.full(points, n)))
         shown[:, 4] = at
@@ -50,45 +41,24 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201, goal: flo
     return Table(at, coefficients)
 
 
-def belief_exploitability(
-    game: HiddenDeployment, policy: Table, log_odds: int = 2048, nodes: int = 129
-) -> Array:
+def belief_exploitability(game: HiddenDeployment, policy: Table) -> Array:
     """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
 
-    Its grid of `log_odds` points is wider and finer than the solver's, with points elsewhere, and its
-    expectations are taken by the trapezoidal rule, so that it can certify the solver. The distribution of
-    beliefs is carried forward by the same matrices, transposed.
+    The distribution of beliefs is carried forward by the matrices of the expectations, transposed.
 
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
         emitting 0 forever; shape (N,).
     """
-    expect, squares, outputs = _belief_sums(game, policy, log_odds, nodes)
-    grid, belief = squares.at, expit(squares.at)
-    reached, expected = np.zeros((2, log_odds)), np.empty(game.episodes)
+    expect, squares, outputs = _sums_by_belief(game, policy)
+    reached, expected = np.zeros((2, len(_LOG_ODDS))), np.empty(game.episodes)
     reached[1, -1] = 1.0
     for n, rate in enumerate(game.learning_rates):
-        played = policy.read(np.full(log_odds, n), grid)
-        situation = Situation(rate, belief, squares.values[n], outputs.values[n])
-        gains, _ = _best_deviations(game, situation, played)
+        situation = Situation(rate, expit(_LOG_ODDS), squares.values[n], outputs.values[n])
+        gains, _ = deviations_given(game, situation, policy.read(np.full(len(_LOG_ODDS), n), _LOG_ODDS))
         expected[n] = reached.sum(axis=0) @ gains
         reached = expect.forward(reached)
     return np.maximum(expected, 0.0) / discounted_lengths(game.discount, game.episodes)[:-1]
-
-
-def signal_exploitability(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> Array:
-    """What agents that know only n and x_n would gain by best responses to a policy c_n(x_n) of all others.
-
-    Expectations over the signal are taken by the trapezoidal rule; units are as in `belief_exploitability`.
-    """
-    sums, expected = _signal_sums(game, policy, nodes), np.empty(game.episodes)
-    noise, weights = trapezoid(nodes)
-    for n in range(game.episodes):
-        episode, signal = np.full((2, nodes), n), noise + game.shift * MODES
-        situation = situation_by_signal(game, sums, episode, signal)
-        gains, _ = _best_deviations(game, situation, policy.read(episode, signal))
-        expected[n] = expit([-game.prior[n], game.prior[n]]) @ (gains @ weights)
-    return expected / discounted_lengths(game.discount, game.episodes)[:-1]
 
 
 def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajectory) -> Audit:
@@ -97,48 +67,43 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
     For an agent with memory this is `simulated_exploitability.high`, the same in every game: gains turn by
     turn would need its memory at each.
     """
-    lengths = discounted_lengths(game.discount, game.episodes)[:-1]
-    weights = np.broadcast_to(lengths, played.coefficients.shape)
+    shape = played.coefficients.shape
+    weights = np.broadcast_to(discounted_lengths(game.discount, game.episodes)[:-1], shape)
     start = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
     if agent.predict(start, episode_start=np.ones(1, dtype=bool), deterministic=True)[1] is not None:
-        unknown = np.full(weights.shape, np.nan)
-        return Audit(np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights, weights, unknown)
-    policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), weights.shape)
+        gains = np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights
+        return Audit(gains, weights, np.full(shape, np.nan))
+    policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), shape)
     if game.observed == "signal":
-        sums = _signal_sums(game, policy)
-        situation = situation_by_signal(game, sums, episode, played.details["signal"])
+        sums = sums_by_signal(game, policy)
+        situation = solution.situation_by_signal(game, sums, episode, played.details["signal"])
     else:
         belief = played.details["belief"]
-        _, *by_belief = _belief_sums(game, policy)
-        at_belief = (sums.read(episode, logit(belief)) for sums in by_belief)
+        at_belief = (table.read(episode, logit(belief)) for table in _sums_by_belief(game, policy)[1:])
         situation = Situation(game.learning_rates[episode], belief, *at_belief)
-    gains, best = _best_deviations(game, situation, played.coefficients)
+    gains, best = deviations_given(game, situation, played.coefficients)
     return Audit(gains, weights, best)
 
 
-def _belief_sums(
-    game: HiddenDeployment, policy: Table, log_odds: int = 2048, nodes: int = 129
-) -> tuple[Expectations, Table, Table]:
+def _sums_by_belief(game: HiddenDeployment, policy: Table) -> tuple[Expectations, Table, Table]:
     """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
-    limit = LARGEST_LOG_ODDS + _BEYOND
-    grid = np.linspace(-limit, limit, log_odds)
-    expect = Expectations(game, grid, *trapezoid(nodes))
-    squares, outputs = unit_sums_backward(
-        game, lambda n, *_: policy.read(np.full(log_odds, n), grid), expect, log_odds
+    expect, points = Expectations(game, _LOG_ODDS, *trapezoid(129)), len(_LOG_ODDS)
+    squares, outputs = solution.unit_sums_backward(
+        game, lambda n, *_: policy.read(np.full(points, n), _LOG_ODDS), expect, points
     )
-    return expect, Table(grid, squares[:, 1]), Table(grid, outputs[:, 1])
+    return expect, Table(_LOG_ODDS, squares[:, 1]), Table(_LOG_ODDS, outputs[:, 1])
 
 
-def _signal_sums(game: HiddenDeployment, policy: Table, nodes: int = 2001) -> ModeSolution:
-    """Unit sums of a policy by signal."""
-    noise, weights = trapezoid(nodes)
+def sums_by_signal(game: HiddenDeployment, policy: Table) -> ModeSolution:
+    """Unit sums of a policy c_n(x_n), whose expectations are taken by the trapezoidal rule."""
+    noise, weights = trapezoid(2001)
     signal = noise + game.shift * MODES
-    return solve_by_mode(game, lambda n, *_: policy.read(np.full(signal.shape, n), signal), weights)
+    return solution.solve_by_mode(game, lambda n, *_: policy.read(np.full(signal.shape, n), signal), weights)
 
 
-def _best_deviations(game: HiddenDeployment, situation: Situation, played: Array) -> tuple[Array, Array]:
+def deviations_given(game: HiddenDeployment, situation: Situation, played: Array) -> tuple[Array, Array]:
     """J(c) − min J in units of θ_n², and where J is least."""
-    condition = first_order_condition_given(game, situation)
+    condition = solution.first_order_condition_given(game, situation)
     return best_deviations(*condition, played, game.coefficient_bound)
 
 
@@ -174,27 +139,25 @@ def simulated_exploitability(
         action, memory = agent.predict(
             game.observe(state), state=memory, episode_start=begins, deterministic=True
         )
-        squares, outputs = _futures(game, agent, state, memory, futures, generator)
-        gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), squares, outputs)
+        sums = _future_sums(game, agent, state, memory, futures, generator)
+        gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sums)
         state = game.play(state, action)[0]._replace(goal=goal)
         begins = np.zeros_like(begins)
-    low, high = gains / discounted_lengths(game.discount, game.episodes)[:-1]
-    return SimulatedExploitability(low, high)
+    return SimulatedExploitability(*gains / discounted_lengths(game.discount, game.episodes)[:-1])
 
 
-def _futures(
+def _future_sums(
     game: HiddenDeployment, agent: Agent, state: State, memory: Any, futures: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Unit sums A_1 and B_1 of the agent's successors in branched games, of shape (histories, futures)."""
+) -> Array:
+    """Unit sums A_1 and B_1 of the agent's successors in branched games, shape (2, histories, futures)."""
     rows = np.repeat(np.arange(len(state.goal)), futures)
     n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
     # Training is memoryless: from n on it lasts as long as from 0 on.
     lasting = n + game.training_lengths(rng.random(rows.size))
     noise = rng.standard_normal((rows.size, game.episodes))
-    branched = Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise)
-    branch, memory = State(n, goal, branched), _rows_of(memory, rows)
-    idle, begins = np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)
-    squares, outputs, kept, weight = np.zeros(rows.size), np.zeros(rows.size), np.ones(rows.size), 1.0
+    branch = State(n, goal, Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise))
+    memory, idle, begins = _rows_of(memory, rows), np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)
+    sums, kept, weight = np.zeros((2, rows.size)), np.ones(rows.size), 1.0
     branch, _ = game.play(branch, idle)
     while not game.over(branch)[0].all():
         branch = branch._replace(goal=goal)
@@ -202,33 +165,29 @@ def _futures(
             game.observe(branch), state=memory, episode_start=begins, deterministic=True
         )
         c = action[:, 0].astype(np.float64)
-        squares += weight * (c * kept) ** 2
-        outputs += weight * c * kept
+        sums[0] += weight * (c * kept) ** 2
+        sums[1] += weight * c * kept
         rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
         kept *= 1 - 2 * rate * (c * c + game.regularization)
         weight *= game.discount
         branch, _ = game.play(branch, idle)
-    return squares.reshape(-1, futures), outputs.reshape(-1, futures)
+    return sums.reshape(2, -1, futures)
 
 
-def _sampled_gains(
-    game: HiddenDeployment, state: State, played: Array, squares: Array, outputs: Array
-) -> tuple[float, float]:
+def _sampled_gains(game: HiddenDeployment, state: State, played: Array, sums: Array) -> tuple[float, float]:
     """Mean gains over histories of best responses, paid on other futures than found on, and on the same."""
     belief, rate = expit(state.extra.log_odds), game.learning_rates[state.episode]
 
-    def respond(a: Array, b: Array) -> Array:
-        return best_responses_given(game, Situation(rate, belief, a.mean(axis=-1), b.mean(axis=-1)))
-
-    def mean_gain(a: Array, b: Array, best: Array) -> float:
-        m = 1 - 2 * rate * (np.array([played, best]) ** 2 + game.regularization)
-        future = m * m * a.mean(axis=-1) - 2 * m * b.mean(axis=-1)
-        cost = (np.array([played, best]) - 1) ** 2 + game.discount * belief * future
+    def mean_gain(paid: Array, found: Array) -> float:
+        best = solution.best_responses_given(game, Situation(rate, belief, *found))
+        c = np.array([played, best])
+        m = 1 - 2 * rate * (c**2 + game.regularization)
+        cost = (c - 1) ** 2 + game.discount * belief * (m * m * paid[0] - 2 * m * paid[1])
         return float((cost[0] - cost[1]).mean())
 
-    halves = list(zip(np.split(squares, 2, axis=-1), np.split(outputs, 2, axis=-1), strict=True))
-    crossed = [mean_gain(*halves[i], respond(*halves[1 - i])) for i in range(2)]
-    return sum(crossed) / 2, mean_gain(squares, outputs, respond(squares, outputs))
+    first, second = (half.mean(axis=-1) for half in np.split(sums, 2, axis=-1))
+    every = sums.mean(axis=-1)
+    return (mean_gain(first, second) + mean_gain(second, first)) / 2, mean_gain(every, every)
 
 
 def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import mesa_env
 from mesa_env.evaluation.hidden_deployment import (
     audit_hidden_deployment,
     belief_exploitability,
-    signal_exploitability,
+    deviations_given,
     simulated_exploitability,
+    sums_by_signal,
     tabulate,
 )
-from mesa_env.solutions.hidden_deployment import FilteringOracle, HiddenOracle, solve_hidden
+from mesa_env.numerics import discounted_lengths
+from mesa_env.solutions.beliefs import trapezoid
+from mesa_env.solutions.hidden_deployment import (
+    MODES,
+    FilteringOracle,
+    HiddenOracle,
+    situation_by_signal,
+    solve_hidden,
+)
 from tests.mesa_env.solutions.test_hidden_deployment import hidden_game
 
 PARAMETERS = [
@@ -43,6 +53,22 @@ class Layered(Shifted):
         state = None if state is None else state[0][0, :, 0]
         action, memory = super().predict(observation, state, episode_start, deterministic)
         return action, (memory[None, :, None],)
+
+
+def signal_exploitability(game, policy):
+    """What agents that know only n and x_n would gain by best responses to a policy c_n(x_n) of all others.
+
+    Expectations over the signal are taken by the trapezoidal rule; units are as in `belief_exploitability`.
+    """
+    sums, expected = sums_by_signal(game, policy), np.empty(game.episodes)
+    noise, weights = trapezoid(2001)
+    signal = noise + game.shift * MODES
+    for n in range(game.episodes):
+        episode = np.full(signal.shape, n)
+        situation = situation_by_signal(game, sums, episode, signal)
+        gains, _ = deviations_given(game, situation, policy.read(episode, signal))
+        expected[n] = expit([-game.prior[n], game.prior[n]]) @ (gains @ weights)
+    return expected / discounted_lengths(game.discount, game.episodes)[:-1]
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS)
