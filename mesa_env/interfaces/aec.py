@@ -34,7 +34,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     equilibrium is one coefficient per episode, whatever the goal's scale: `mesa_env.solve_equilibrium`.
 
     This is a game of several goals, not one agent's decision process. `mesa_env/DeceptiveAlignment-v0` in
-    Gymnasium's registry has one controller play every episode instead, which is another problem. Variants
+    Gymnasium's registry has one controller play every episode instead: a different problem. Variants
     (`mesa_env.rules`) see and do more than this; their own docstrings say what.
 
     ## Action Space

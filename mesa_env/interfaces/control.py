@@ -48,7 +48,8 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Starting State
 
-    θ_0 as in `mesa_env.env`: the game's, or what `reset` is told in `options={"initial_goal": 0.5}`.
+    θ_0 = `game.initial_goal`, or drawn uniformly where that is a (low, high) pair. `reset`'s options may name
+    another: `env.reset(options={"initial_goal": 0.5})`.
 
     ## Episode End
 
@@ -57,12 +58,16 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Info
 
-    What the episode produced, as in `mesa_env.env`.
+    `output`, `base_loss`, `goal` (before), `next_goal` (after the base update), `training`, and what else a
+    variant's episodes produce.
 
     ## Arguments
 
-    - `game`, `render_mode`, `rules`: as in `mesa_env.env`.
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
+      environment's spec is JSON; by default the post's first experiment.
     - `judge`: "initial" or "current": whose goal pays.
+    - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
+    - `rules`: set by the ids of the variants: which kind of game this must be.
 
     ```python
     import gymnasium
