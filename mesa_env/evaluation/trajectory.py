@@ -71,9 +71,8 @@ def rollout(
     except (TypeError, ValueError):
         first = np.array(np.nan)
     if first.ndim > 1 or not first.size or not (np.abs(first) <= game.goal_bound).all():
-        raise ValueError(
-            f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {initial_goal!r}"
-        )
+        allowed = f"a number or (B,) in ±{game.goal_bound:g}"
+        raise ValueError(f"initial_goal must be {allowed}; got {initial_goal!r}")
     goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
