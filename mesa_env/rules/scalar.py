@@ -177,7 +177,7 @@ class KnownLength(ScalarGame):
     def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether each game has come to its end, shape (B,); none is cut short."""
         ended = state.episode >= self.episodes
-        return ended, ended & False
+        return ended, ended ^ ended  # False everywhere, in any array library
 
     def episode_from_observation(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
         """The episode that an observation shows, by the share of episodes left; (B, W) to (B,)."""
