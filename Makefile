@@ -9,7 +9,7 @@ comma := ,
 empty :=
 models = $(subst $(empty) $(empty),$(comma),$(SEEDS:%=runs/$(1)_%/model.zip))
 
-.PHONY: demo test fuzz lint bench reproduce results variants sweep clean
+.PHONY: demo test fuzz faults lint bench reproduce results variants sweep clean
 
 demo: .venv/ready
 	$(BIN)/python -m scripts.demo
@@ -22,6 +22,13 @@ FUZZ_SEEDS := 0 1 2 3 4 5 6 7 8 9
 fuzz: .venv/ready
 	for seed in $(FUZZ_SEEDS); do echo "seed $$seed"; \
 		$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit; done
+
+# Many times as much bad input, and as many kills, full disks and damaged files, as in `make test`; writes the table of
+# docs/reliability.md to runs/faults.md.
+FAULTS := 20
+faults: .venv/ready
+	mkdir -p runs
+	$(BIN)/python -m pytest -q tests/faults --faults=$(FAULTS) --faults-table=runs/faults.md
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -25,6 +25,13 @@ settings.register_profile("seeded", deadline=None, max_examples=60, database=Non
 settings.register_profile("fuzz", deadline=None, max_examples=600, database=None)
 settings.load_profile("repeatable")  # the same examples everywhere; make fuzz and .ci/run name the others
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of `make faults`."""
+    parser.addoption("--faults", type=int, default=1, help="try so many times as many faults as in make test")
+    parser.addoption("--faults-table", help="write what was tried, and what failed, to this Markdown file")
+
+
 GAMES = {
     "post": Game(),
     "short": Game(train_then_deploy(3, 4)),
