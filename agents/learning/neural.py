@@ -20,6 +20,7 @@ the cost of emitting 0 forever. It ignores the bounds of the coefficient and the
 
 import io
 import math
+import zipfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -240,6 +241,9 @@ def load(path: str | Path) -> NeuralPolicy:
         ValueError: If there is no such file, or it is no whole policy.
     """
     with refuse_damage(path, "policy"):
+        with zipfile.ZipFile(path) as archive:  # PyTorch itself does not compare checksums
+            if damaged := archive.testzip():
+                raise ValueError(f"its part {damaged!r} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
         policy = NeuralPolicy(**content["config"])
         policy.to(next(iter(content["weights"].values())).dtype)
