@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
-import warnings
 
 import gymnasium
 import matplotlib
@@ -13,15 +12,10 @@ import numpy as np
 import pettingzoo
 import pytest
 from gymnasium.error import DependencyNotInstalled
-from gymnasium.utils.env_checker import check_env
 
 import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.interfaces import rendering
-
-with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
-    warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
-    from pettingzoo.test import render_test
 
 ID = "mesa_env/DeceptiveAlignment-v0"
 GAME = Game(train_then_deploy(1, 2), coefficient_bound=1)
@@ -30,16 +24,6 @@ HISTORY = [
     {"goal": 0.8, "output": 0.4, "next_goal": 0.4, "training": True},
     {"goal": 0.4, "output": -0.2, "next_goal": 0.4, "training": False},
 ]
-
-
-@pytest.fixture
-def pygame(monkeypatch):
-    """A window that nobody sees, and no waiting for it."""
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    pygame = pytest.importorskip("pygame")
-    monkeypatch.setattr(pygame.time, "wait", lambda milliseconds: milliseconds)
-    yield pygame
-    pygame.display.quit()
 
 
 def shown(pygame):
@@ -94,14 +78,6 @@ def test_long_games_line_up():
 
 
 # -- Environments -------------------------------------------------------------------------------------
-
-
-def test_pettingzoo_render_test(pygame):
-    render_test(lambda **arguments: mesa_env.env(GAME, **arguments))
-
-
-def test_gymnasiums_checker_is_content_with_every_render_mode(pygame):
-    check_env(gymnasium.make(ID, game=GAME, render_mode="rgb_array").unwrapped)
 
 
 @pytest.mark.parametrize("render_mode", ["rgb_array", "ansi"])
