@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import warnings
 
 import gymnasium
@@ -44,6 +45,12 @@ def test_every_registered_environment_is_among_the_cases():
     ours = {id for id in gymnasium.registry if id.startswith("mesa_env/")}
     assert {case.values[0] for case in CASES} == ours
     assert {f"mesa_env/{name}-v0" for name in GAMES} | {"mesa_env/BestResponse-v0"} <= ours
+
+
+def test_nothing_installs_pygame_beside_pygame_ce():
+    """They share an import name, and each would overwrite the other."""
+    installed = {found.metadata["Name"].lower() for found in importlib.metadata.distributions()}
+    assert len({"pygame", "pygame-ce"} & installed) <= 1
 
 
 # -- Gymnasium and Stable-Baselines3 ------------------------------------------------------------------

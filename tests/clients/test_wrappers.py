@@ -147,7 +147,7 @@ def test_wrappers_do_what_they_do_to_gymnasiums_own_batches(id, arguments, name,
 def test_wrappers_of_observations_take_best_responses_in_next_step_mode_only(name):
     """As docs/installing.md says."""
     assert gymnasium.make_vec(BEST_RESPONSE, num_envs=2).autoreset_mode is AutoresetMode.SAME_STEP
-    with pytest.raises(ValueError, match="NEXT_STEP or DISABLED"):
+    with pytest.raises((ValueError, AssertionError)):  # Gymnasium asserts it up to 1.2
         BATCHED[name](gymnasium.make_vec(BEST_RESPONSE, num_envs=2))
     BATCHED[name](gymnasium.make_vec(BEST_RESPONSE, num_envs=2, autoreset_mode="NextStep")).reset(seed=0)
 
