@@ -63,8 +63,8 @@ class ControlEnv(ProblemEnv[ControlState], ArrayEnv):
 
     ## Arguments
 
-    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
-      environment's spec is JSON; by default the post's first experiment.
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, which is what the
+      environment's spec holds; by default the post's first experiment.
     - `judge`: "initial" or "current": whose goal pays.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
     - `rules`: set by the ids of the variants: which kind of game this must be.

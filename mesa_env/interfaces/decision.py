@@ -84,7 +84,8 @@ class BestResponseEnv(ProblemEnv[State], ArrayEnv):
 class BestResponseVectorEnv(ProblemVectorEnv[State], ArrayVectorEnv):
     """`BestResponseEnv`, `num_envs` decisions in a batch; built by `gymnasium.make_vec`.
 
-    `autoreset_mode` is Gymnasium's "SameStep" (no step is wasted), "NextStep" or "Disabled".
+    `autoreset_mode` is Gymnasium's "SameStep" (no step is wasted), "NextStep" or "Disabled". Gymnasium's
+    vector wrappers that transform observations refuse the first.
     """
 
     def __init__(

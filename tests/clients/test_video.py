@@ -39,7 +39,7 @@ def test_a_single_environment_is_filmed_and_plays_the_same_game(id, arguments, t
 def test_a_game_of_agents_is_filmed_and_is_the_same_game(id, arguments, tmp_path):
     env = aec_wrappers.RecordVideo(
         pettingzoo.make("aec", id, render_mode="rgb_array", **arguments),
-        str(tmp_path),
+        str(tmp_path / "video"),
         lambda game: game == 0,
     )
     assert same(play_agents(env), play_agents(pettingzoo.make("aec", id, **arguments)))
