@@ -20,7 +20,7 @@ test: .venv/ready
 # Other libraries on these environments, in an environment of its own: RLlib (Ray 2.60) requires Gymnasium 1.2.2.
 CLIENTS := .venv-clients/bin
 test-clients: .venv-clients/ready
-	$(CLIENTS)/python -W ignore -c 'import moviepy, ray.rllib, skrl, stable_baselines3, supersuit, torchrl'
+	$(CLIENTS)/python -W ignore -c 'import minari, moviepy, ray.rllib, skrl, stable_baselines3, supersuit, torchrl'
 	$(CLIENTS)/python -m pytest tests/clients
 
 # Property tests on ten times as many examples as in `make test`, drawn anew for each seed.

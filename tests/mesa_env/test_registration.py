@@ -41,6 +41,18 @@ def test_importing_the_package_registers_its_ids_and_loads_no_solver_learner_or_
     assert in_a_fresh_interpreter(code).splitlines() == ["True True True", "set()"]
 
 
+@pytest.mark.parametrize("id", [ID, BEST_RESPONSE])
+def test_an_id_with_its_module_needs_no_import(id):
+    """As in a remote worker, which is told an id and plain arguments."""
+    code = (
+        "import gymnasium\n"
+        "arguments = {'game': {'train': 2, 'deploy': 1}}\n"
+        f"print(gymnasium.make('mesa_env:{id}', **arguments).unwrapped.problem.game.episodes)\n"
+        f"print(gymnasium.make_vec('mesa_env:{id}', num_envs=2, **arguments).num_envs)"
+    )
+    assert in_a_fresh_interpreter(code).split() == ["3", "2"]
+
+
 @pytest.mark.parametrize(
     ("id", "entry"),
     [
