@@ -7,6 +7,7 @@ import importlib.metadata
 import warnings
 
 import gymnasium
+import numpy as np
 import pettingzoo
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -67,6 +68,19 @@ def test_gymnasiums_checker_finds_nothing_in_any_render_mode(id, arguments, pyga
 def test_stable_baselines_checker_finds_nothing(id, arguments):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
     checker.check_env(gymnasium.make(id, **arguments))
+
+
+@pytest.mark.filterwarnings("ignore:.*not in the possible render_modes:UserWarning")
+@every_environment
+def test_stable_baselines_builds_batches_from_ids(id, arguments):
+    """It asks for the render mode "rgb_array" by itself, and without it where there is none."""
+    env_util = pytest.importorskip("stable_baselines3.common.env_util")
+    batch = env_util.make_vec_env(f"mesa_env:{id}", 2, seed=3, env_kwargs=arguments)
+    plain = gymnasium.make_vec(id, 2, **arguments)
+    seen, expected = batch.reset(), plain.reset(seed=3)[0]
+    assert same(seen, expected)
+    actions = np.stack([batch.action_space.sample() for _ in range(2)])
+    assert same(batch.step(actions)[1], plain.step(actions)[1].astype(np.float32))
 
 
 @every_environment

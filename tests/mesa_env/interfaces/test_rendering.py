@@ -121,7 +121,7 @@ def test_unknown_render_modes_raise_with_the_known_ones(build):
 def test_gymnasium_environments_refuse_render_modes_that_they_lack():
     with pytest.raises(ValueError, match=r"\['human', 'rgb_array', 'ansi'\]; got 'braille'"):
         gymnasium.make(ID, render_mode="braille")
-    with pytest.raises(ValueError, match=r"None or one of \[\]; got 'ansi'"):
+    with pytest.raises(TypeError, match="must be None, since this environment is not drawn; got 'ansi'"):
         gymnasium.make("mesa_env/BestResponse-v0", render_mode="ansi")
 
 

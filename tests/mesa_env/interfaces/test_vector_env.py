@@ -299,7 +299,7 @@ def test_autoreset_modes_may_be_written_as_gymnasium_writes_them(mode):
 @pytest.mark.parametrize("render_mode", ["human", "rgb_array", "ansi", "braille"])
 @pytest.mark.parametrize("id", [ID, "mesa_env/BestResponse-v0"])
 def test_batches_refuse_to_be_rendered(id, render_mode):
-    with pytest.raises(ValueError, match="render_mode"):
+    with pytest.raises(TypeError, match=f"must be None, since .* not drawn; got '{render_mode}'"):
         gymnasium.make_vec(id, num_envs=2, render_mode=render_mode)
 
 
