@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is set up by the first target that needs it.
+# Everything runs in .venv, or test-clients in .venv-clients, which are set up by the first target that needs them.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -9,13 +9,19 @@ comma := ,
 empty :=
 models = $(subst $(empty) $(empty),$(comma),$(SEEDS:%=runs/$(1)_%/model.zip))
 
-.PHONY: demo test fuzz faults lint bench reproduce results variants sweep clean
+.PHONY: demo test test-clients fuzz faults lint bench reproduce results variants sweep clean
 
 demo: .venv/ready
 	$(BIN)/python -m scripts.demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+# Other libraries on these environments, in an environment of its own: RLlib (Ray 2.60) requires Gymnasium 1.2.2.
+CLIENTS := .venv-clients/bin
+test-clients: .venv-clients/ready
+	$(CLIENTS)/python -W ignore -c 'import minari, moviepy, ray.rllib, skrl, stable_baselines3, supersuit, torchrl'
+	$(CLIENTS)/python -m pytest tests/clients
 
 # Property tests on ten times as many examples as in `make test`, drawn anew for each seed.
 FUZZ_SEEDS := 0 1 2 3 4 5 6 7 8 9
@@ -65,11 +71,13 @@ sweep: .venv/ready
 	$(BIN)/python -m scripts.sweep --out runs/learners $(if $(wildcard runs/learners/config.json),--resume) || [ $$? -eq 1 ]
 	$(BIN)/python -m scripts.report runs/learners --out docs --notes docs/benchmark_notes.md
 
-.venv/ready: pyproject.toml
+.venv/ready: EXTRA := dev
+.venv-clients/ready: EXTRA := clients
+.venv/ready .venv-clients/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with make PYTHON=...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable '.[$(EXTRA)]'
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-clients

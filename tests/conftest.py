@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -85,6 +85,29 @@ def coefficients(game: ScalarGame) -> np.ndarray:
     """Random float32 actions for every game's episodes, shape (N, 1)."""
     bound = game.coefficient_bound
     return np.random.default_rng(7).uniform(-bound, bound, (game.episodes, 1)).astype(np.float32)
+
+
+@pytest.fixture
+def pygame(monkeypatch):
+    """A window that nobody sees, and no waiting for it."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setattr(pygame.time, "wait", lambda milliseconds: milliseconds)
+    yield pygame
+    pygame.display.quit()
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Whether two nested structures of arrays are the same, types and all; None included."""
+    if isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(same(ours[key], theirs[key]) for key in theirs)
+    if isinstance(theirs, tuple | list):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    if isinstance(theirs, np.ndarray) and theirs.dtype == object:
+        return ours.dtype == object and same(list(ours), list(theirs))
+    if isinstance(theirs, np.ndarray):
+        return ours.dtype == theirs.dtype and ours.shape == theirs.shape and np.array_equal(ours, theirs)
+    return bool(ours is theirs or ours == theirs)
 
 
 def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., object], *arguments: object) -> str:

@@ -128,7 +128,8 @@ def test_an_installed_wheel_knows_its_version(python):
 
 
 def test_extras_exist_for_every_trade():
-    assert {"render", "learn", "benchmark", "cluster", "docs", "dev"} <= set(PROJECT["optional-dependencies"])
+    extras = {"render", "learn", "benchmark", "cluster", "clients", "docs", "dev"}
+    assert extras <= set(PROJECT["optional-dependencies"])
 
 
 @pytest.mark.parametrize("script", [PLAY, SOLVE, COMPARE], ids=["play", "solve", "compare"])

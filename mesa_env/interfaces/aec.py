@@ -79,8 +79,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     ## Arguments
 
-    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
-      environment's spec is JSON; by default the post's first experiment.
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, as JSON holds them; by
+      default the post's first experiment.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" (the post's figure so far) or "ansi" (a
       line on the last episode).
     - `rules`: set by the ids of the variants: which kind of game this must be.

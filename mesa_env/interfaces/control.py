@@ -4,7 +4,7 @@ from typing import Literal
 
 from gymnasium.vector import AutoresetMode
 
-from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.interfaces.gymnasium_env import ArrayEnv, ArrayVectorEnv, ProblemEnv, ProblemVectorEnv
 from mesa_env.interfaces.rendering import METADATA
 from mesa_env.interfaces.spaces import GivenGame, validated_game
 from mesa_env.problems import Control, ControlState
@@ -13,7 +13,7 @@ from mesa_env.rules import BASE
 Judge = Literal["initial", "current"]
 
 
-class ControlEnv(ProblemEnv[ControlState]):
+class ControlEnv(ProblemEnv[ControlState], ArrayEnv):
     """One controller plays every episode of the game, and one goal judges it.
 
     ## Description
@@ -63,8 +63,8 @@ class ControlEnv(ProblemEnv[ControlState]):
 
     ## Arguments
 
-    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, with which the
-      environment's spec is JSON; by default the post's first experiment.
+    - `game`: a game such as `mesa_env.Game`, or a mapping of its plain parameters, which is what the
+      environment's spec holds; by default the post's first experiment.
     - `judge`: "initial" or "current": whose goal pays.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
     - `rules`: set by the ids of the variants: which kind of game this must be.
@@ -95,7 +95,7 @@ class ControlEnv(ProblemEnv[ControlState]):
         super().__init__(Control(validated_game(game, rules), judge), render_mode)
 
 
-class ControlVectorEnv(ProblemVectorEnv[ControlState]):
+class ControlVectorEnv(ProblemVectorEnv[ControlState], ArrayVectorEnv):
     """`ControlEnv`, `num_envs` games in a batch that is not drawn; built by `gymnasium.make_vec`.
 
     `autoreset_mode` is Gymnasium's "NextStep", "SameStep" or "Disabled".

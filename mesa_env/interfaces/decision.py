@@ -1,19 +1,22 @@
 """Gymnasium environments of one decision against given successors."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from gymnasium.vector import AutoresetMode
 
 from mesa_env.agent import Agent
-from mesa_env.interfaces.gymnasium_env import ProblemEnv, ProblemVectorEnv
+from mesa_env.interfaces.gymnasium_env import ArrayEnv, ArrayVectorEnv, ProblemEnv, ProblemVectorEnv
 from mesa_env.interfaces.spaces import GivenGame, validated_game
 from mesa_env.problems import BestResponse
 from mesa_env.rules.rules import Array, State
+from mesa_env.rules.scalar import ScalarGame
 
-Successors = Agent | Sequence[float] | Array | None
+Successors = Agent | Sequence[float] | Array | Literal["equilibrium"] | None
+"""What plays after the deciding agent: an agent, coefficients, the game's oracle by name, or the default."""
 
 
-class BestResponseEnv(ProblemEnv[State]):
+class BestResponseEnv(ProblemEnv[State], ArrayEnv):
     """One decision of one agent, its successors given: the game's best-response problem.
 
     ## Description
@@ -55,8 +58,9 @@ class BestResponseEnv(ProblemEnv[State]):
     ## Arguments
 
     - `game`: as in `mesa_env.env`.
-    - `successors`: what the agents after n play: coefficients of shape (N,), or an agent with
-      Stable-Baselines3's `predict`, asked deterministically. By default every successor plays 1.
+    - `successors`: what the agents after n play: coefficients of shape (N,); "equilibrium", the game's
+      oracle; or an agent with Stable-Baselines3's `predict`, asked deterministically, with which the
+      environment's spec cannot be JSON. By default every successor plays 1.
 
     ```python
     import gymnasium, mesa_env
@@ -74,13 +78,14 @@ class BestResponseEnv(ProblemEnv[State]):
         self, game: GivenGame = None, successors: Successors = None, render_mode: str | None = None
     ) -> None:
         """Prepare a decision; `reset` poses it."""
-        super().__init__(BestResponse(validated_game(game), successors), render_mode)
+        super().__init__(_best_response(game, successors), render_mode)
 
 
-class BestResponseVectorEnv(ProblemVectorEnv[State]):
+class BestResponseVectorEnv(ProblemVectorEnv[State], ArrayVectorEnv):
     """`BestResponseEnv`, `num_envs` decisions in a batch; built by `gymnasium.make_vec`.
 
-    `autoreset_mode` is Gymnasium's "SameStep" (no step is wasted), "NextStep" or "Disabled".
+    `autoreset_mode` is Gymnasium's "SameStep" (no step is wasted), "NextStep" or "Disabled". Gymnasium's
+    vector wrappers that transform observations refuse the first.
     """
 
     def __init__(
@@ -92,5 +97,23 @@ class BestResponseVectorEnv(ProblemVectorEnv[State]):
         render_mode: str | None = None,
     ) -> None:
         """Prepare a batch of decisions; `reset` poses them."""
-        problem = BestResponse(validated_game(game), successors)
-        super().__init__(problem, num_envs, autoreset_mode, render_mode)
+        super().__init__(_best_response(game, successors), num_envs, autoreset_mode, render_mode)
+
+
+def _best_response(game: GivenGame, successors: Successors) -> BestResponse:
+    """The problem that a user asked for.
+
+    Raises:
+        ValueError: If the successors are none, or the game has no oracle and it is asked for.
+    """
+    rules = validated_game(game)
+    if not isinstance(successors, str):
+        return BestResponse(rules, successors)
+    if successors != "equilibrium" or not isinstance(rules, ScalarGame):
+        raise ValueError(
+            "successors must be coefficients, an agent with predict, or 'equilibrium' where the game has an "
+            f"oracle; got {successors!r} for {type(rules).__name__}"
+        )
+    from mesa_env.solutions.oracles import oracle  # here, since solvers take long to import
+
+    return BestResponse(rules, oracle(rules))

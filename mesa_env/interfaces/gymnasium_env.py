@@ -20,17 +20,21 @@ from numpy.typing import NDArray
 from mesa_env.agent import Observation
 from mesa_env.interfaces import spaces
 from mesa_env.interfaces.rendering import Screen
+from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
 from mesa_env.rules.validation import validated_whole
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
+ArrayEnv = gym.Env[NDArray[Any], NDArray[Any]]
+ArrayVectorEnv = gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""What registered classes name among their bases once more: some libraries look no further."""
 
 _UNIFORMS_AHEAD = 32  # how many uniforms a row of a batch draws at a time, in whole games
 
 
-class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
+class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
     """One decision problem at a time: a batch of one."""
 
     metadata: dict[str, Any] = {"render_modes": []}
@@ -80,7 +84,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
         self._screen.close()
 
 
-class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], Generic[StateT]):
+class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
     """A batch of decision problems, stepped together on arrays."""
 
     def __init__(
@@ -107,6 +111,12 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._state: StateT | None = None
         self._over: NDArray[np.bool_] | None = None
 
+    @property
+    def autoreset_mode(self) -> AutoresetMode:
+        """When games that are over begin anew, under the name that Gymnasium's own batches have for it."""
+        mode: AutoresetMode = self.metadata["autoreset_mode"]
+        return mode
+
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
@@ -132,7 +142,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         if self._state is None:
             raise ResetNeeded("there are no games to act in: call reset() first")
         actions = self.problem.game.validated_actions(actions, (self.num_envs,))
-        waiting, mode = self._over, self.metadata["autoreset_mode"]
+        waiting, mode = self._over, self.autoreset_mode
         if waiting is not None and mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"{waiting.sum()} games are over: reset them with options={{'reset_mask': …}}")
         state = self._state if waiting is None else self._begin(waiting)

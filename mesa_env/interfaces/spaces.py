@@ -78,8 +78,15 @@ def initial_goals(options: Mapping[str, Any] | None, game: Rules, batch: tuple[i
 
 
 def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
-    """The render mode, if the environment has it; a ValueError otherwise."""
+    """The render mode, if the environment has it.
+
+    Raises:
+        TypeError: If it has none; Stable-Baselines3 asks for "rgb_array" by itself, and takes this for a no.
+        ValueError: If it has others.
+    """
     known = metadata["render_modes"]
+    if render_mode is not None and not known:
+        raise TypeError(f"render_mode must be None, since this environment is not drawn; got {render_mode!r}")
     if render_mode is not None and render_mode not in known:
         raise ValueError(f"render_mode must be None or one of {known}; got {render_mode!r}")
     return render_mode

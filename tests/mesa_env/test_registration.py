@@ -41,6 +41,18 @@ def test_importing_the_package_registers_its_ids_and_loads_no_solver_learner_or_
     assert in_a_fresh_interpreter(code).splitlines() == ["True True True", "set()"]
 
 
+@pytest.mark.parametrize("id", [ID, BEST_RESPONSE])
+def test_an_id_with_its_module_needs_no_import(id):
+    """As in a remote worker, which is told an id and plain arguments."""
+    code = (
+        "import gymnasium\n"
+        "arguments = {'game': {'train': 2, 'deploy': 1}}\n"
+        f"print(gymnasium.make('mesa_env:{id}', **arguments).unwrapped.problem.game.episodes)\n"
+        f"print(gymnasium.make_vec('mesa_env:{id}', num_envs=2, **arguments).num_envs)"
+    )
+    assert in_a_fresh_interpreter(code).split() == ["3", "2"]
+
+
 @pytest.mark.parametrize(
     ("id", "entry"),
     [
@@ -115,14 +127,11 @@ def test_the_games_settled_rewards_are_the_rules_mesa_costs(game, coefficients):
 
 
 @pytest.mark.parametrize("rules", mesa_env.GAMES)
-def test_plain_parameters_build_the_game_and_keep_the_spec_json(rules):
+def test_plain_parameters_build_the_game(rules):
     parameters = {"train": 2, "deploy": 1, "initial_goal": [-0.5, 0.5]}
-    env = gymnasium.make(f"mesa_env/{rules}-v0", game=parameters)
-    game = env.unwrapped.problem.game
+    game = gymnasium.make(f"mesa_env/{rules}-v0", game=parameters).unwrapped.problem.game
     assert type(game) is mesa_env.GAMES[rules]
     assert game.initial_goal == (-0.5, 0.5)
-    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
-    assert again.unwrapped.problem.game == game
     assert pettingzoo.make("aec", f"mesa_env/{rules}-v0", game=parameters).unwrapped.game == game
     with pytest.raises(ValueError, match=r"has no parameter 'belif'; it has"):
         gymnasium.make(f"mesa_env/{rules}-v0", game={"belif": 0.3})

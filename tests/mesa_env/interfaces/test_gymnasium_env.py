@@ -19,7 +19,6 @@ ID = "mesa_env/DeceptiveAlignment-v0"
 JUDGES = ["initial", "current"]
 SHORT = Game(train_then_deploy(3, 4))
 DRAWN = Game(train_then_deploy(3, 4), discount=0.9, initial_goal=(-1, 1))
-WIDE_ACTIONS = pytest.mark.filterwarnings("ignore:.*symmetric and normalized:UserWarning")
 
 
 @pytest.fixture(params=JUDGES)
@@ -45,23 +44,12 @@ def play(env, actions):
 # -- Other people's checks ----------------------------------------------------------------------------
 
 
-@WIDE_ACTIONS
-@pytest.mark.parametrize("render_mode", [None, "ansi"])
-def test_gymnasiums_checker_is_content(game, judge, render_mode):
-    check_env(make(game, judge=judge, render_mode=render_mode).unwrapped, skip_render_check=True)
-
-
 @pytest.mark.parametrize("render_mode", [None, "ansi"])
 def test_both_checkers_are_content_without_any_warning(judge, render_mode):
     normalized = Game(train_then_deploy(1, 1), coefficient_bound=1)
     env = make(normalized, judge=judge, render_mode=render_mode)
     check_env(env.unwrapped, skip_render_check=True)
     check_env_for_stable_baselines(env)
-
-
-@WIDE_ACTIONS
-def test_stable_baselines_checker_is_content(game, judge):
-    check_env_for_stable_baselines(make(game, judge=judge))
 
 
 # -- The course of a game -----------------------------------------------------------------------------
@@ -266,13 +254,6 @@ def test_a_copy_made_in_mid_game_goes_on_alike_and_alone(copied, unwrapped, play
     assert first_goal(twin) == first_goal(env)
 
 
-def test_the_spec_makes_the_same_environment_again():
-    env = make(DRAWN, judge="current")
-    again = gymnasium.make(env.spec)
-    assert first_goal(again, seed=2) == first_goal(env, seed=2)
-    assert data_equivalence(play(again, plan(DRAWN)), play(env, plan(DRAWN)), exact=True)
-
-
 # -- Gymnasium's wrappers -----------------------------------------------------------------------------
 
 
@@ -312,25 +293,6 @@ def test_recorded_statistics_are_minus_the_first_agents_mesa_cost(by_hand, game,
     cost = by_hand(game, np.ravel(coefficients), steps[0][4]["goal"]).mesa_costs[0]
     assert steps[-1][4]["episode"]["r"] == pytest.approx(-cost, rel=1e-6)
     assert steps[-1][4]["episode"]["l"] == game.episodes
-
-
-def test_normalized_observations_are_observations_normalized():
-    env, plain = wrappers.NormalizeObservation(make(DRAWN)), make(DRAWN)
-    pairs = [(env.reset(seed=1)[0], plain.reset(seed=1)[0])]
-    pairs += [(env.step(action)[0], plain.step(action)[0]) for action in plan(DRAWN)]
-    raw = np.array([pair[1] for pair in pairs], dtype=np.float64)
-    rms = env.obs_rms
-    np.testing.assert_allclose(rms.mean, raw.mean(axis=0), atol=1e-3)
-    np.testing.assert_allclose(pairs[-1][0] * np.sqrt(rms.var + 1e-8) + rms.mean, raw[-1], atol=1e-5)
-
-
-def test_normalized_rewards_are_rewards_normalized():
-    env, plain = wrappers.NormalizeReward(make(judge="current"), gamma=1.0), make(judge="current")
-    env.reset(seed=1)
-    plain.reset(seed=1)
-    for action in plan(SHORT):
-        normalized, reward = env.step(action)[1], plain.step(action)[1]
-        assert normalized * np.sqrt(env.return_rms.var + 1e-8) == pytest.approx(reward)
 
 
 def test_stacked_frames_are_the_last_observations():

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import gymnasium
 import numpy as np
 import pettingzoo
 import pytest
-from gymnasium.utils.env_checker import check_env
 from gymnasium.utils.seeding import np_random
 
 import mesa_env
@@ -26,12 +23,6 @@ from mesa_env.interfaces.aec import SequentialEnv
 from mesa_env.interfaces.rendering import PLOTTED_DETAILS
 from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.infinite_horizon import with_fixed_length
-
-with warnings.catch_warnings():  # the tests that PettingZoo ships still import its games in the old way
-    warnings.filterwarnings("ignore", "The old environment creation API", DeprecationWarning)
-    from pettingzoo.test import api_test
-    from pettingzoo.test.state_test import test_state as pettingzoo_state_test
-    from pettingzoo.test.state_test import test_state_space as pettingzoo_state_space_test
 
 BEST_RESPONSE = "mesa_env/BestResponse-v0"
 SHORT = {  # with all that chance can decide
@@ -59,16 +50,6 @@ def id(name):
 @pytest.fixture
 def game(name):
     return SHORT[name]
-
-
-@pytest.fixture
-def pygame(monkeypatch):
-    """A window that nobody sees, and no waiting for it."""
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    pygame = pytest.importorskip("pygame")
-    monkeypatch.setattr(pygame.time, "wait", lambda milliseconds: milliseconds)
-    yield pygame
-    pygame.display.quit()
 
 
 def sampled(env, count, seed=7):
@@ -131,26 +112,6 @@ def test_the_id_of_the_base_game_takes_every_game(game):
 def test_unknown_rules_are_refused(build):
     with pytest.raises(ValueError, match=r"rules must be one of DeceptiveAlignment, .*; got 'Chess'"):
         build(rules="Chess")
-
-
-# -- The ecosystem's own checks ---------------------------------------------------------------------------
-
-
-def test_pettingzoos_tests(id, game):
-    api_test(mesa_env.raw_env(game=game), num_cycles=20)
-    env = pettingzoo.make("aec", id, game=game)
-    pettingzoo_state_space_test(env)
-    pettingzoo_state_test(env, num_cycles=10)
-
-
-@pytest.mark.filterwarnings("ignore:.*symmetric and normalized space:UserWarning")  # their taste in bounds
-def test_gymnasiums_checker_with_every_render_mode(id, game, pygame):
-    check_env(gymnasium.make(id, game=game, render_mode="ansi").unwrapped)
-
-
-@pytest.mark.filterwarnings("ignore:.*symmetric and normalized space:UserWarning")
-def test_gymnasiums_checker_of_best_responses(game):
-    check_env(gymnasium.make(BEST_RESPONSE, game=game).unwrapped)
 
 
 def test_an_environment_bears_the_name_of_its_rules_and_no_other_does(name, id, game):

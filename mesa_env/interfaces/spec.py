@@ -1,0 +1,82 @@
+"""Specs that are JSON: Gymnasium notes what an environment was made of, here in plain values.
+
+`gymnasium.make` and `make_vec` hand every environment its spec. Environments here replace a game in it by
+its parameters, coefficients by a list, and an enumeration by its value, so that
+
+    gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
+
+plays the same games. A game of a class of one's own and an agent have no plain form: with these, a spec makes
+the environment again in the same process, but cannot be written.
+"""
+
+from dataclasses import fields, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from mesa_env.agent import Agent
+from mesa_env.problems import Problem
+from mesa_env.rules import GAMES
+from mesa_env.rules.parameters import describe_game
+from mesa_env.rules.rules import Rules
+
+
+class PlainSpec:
+    """The aspect of environments of a `problem` whose spec is kept in plain values."""
+
+    problem: Problem[Any]
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What Gymnasium made this environment of; None if it did not."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = None if spec is None else _plain_spec(spec, self.problem)
+
+
+class UnwritableSpec(EnvSpec):
+    """A spec of something that has no plain form."""
+
+    def to_json(self) -> str:
+        """Refuse, with what JSON can hold instead.
+
+        Raises:
+            ValueError: Always.
+        """
+        if isinstance(self.kwargs.get("successors"), Agent):
+            raise ValueError(
+                "JSON cannot hold an agent: give successors as coefficients, as 'equilibrium' or as None; "
+                f"got {type(self.kwargs['successors']).__name__}"
+            )
+        raise ValueError(
+            f"JSON can hold a game of the kinds {', '.join(GAMES)}; got {type(self.kwargs['game']).__name__}"
+        )
+
+
+def _plain_spec(spec: EnvSpec, problem: Problem[Any]) -> EnvSpec:
+    """A copy of a spec whose arguments are what `problem` made of them, in plain values if there are any."""
+    arguments = spec.kwargs | {
+        name: getattr(problem, name)
+        for name in ("game", "successors")
+        if not isinstance(spec.kwargs.get(name), str | None)
+    }
+    plain = replace(spec, kwargs={name: _plain(value) for name, value in arguments.items()})
+    if any(isinstance(value, Rules | Agent) for value in plain.kwargs.values()):
+        return UnwritableSpec(
+            **{field.name: getattr(plain, field.name) for field in fields(plain) if field.init}
+        )
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; one that JSON does not have is returned as it is."""
+    if type(value) in GAMES.values():
+        return describe_game(value)
+    if isinstance(value, Enum):
+        return value.value
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
