@@ -22,7 +22,7 @@ from mesa_env.interfaces import spaces
 from mesa_env.interfaces.rendering import Screen
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import array_of, shown, validated_options, validated_whole
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
@@ -50,7 +50,7 @@ class ProblemEnv(gym.Env[NDArray[Any], NDArray[Any]], Generic[StateT]):
     ) -> tuple[Observation, Info]:
         """Begin a new problem; `options` may hold an `initial_goal`."""
         goals = spaces.initial_goals(options, self.problem.game, (1,))
-        super().reset(seed=seed)
+        super().reset(seed=spaces.validated_seed(seed))
         self._state = self.problem.begin(self.np_random.random((1, self.problem.n_uniforms)), goals)
         self._history = []
         if self.render_mode == "human":
@@ -115,7 +115,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         `options` may hold an `initial_goal`, or one per row. Row i takes the seed s + i, or its own of a
         sequence; None continues with the rows' own generators.
         """
-        options = dict(options or {})
+        options = validated_options(options)
         mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
         seeds = self._validated_seeds(seed)
@@ -186,16 +186,16 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed per row; None for a row that continues with its own generator."""
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer) and seed >= 0:
-            return [int(seed) + row for row in range(self.num_envs)]
-        if isinstance(seed, Sequence) and len(seed) == self.num_envs:
-            seeds = list(seed)
-            if all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds):
-                return [None if s is None else int(s) for s in seeds]
-        raise ValueError(
-            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {seed!r}"
+        try:
+            if not isinstance(seed, Sequence):
+                first = spaces.validated_seed(seed)
+                return [None if first is None else first + row for row in range(self.num_envs)]
+            if len(seed) == self.num_envs:
+                return [spaces.validated_seed(each) for each in seed]
+        except spaces.SeedError:
+            pass
+        raise spaces.SeedError(
+            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {shown(seed)}"
         )
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
@@ -212,22 +212,23 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             **_mask_info(step.info, ~ended),
         }
 
-    def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
-        if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
-            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {mask!r}")
-        if not mask.any():
+    def _validated_mask(self, mask: object) -> NDArray[np.bool_]:
+        given = array_of(mask) if isinstance(mask, np.ndarray) else None
+        if given is None or given.shape != (self.num_envs,) or given.dtype != bool:
+            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {shown(mask)}")
+        if not given.any():
             raise ValueError("reset_mask must name at least one game to reset; got none")
-        if self._state is None and not mask.all():
+        if self._state is None and not given.all():
             raise ResetNeeded("reset_mask can only come after a reset() of all games")
-        return mask
+        return given
 
 
 def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
     try:
         return AutoresetMode(mode)
-    except ValueError:
+    except (TypeError, ValueError):
         allowed = [known.value for known in AutoresetMode]
-        raise ValueError(f"autoreset_mode must be one of {allowed}; got {mode!r}") from None
+        raise ValueError(f"autoreset_mode must be one of {allowed}; got {shown(mode)}") from None
 
 
 def _mask_info(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:

@@ -180,6 +180,7 @@ class FilteringOracle(GameAgent):
     """
 
     game: HiddenDeployment
+    memory_shape = ()
 
     def __init__(self, game: HiddenDeployment) -> None:
         super().__init__(game)
