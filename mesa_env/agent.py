@@ -33,6 +33,13 @@ class Agent(Protocol):
         ...
 
 
+def validated_agent(agent: object) -> Agent:
+    """The agent, if it is one; a TypeError otherwise."""
+    if not isinstance(agent, Agent) or isinstance(agent, type):
+        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {shown(agent)}")
+    return agent
+
+
 def asked(
     agent: Agent,
     observation: Observation,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mesa_env import rules
-from mesa_env.agent import Agent, Observation
+from mesa_env.agent import Agent, Observation, validated_agent
 from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.trajectory import Trajectory, map_states
@@ -21,6 +21,7 @@ from mesa_env.numerics import Array, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import require_kind, shown
 from mesa_env.solutions.equilibrium import best_responses
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
@@ -134,8 +135,19 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
     `played` is one game or a batch, as `rollout` played them.
 
     Raises:
-        ValueError: If this kind of game has no audit, or the length of the game is random.
+        TypeError: If an argument is of another type.
+        ValueError: If this kind of game has no audit, the length of the game is random, or another game was
+            played.
     """
+    require_kind(game, ScalarGame)
+    validated_agent(agent)
+    if not isinstance(played, Trajectory):
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+    if played.actions.shape[-2:] != (game.episodes, len(game.action_bound)):
+        raise ValueError(
+            f"played must be a game of {game.episodes} episodes with {len(game.action_bound)}-part actions, "
+            f"as the game to audit; got actions of shape {played.actions.shape}"
+        )
     if with_fixed_length(game) != game:
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"

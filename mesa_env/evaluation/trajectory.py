@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
-from mesa_env.agent import Agent, asked
+from mesa_env.agent import Agent, asked, validated_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import brought_within, numbers_of, require_kind, shown
@@ -66,8 +66,7 @@ def rollout(
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
     """
     require_kind(game, ScalarGame)
-    if not isinstance(agent, Agent) or isinstance(agent, type):
-        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {shown(agent)}")
+    validated_agent(agent)
     if not (generator is None or isinstance(generator, np.random.Generator)):
         raise TypeError(f"generator must be a numpy.random.Generator or None; got {shown(generator)}")
     first = validated_goals(game, initial_goal)

@@ -76,8 +76,8 @@ def initial_goals(options: Mapping[str, Any] | None, game: Rules, batch: tuple[i
     one, shape = game.goal_shape, (*batch, *game.goal_shape)
     goals = numbers_of(given)
     if goals is None or goals.shape not in (one, shape):
-        what = "one number" if one == () else f"of shape {one}"
-        raise ValueError(f"initial_goal must be {what} or of shape {shape}; got {shown(given)}")
+        what = ("one number" if one == () else f"of shape {one}") + (f" or of shape {shape}" if batch else "")
+        raise ValueError(f"initial_goal must be {what}; got {shown(given)}")
     inside = brought_within(goals, game.goal_bound)
     if inside is None:
         bound = f"{game.goal_bound:g}" if one == () else str(game.goal_bound)

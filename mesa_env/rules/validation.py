@@ -29,14 +29,15 @@ _ULPS = 4  # steps of single precision that rounding may take a number past its 
 def shown(value: object) -> str:
     """A value in one short line, whatever it is."""
     try:
-        text = " ".join(repr(value).split())
+        text = repr(value)
     except Exception:  # of integers that are too long, or of a user's class
         text = f"a value of type {type(value).__name__}"
     return shortened(text)
 
 
 def shortened(text: str) -> str:
-    """A text cut to what fits in a message."""
+    """A text in one line, cut to what fits in a message."""
+    text = " ".join(text.split())
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
@@ -173,7 +174,7 @@ def validated_name(name: str, value: object, known: Iterable[str]) -> str:
 def require_kind(game: object, kind: type) -> None:
     """Check that `game` is a game of a kind; a TypeError otherwise."""
     if not isinstance(game, kind):
-        raise TypeError(f"game must be a {kind.__name__} of mesa_env; got {shown(game)}")
+        raise TypeError(f"game must be a game of type {kind.__name__} (mesa_env.rules); got {shown(game)}")
 
 
 def validated_bounded_actions(
@@ -203,7 +204,8 @@ def _offending(action: object, actions: NDArray[Any] | None, limit: Array) -> st
     if actions is not None and actions.dtype.kind == "f" and actions.ndim > 1:
         row = int(np.flatnonzero(~(np.abs(actions) <= limit).all(axis=-1))[0])
         return f"{actions[row]} in row {row}"
-    return shortened(str(action)) if isinstance(action, np.ndarray) else shown(action)
+    plain = isinstance(action, np.ndarray) and action.dtype.kind in "fiub" and not np.ma.is_masked(action)
+    return shortened(str(action)) if plain else shown(action)
 
 
 def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDArray[Any]:

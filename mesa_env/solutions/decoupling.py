@@ -35,6 +35,7 @@ from scipy.optimize import brentq
 from mesa_env.agent import GameAgent
 from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
+from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
 _RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the least that brentq accepts, even for roots close to 0
@@ -104,6 +105,7 @@ def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
         >>> float(coefficients[0]), float(slopes[0])
         (1.0, 0.0)
     """
+    require_kind(game, Decoupling)
     coefficients, slopes = np.empty((2, game.episodes))
     squares = outputs = 0.0
     for n in reversed(range(game.episodes)):

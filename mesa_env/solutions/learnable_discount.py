@@ -19,6 +19,7 @@ import numpy as np
 from mesa_env import numerics
 from mesa_env.numerics import Array, Integers, Refinement, compiled
 from mesa_env.rules.learnable_discount import LearnableDiscount, Patience, interpolation, nodes
+from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import solve_equilibria
 from mesa_env.solutions.paths import Planner, follow
 
@@ -50,6 +51,7 @@ class ForeseeingPlanner(Planner):
     """
 
     def __init__(self, game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> None:
+        require_kind(game, LearnableDiscount)
         super().__init__(game)
         largest = float(np.abs(game.initial_goal).max()) or 1.0
         trained = np.flatnonzero(game.training).max(initial=-1) + 1

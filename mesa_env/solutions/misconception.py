@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike
 from mesa_env import numerics
 from mesa_env.numerics import Array, Booleans, Integers, Refinement, compiled
 from mesa_env.rules.misconception import Misconception
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import require_kind, validated_whole
 from mesa_env.solutions.paths import Planner, follow
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
@@ -70,6 +70,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         ValueError: If `angles` is not a positive multiple of 4, there are fewer than 3 proposals, or goal and
             belief grow beyond floating point.
     """
+    require_kind(game, Misconception)
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
     bound, weights = game.coefficient_bound, numerics.discounted_lengths(game.discount, game.episodes)
