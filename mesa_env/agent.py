@@ -121,7 +121,8 @@ class GameAgent(ABC):
             )
         if given is None or given.dtype.kind != "f":
             raise ValueError(f"observation must be numbers as the game shows them; got {shown(observation)}")
-        seen = given.astype(np.float64)
+        with np.errstate(over="ignore"):
+            seen = given.astype(np.float64)
         if not ((low <= seen) & (seen <= high)).all():
             row, column = np.argwhere(~((low <= seen) & (seen <= high)).reshape(-1, width))[0]
             raise ValueError(

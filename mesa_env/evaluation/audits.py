@@ -17,11 +17,11 @@ from mesa_env.agent import Agent, Observation, validated_agent
 from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.trajectory import Trajectory, map_states
-from mesa_env.numerics import Array, discounted_lengths
+from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import require_kind, shown
+from mesa_env.rules.validation import MOST_EPISODES, require_kind, shown
 from mesa_env.solutions.equilibrium import best_responses
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
@@ -40,6 +40,11 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array) -> 
     The last coefficient of each game is taken to continue forever.
     """
     tail = int(np.ceil(np.log(_NEGLIGIBLE) / np.log(game.discount))) if game.discount else 1
+    if game.episodes + tail > MOST_EPISODES:
+        raise ValueError(
+            f"an audit of a game without end follows it for at most {MOST_EPISODES} episodes; got discount "
+            f"{game.discount!r}, whose sums need {game.episodes + tail}"
+        )
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
     endless = rules.Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
     profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
@@ -84,6 +89,7 @@ def audit_by_simulation(
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
+    announce_work("this audit", goals.size * proposals * (zooms + 1) * goals.shape[1] / 2)
     # All turns of all games, episode by episode.
     state = map_states(lambda *parts: np.concatenate(parts), *played.states)
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)

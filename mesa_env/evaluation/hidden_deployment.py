@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from mesa_env.agent import Agent
 from mesa_env.evaluation.gains import Audit, best_deviations
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.numerics import discounted_lengths
+from mesa_env.numerics import announce_work, discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
 from mesa_env.rules.rules import Array, State
 from mesa_env.solutions import hidden_deployment as solution
@@ -131,6 +131,7 @@ def simulated_exploitability(
     """
     if futures < 2 or futures % 2:
         raise ValueError(f"futures must be an even number ≥ 2; got {futures!r}")
+    announce_work("this audit", histories * futures * game.episodes**2 / 2)
     generator = np.random.default_rng(seed)
     goal = np.full(histories, 0.8 if isinstance(game.initial_goal, tuple) else game.initial_goal)
     state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None

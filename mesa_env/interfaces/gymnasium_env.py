@@ -27,6 +27,7 @@ from mesa_env.rules.validation import array_of, shown, validated_options, valida
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
 
+_LARGEST_BATCH = 2**28  # numbers that a batch may hold per array: 2 GiB
 _UNIFORMS_AHEAD = 32  # how many uniforms a row of a batch draws at a time, in whole games
 
 
@@ -92,7 +93,7 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     ) -> None:
         """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's, and there is no rendering."""
         self.problem = problem
-        self.num_envs = validated_whole("num_envs", num_envs, 1)
+        self.num_envs = validated_whole("num_envs", num_envs, 1, _most_games(problem))
         self.metadata = {"render_modes": [], "autoreset_mode": _validated_mode(autoreset_mode)}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         self.single_observation_space = spaces.observation_space(problem.game)
@@ -223,12 +224,17 @@ class ProblemVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         return given
 
 
+def _most_games(problem: Problem[Any]) -> int:
+    """Most games of a batch, whose draws and actions are held in memory together."""
+    widest = max(len(problem.game.observation_bounds[0]), problem.n_uniforms, _UNIFORMS_AHEAD)
+    return max(1, _LARGEST_BATCH // widest)
+
+
 def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except (TypeError, ValueError):
-        allowed = [known.value for known in AutoresetMode]
-        raise ValueError(f"autoreset_mode must be one of {allowed}; got {shown(mode)}") from None
+    allowed = [known.value for known in AutoresetMode]
+    if not isinstance(mode, AutoresetMode | str) or mode not in [*allowed, *AutoresetMode]:
+        raise ValueError(f"autoreset_mode must be one of {allowed}; got {shown(mode)}")
+    return AutoresetMode(mode)
 
 
 def _mask_info(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:

@@ -81,6 +81,8 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
     """
     require_kind(game, HiddenDeployment)
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
+    sizes = game.episodes * log_odds
+    numerics.announce_work("solving this game", sizes * nodes, 5 * sizes)
     belief, coefficients = expit(grid), np.empty((game.episodes, log_odds))
 
     def respond(n: int, sums: ModeSolution) -> Array:
