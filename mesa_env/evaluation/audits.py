@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mesa_env import rules
-from mesa_env.agent import Agent, Observation, validated_agent
+from mesa_env.agent import Agent, Observation, asked, validated_agent
 from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.trajectory import Trajectory, map_states
@@ -121,7 +121,7 @@ def audit_by_simulation(
 
 def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
     """Whether an agent acts alike when shown the same observations twice, and keeps no memory."""
-    (first, memory), (second, _) = (agent.predict(observation, deterministic=True) for _ in range(2))
+    (first, memory), (second, _) = (asked(agent, observation) for _ in range(2))
     return memory is None and np.array_equal(first, second)
 
 
