@@ -38,6 +38,7 @@ from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
+_ITERATIONS = 5000  # halvings from the largest number to the least, and more
 _RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the least that brentq accepts, even for roots close to 0
 
 
@@ -79,7 +80,7 @@ class Decision:
 
         if tilt(1.0) * tilt(meets) >= 0:  # the interval is a single point up to rounding
             return meets
-        return float(brentq(tilt, 1.0, meets, xtol=1e-300, rtol=_RELATIVE))
+        return float(brentq(tilt, 1.0, meets, xtol=1e-300, rtol=_RELATIVE, maxiter=_ITERATIONS))
 
     def gain(self, coefficient: float, slope: float) -> float:
         """J minus its least value, with differences of squares factored so that little cancels."""
