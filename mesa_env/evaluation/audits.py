@@ -149,14 +149,14 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
     validated_agent(agent)
     if not isinstance(played, Trajectory):
         raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+    if with_fixed_length(game) != game:
+        raise ValueError(
+            "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
+        )
     if played.actions.shape[-2:] != (game.episodes, len(game.action_bound)):
         raise ValueError(
             f"played must be a game of {game.episodes} episodes with {len(game.action_bound)}-part actions, "
             f"as the game to audit; got actions of shape {played.actions.shape}"
-        )
-    if with_fixed_length(game) != game:
-        raise ValueError(
-            "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
         )
     audited = _audit_of(game)
     if played.goals.ndim > 1:

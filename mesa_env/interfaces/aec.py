@@ -44,7 +44,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n itself. An action of
-    another shape, outside the bounds, or not finite raises a ValueError, and the state is unchanged.
+    another shape, outside the bounds, or not finite raises a ValueError, and the state is unchanged. What
+    rounding has taken up to four steps of single precision past a bound is played as the bound.
 
     ## Observation Space
 

@@ -40,8 +40,8 @@ class ScalarGame(Rules):
     """Parameters that games with one scalar goal share, whose agents choose a coefficient.
 
     Args:
-        learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,), any sequence of numbers; positive in
-            training, 0 in deployment.
+        learning_rates: 0 ≤ η_n ≤ 1e38 for n = 0…N−1, shape (N,) with N up to 10 million, any sequence
+            of numbers; positive in training, 0 in deployment.
         discount: γ in [0, 1], by which each agent discounts later outputs.
         regularization: λ ≥ 0, weight of θ² in the base loss.
         coefficient_bound: Coefficients lie in [−bound, bound].

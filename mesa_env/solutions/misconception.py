@@ -41,7 +41,6 @@ from mesa_env.solutions.paths import Planner, follow
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
 _ROUNDING = 1e-12  # what rounding may add to a cost
-_NOISE = 1e-6  # how far below 0, as a share of the largest, interpolation may take sums of squares
 _APART = 0.05  # coefficients further apart than this are different choices, not one choice refined
 
 
@@ -93,7 +92,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
                 f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
                 f"{game.belief_learning_rate:g} and regularization {game.regularization:g}"
             )
-        if squares[n].min() < -_NOISE * max(1.0, np.abs(squares[n]).max()):
+        if -squares[n].min() > max(1.0, squares[n].max()):
             raise ValueError(
                 f"learning rates must leave the unit sums of squares at or above 0; from episode {n} on, "
                 f"rounding takes them to {squares[n].min():.2g}, with a learning rate of up to "
