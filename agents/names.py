@@ -27,7 +27,7 @@ from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import did_you_mean, validated_whole
+from mesa_env.rules.validation import did_you_mean, require_kind, shown, validated_whole
 from mesa_env.solutions.grid import grid_search
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
@@ -46,7 +46,7 @@ _OWN: dict[type[ScalarGame], dict[str, Callable[[Any], Agent]]] = {
     LearnableDiscount: {"naive": NaivePlanner},
     HiddenDeployment: {"filtering": FilteringOracle},
 }
-_BEST_OF = re.compile(r"best_of_(\d+)")
+_BEST_OF = re.compile(r"best_of_(\d{1,9})")
 _BASE_ONLY = ("grid", "precommitment", "best_of_2", "best_of_8")
 
 NAMES = (*_RULES, "best_of_2", "best_of_8")
@@ -64,7 +64,9 @@ def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
     """
     if seed is not None:
         validated_whole("seed", seed, 0)
-    generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(str(name))
+    require_kind(game, ScalarGame)
+    given, name = name, name if isinstance(name, str) else ""
+    generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(name)
     own = _OWN.get(type(game), {})
     known = NAMES if type(game) is Game else (*VARIANT_NAMES, *own)
     if name in own:
@@ -77,4 +79,4 @@ def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
         return _RULES[name](game, generator)
     if best_of and isinstance(game, Game):
         return BestOfK(game, int(best_of[1]), generator)
-    raise ValueError(f"agents are named {', '.join(known)}; got {name!r}{did_you_mean(name, known)}")
+    raise ValueError(f"agents are named {', '.join(known)}; got {shown(given)}{did_you_mean(name, known)}")

@@ -21,6 +21,8 @@ class Precommitment(GameAgent):
     It remembers θ_0 of every game; if it joins a game that has begun, it uses the game's parameter.
     """
 
+    memory_shape = ()
+
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
@@ -75,6 +77,11 @@ class BestOfK(GameAgent):
         if unplanned.any():
             plans[unplanned] = self._plans(int(unplanned.sum()))
         return plans[np.arange(len(rows)), episode], plans
+
+    @property
+    def memory_shape(self) -> tuple[int, ...]:
+        """A plan per game."""
+        return (self.game.episodes,)
 
     def _plans(self, games: int) -> Array:
         """Plans of `games` games, each from its own proposals; shape (games, N)."""

@@ -5,6 +5,7 @@ for each other.
 """
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
+from mesa_env.rules.validation import array_of, numbers_of, shown
 
 Observation = NDArray[np.float32]
 
@@ -29,6 +31,31 @@ class Agent(Protocol):
     ) -> tuple[NDArray[np.floating[Any]], Any]:
         """Actions for a batch of observations, and the next recurrent state."""
         ...
+
+
+def validated_agent(agent: object) -> Agent:
+    """The agent, if it is one; a TypeError otherwise."""
+    if not isinstance(agent, Agent) or isinstance(agent, type):
+        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {shown(agent)}")
+    return agent
+
+
+def asked(
+    agent: Agent,
+    observation: Observation,
+    state: Any = None,
+    episode_start: NDArray[np.bool_] | None = None,
+    deterministic: bool = True,
+) -> tuple[Any, Any]:
+    """What an agent's `predict` returns: actions, which are yet to be checked, and the next memory.
+
+    Raises:
+        TypeError: If it returns something else than a pair.
+    """
+    answer = agent.predict(observation, state=state, episode_start=episode_start, deterministic=deterministic)
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        raise TypeError(f"predict must return (actions, state); got {shown(answer)}")
+    return answer
 
 
 class GameAgent(ABC):
@@ -55,24 +82,71 @@ class GameAgent(ABC):
         and where `episode_start`, shape (B,), says. `deterministic` is accepted for compatibility.
 
         Raises:
-            ValueError: If the observation has another shape, or shows another game.
+            ValueError: If the observation has another shape, lies outside the game's bounds or shows another
+                game; or if the memory or the flags do not fit its rows.
         """
-        seen = np.asarray(observation, dtype=np.float64)
-        width = len(self.game.observation_bounds[0])
-        if seen.ndim not in (1, 2) or seen.shape[-1] != width:
-            raise ValueError(
-                f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}"
-            )
-        rows = seen.reshape(-1, width)
+        seen = self._validated_observation(observation)
+        rows = seen.reshape(-1, seen.shape[-1])
         episode = self.game.episode_from_observation(rows)
         self._recognize(rows, episode)
-        begins = (
-            episode == 0 if episode_start is None else (episode == 0) | np.asarray(episode_start, dtype=bool)
-        )
+        begins = episode == 0
+        if episode_start is not None:
+            begins = begins | self._validated_starts(episode_start, len(rows))
+        if state is not None and self.memory_shape is not None:
+            state = self._validated_memory(state, len(rows))
         chosen, memory = self._act(rows, episode, state, begins)
         bound = self.game.action_bound
         actions = np.clip(chosen.reshape(len(rows), len(bound)), -bound, bound).astype(np.float32)
         return (actions[0] if seen.ndim == 1 else actions), memory
+
+    @property
+    def memory_shape(self) -> tuple[int, ...] | None:
+        """Shape of what the agent remembers of one game; None if it ignores what it is given as memory."""
+        return None
+
+    @cached_property
+    def _observation_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest observation, a few steps of single precision further apart."""
+        low, high = self.game.observation_bounds
+        room = 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32)).astype(np.float64)
+        return low - room, high + room
+
+    def _validated_observation(self, observation: object) -> Array:
+        """Observations in double precision, shape (W,) or (B, W)."""
+        low, high = self._observation_bounds
+        given, width = array_of(observation), len(low)
+        if given is not None and (given.ndim not in (1, 2) or given.shape[-1] != width):
+            raise ValueError(
+                f"observation must have shape ({width},) or (B, {width}); got shape {given.shape}"
+            )
+        if given is None or given.dtype.kind != "f":
+            raise ValueError(f"observation must be numbers as the game shows them; got {shown(observation)}")
+        with np.errstate(over="ignore"):
+            seen = given.astype(np.float64)
+        if not ((low <= seen) & (seen <= high)).all():
+            row, column = np.argwhere(~((low <= seen) & (seen <= high)).reshape(-1, width))[0]
+            raise ValueError(
+                f"observation must be finite and within the game's bounds, in column {column} "
+                f"[{low[column]:g}, {high[column]:g}]; got {seen.reshape(-1, width)[row, column]:g}"
+            )
+        return seen
+
+    def _validated_starts(self, episode_start: object, rows: int) -> NDArray[np.bool_]:
+        """Flags of the games that begin, shape (B,), or one for all."""
+        starts = array_of(episode_start)
+        if starts is None or starts.dtype.kind not in "fb" or starts.shape not in ((), (1,), (rows,)):
+            raise ValueError(f"episode_start must be {rows} flags or None; got {shown(episode_start)}")
+        return starts.astype(bool)
+
+    def _validated_memory(self, state: object, rows: int) -> Array:
+        """The memory of every game, shape (B, …)."""
+        memory, shape = numbers_of(state), (rows, *(self.memory_shape or ()))
+        if memory is None or memory.shape != shape or np.isnan(memory).any():
+            raise ValueError(
+                f"state must be what predict last returned for the same games, of shape {shape}; "
+                f"got {shown(state)}"
+            )
+        return memory
 
     def _recognize(self, rows: Array, episode: NDArray[np.int64]) -> None:
         """Raise a ValueError for observations whose learning rates are another game's."""

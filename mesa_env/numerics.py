@@ -10,6 +10,7 @@ Functions marked `shared` are plain Python on scalars or arrays, and are compile
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Self
@@ -32,6 +33,8 @@ _NEWTON_STEPS = 7  # taken before checking whether any root still moves
 _EPSILON = float(np.finfo(np.float64).eps)
 _TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_MANY_STEPS = 1e9  # about a minute and a half
+_MOST_NUMBERS = 2**30  # 8 GiB
 _BLOCKS_PER_CORE = 8  # so that no core waits long for another
 
 
@@ -207,6 +210,23 @@ class Refinement(NamedTuple):
 
 
 # -- Work and precision -----------------------------------------------------------------------------------
+
+
+def announce_work(what: str, steps: float, numbers: float = 0) -> None:
+    """Warn before work of minutes or hours, `steps` being costs evaluated or episodes played, one by one.
+
+    Raises:
+        ValueError: If its tables would hold too many numbers for most machines.
+    """
+    if numbers > _MOST_NUMBERS:
+        raise ValueError(
+            f"{what} must hold at most {_MOST_NUMBERS:.1g} numbers in memory; got {numbers:.1g}: "
+            "shorten the game's schedule or use a coarser grid"
+        )
+    if steps > _MANY_STEPS:
+        warnings.warn(
+            f"{what} takes about {steps:.1g} steps, of which a core does some 1e7 a second", stacklevel=3
+        )
 
 
 def run_in_blocks(solve: Callable[[slice], None], count: int, smallest: int) -> None:

@@ -19,11 +19,12 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.agent import Agent, Observation
+from mesa_env.agent import Agent, Observation, asked
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, Length
 from mesa_env.rules.rules import Array, Rules, State
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
+from mesa_env.rules.validation import shown, validated_name
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 
@@ -83,8 +84,7 @@ class Control:
 
     def __post_init__(self) -> None:
         """Validate the judge."""
-        if self.judge not in ("initial", "current"):
-            raise ValueError(f"judge must be 'initial' or 'current'; got {self.judge!r}")
+        validated_name("judge", self.judge, ("initial", "current"))
 
     @property
     def n_uniforms(self) -> int:
@@ -136,7 +136,7 @@ class BestResponse:
         if not isinstance(self.game, ScalarGame):
             raise ValueError(
                 f"successors in {type(self.game).__name__} must be an agent with predict; "
-                f"got {self.successors!r}"
+                f"got {shown(self.successors)}"
             )
         one = min(1.0, self.game.coefficient_bound)
         given = np.full(self.game.episodes, one) if self.successors is None else self.successors
@@ -188,9 +188,7 @@ class BestResponse:
         if not isinstance(self.successors, Agent):
             parts = len(self.game.action_bound)
             return np.repeat(np.asarray(self.successors)[state.episode, None], parts, axis=-1), None
-        action, recurrent = self.successors.predict(
-            self.game.observe(state), state=recurrent, episode_start=start, deterministic=True
-        )
+        action, recurrent = asked(self.successors, self.game.observe(state), recurrent, start)
         return self.game.validated_actions(action, start.shape), recurrent
 
 

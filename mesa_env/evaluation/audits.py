@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from mesa_env import rules
-from mesa_env.agent import Agent, Observation
+from mesa_env.agent import Agent, Observation, asked, validated_agent
 from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.trajectory import Trajectory, map_states
-from mesa_env.numerics import Array, discounted_lengths
+from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import MOST_EPISODES, require_kind, shown
 from mesa_env.solutions.equilibrium import best_responses
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
@@ -39,6 +40,11 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array) -> 
     The last coefficient of each game is taken to continue forever.
     """
     tail = int(np.ceil(np.log(_NEGLIGIBLE) / np.log(game.discount))) if game.discount else 1
+    if game.episodes + tail > MOST_EPISODES:
+        raise ValueError(
+            f"an audit of a game without end follows it for at most {MOST_EPISODES} episodes; got discount "
+            f"{game.discount!r}, whose sums need {game.episodes + tail}"
+        )
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
     endless = rules.Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
     profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
@@ -83,6 +89,7 @@ def audit_by_simulation(
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
+    announce_work("this audit", goals.size * proposals * (zooms + 1) * goals.shape[1] / 2)
     # All turns of all games, episode by episode.
     state = map_states(lambda *parts: np.concatenate(parts), *played.states)
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
@@ -114,7 +121,7 @@ def audit_by_simulation(
 
 def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
     """Whether an agent acts alike when shown the same observations twice, and keeps no memory."""
-    (first, memory), (second, _) = (agent.predict(observation, deterministic=True) for _ in range(2))
+    (first, memory), (second, _) = (asked(agent, observation) for _ in range(2))
     return memory is None and np.array_equal(first, second)
 
 
@@ -134,11 +141,22 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
     `played` is one game or a batch, as `rollout` played them.
 
     Raises:
-        ValueError: If this kind of game has no audit, or the length of the game is random.
+        TypeError: If an argument is of another type.
+        ValueError: If this kind of game has no audit, the length of the game is random, or another game was
+            played.
     """
+    require_kind(game, ScalarGame)
+    validated_agent(agent)
+    if not isinstance(played, Trajectory):
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
     if with_fixed_length(game) != game:
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
+        )
+    if played.actions.shape[-2:] != (game.episodes, len(game.action_bound)):
+        raise ValueError(
+            f"played must be a game of {game.episodes} episodes with {len(game.action_bound)}-part actions, "
+            f"as the game to audit; got actions of shape {played.actions.shape}"
         )
     audited = _audit_of(game)
     if played.goals.ndim > 1:

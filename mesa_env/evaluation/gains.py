@@ -18,6 +18,7 @@ from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import validated_coefficients
+from mesa_env.rules.validation import brought_within, numbers_of, shown
 from mesa_env.solutions.decoupling import Decision
 from mesa_env.solutions.equilibrium import first_order_conditions
 
@@ -101,8 +102,9 @@ def decoupling_deviations(
 
 def _projected_slopes(game: Decoupling, profile: Array, slopes: ArrayLike) -> Array:
     """Slopes as the rules read them beside the coefficients of a profile, shape (N,)."""
-    sent = np.asarray(slopes, dtype=np.float64)
-    limit = game.action_bound[1]
-    if sent.shape != profile.shape or not (np.abs(sent) <= bound_in_any_precision(limit)).all():
-        raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {slopes!r}")
-    return sent.clip(profile - game.decoupling, profile + game.decoupling)
+    sent, limit = numbers_of(slopes), game.action_bound[1]
+    fits = sent is not None and sent.shape == profile.shape
+    inside = brought_within(sent, bound_in_any_precision(limit)) if fits and sent is not None else None
+    if inside is None:
+        raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {shown(slopes)}")
+    return inside.clip(profile - game.decoupling, profile + game.decoupling)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from mesa_env.agent import Agent
+from mesa_env.agent import Agent, asked
 from mesa_env.evaluation.gains import Audit, best_deviations
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.numerics import discounted_lengths
+from mesa_env.numerics import announce_work, discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
 from mesa_env.rules.rules import Array, State
 from mesa_env.solutions import hidden_deployment as solution
@@ -36,8 +36,8 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
     for n in range(game.episodes):
         shown = game.observe(state._replace(episode=np.full(points, n)))
         shown[:, 4] = at
-        action, _ = agent.predict(shown, episode_start=begins, deterministic=True)
-        coefficients[n] = action[:, 0]
+        action, _ = asked(agent, shown, None, begins)
+        coefficients[n] = game.validated_actions(action, begins.shape)[:, 0]
     return Table(at, coefficients)
 
 
@@ -70,7 +70,7 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
     shape = played.coefficients.shape
     weights = np.broadcast_to(discounted_lengths(game.discount, game.episodes)[:-1], shape)
     start = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
-    if agent.predict(start, episode_start=np.ones(1, dtype=bool), deterministic=True)[1] is not None:
+    if asked(agent, start, None, np.ones(1, dtype=bool))[1] is not None:
         gains = np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights
         return Audit(gains, weights, np.full(shape, np.nan))
     policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), shape)
@@ -131,14 +131,14 @@ def simulated_exploitability(
     """
     if futures < 2 or futures % 2:
         raise ValueError(f"futures must be an even number ≥ 2; got {futures!r}")
+    announce_work("this audit", histories * futures * game.episodes**2 / 2)
     generator = np.random.default_rng(seed)
     goal = np.full(histories, 0.8 if isinstance(game.initial_goal, tuple) else game.initial_goal)
     state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None
     begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
     for n in range(game.episodes):
-        action, memory = agent.predict(
-            game.observe(state), state=memory, episode_start=begins, deterministic=True
-        )
+        action, memory = asked(agent, game.observe(state), memory, begins)
+        action = game.validated_actions(action, begins.shape)
         sums = _future_sums(game, agent, state, memory, futures, generator)
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sums)
         state = game.play(state, action)[0]._replace(goal=goal)
@@ -161,9 +161,7 @@ def _future_sums(
     branch, _ = game.play(branch, idle)
     while not game.over(branch)[0].all():
         branch = branch._replace(goal=goal)
-        action, memory = agent.predict(
-            game.observe(branch), state=memory, episode_start=begins, deterministic=True
-        )
+        action, memory = asked(agent, game.observe(branch), memory, begins)
         c = action[:, 0].astype(np.float64)
         sums[0] += weight * (c * kept) ** 2
         sums[1] += weight * c * kept

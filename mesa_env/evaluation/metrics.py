@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.gains import Audit
-from mesa_env.evaluation.trajectory import Trajectory, rollout
+from mesa_env.evaluation.trajectory import Trajectory, rollout, validated_goals
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import require_kind, shown, validated_whole
 from mesa_env.solutions.equilibrium import require_base_game
 
 if TYPE_CHECKING:
@@ -85,7 +86,11 @@ def compare(
         Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` and
         those of `METRICS`.
     """
-    goals = np.atleast_1d(np.asarray(initial_goals, dtype=np.float64))
+    require_kind(game, ScalarGame)
+    if not isinstance(contestants, Mapping):
+        raise TypeError(f"contestants must be a mapping from names to agents; got {shown(contestants)}")
+    validated_whole("seed", seed, 0)
+    goals = np.atleast_1d(validated_goals(game, initial_goals))
     rows, game = [], with_fixed_length(game)
     for name, entry in contestants.items():
         for model, agent in enumerate(entry if isinstance(entry, Sequence) else [entry]):

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
-from mesa_env.agent import Agent
+from mesa_env.agent import Agent, asked, validated_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import brought_within, numbers_of, require_kind, shown
 
 
 class Trajectory(NamedTuple):
@@ -61,26 +62,20 @@ def rollout(
         generator: Source of all other randomness; by default one with seed 0.
 
     Raises:
-        TypeError: If the agent has no `predict`.
+        TypeError: If the game is none, the agent has no `predict`, or the generator is no generator.
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
     """
-    if not isinstance(agent, Agent):
-        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {agent!r}")
-    try:
-        first = np.asarray(initial_goal, dtype=np.float64)
-    except (TypeError, ValueError):
-        first = np.array(np.nan)
-    if first.ndim > 1 or not first.size or not (np.abs(first) <= game.goal_bound).all():
-        allowed = f"a number or (B,) in ±{game.goal_bound:g}"
-        raise ValueError(f"initial_goal must be {allowed}; got {initial_goal!r}")
+    require_kind(game, ScalarGame)
+    validated_agent(agent)
+    if not (generator is None or isinstance(generator, np.random.Generator)):
+        raise TypeError(f"generator must be a numpy.random.Generator or None; got {shown(generator)}")
+    first = validated_goals(game, initial_goal)
     goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
     begins = playing = np.ones(len(goals), dtype=bool)
     states, actions, rows = [], [], []
     while playing.any():
-        action, memory = agent.predict(
-            game.observe(state), state=memory, episode_start=begins, deterministic=deterministic
-        )
+        action, memory = asked(agent, game.observe(state), memory, begins, deterministic)
         action = game.validated_actions(action, goals.shape)
         after, outcome = game.play(state, action)
         states.append(state)
@@ -102,6 +97,18 @@ def rollout(
         np.stack(actions, axis=1).astype(np.float64),
     )
     return played if first.ndim else played.row(0)
+
+
+def validated_goals(game: ScalarGame, initial_goal: object) -> Array:
+    """Check initial goals of one game, a number, or of a batch, shape (B,)."""
+    first = numbers_of(initial_goal)
+    fits = first is not None and first.ndim <= 1 and first.size > 0
+    inside = brought_within(first, game.goal_bound) if fits and first is not None else None
+    if inside is None:
+        raise ValueError(
+            f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {shown(initial_goal)}"
+        )
+    return inside
 
 
 def map_states(function: Callable[..., Any], *states: State) -> State:

@@ -16,6 +16,10 @@ from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.rules import Array, Rules, State
+from mesa_env.rules.validation import shown
+
+MOST_AGENTS = 100_000
+"""Most agents of a game: each has spaces and rewards of its own."""
 
 
 class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
@@ -40,7 +44,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n itself. An action of
-    another shape, outside the bounds, or not finite raises a ValueError, and the state is unchanged.
+    another shape, outside the bounds, or not finite raises a ValueError, and the state is unchanged. What
+    rounding has taken up to four steps of single precision past a bound is played as the bound.
 
     ## Observation Space
 
@@ -110,6 +115,8 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self.metadata = {**self.metadata, "name": f"{spaces.name_of(self.game)}-v0"}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         episodes = self.game.episodes
+        if episodes > MOST_AGENTS:
+            raise ValueError(f"a game with an agent per episode has at most {MOST_AGENTS}; got {episodes}")
         self.possible_agents = [f"episode_{n}" for n in range(episodes)]
         self._index = {agent: n for n, agent in enumerate(self.possible_agents)}
         self.observation_spaces = {a: spaces.observation_space(self.game) for a in self.possible_agents}
@@ -127,6 +134,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin a new game; the same seed gives the same game as in the Gymnasium interfaces."""
         goal = spaces.initial_goals(options, self.game, ())
+        seed = spaces.validated_seed(seed)
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
         uniforms = self._generator.random(self.game.n_uniforms)
@@ -188,7 +196,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         """Remove the selected agent, whose game is over, as PettingZoo's agent cycle asks."""
         if action is not None:
             raise ValueError(
-                f"{self.agent_selection}'s game is over: its only action is None; got {action!r}"
+                f"{self.agent_selection}'s game is over: its only action is None; got {shown(action)}"
             )
         agent = self.agents.pop(0)
         if not self._rewards_cleared:
@@ -204,6 +212,15 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             del record[agent]
         if self.agents:
             self.agent_selection = self.agents[0]
+
+    def last(self, observe: bool = True) -> tuple[NDArray[Any] | None, float, bool, bool, dict[str, Any]]:
+        """What the selected agent sees and has been paid, whether its game is over, and its info."""
+        if not self.agents:
+            raise ResetNeeded("there is no game to look at: call reset() first, and again after every end")
+        agent = self.agent_selection
+        observation = self.observe(agent) if observe else None
+        reward, terminated = self._cumulative_rewards[agent], self.terminations[agent]
+        return observation, reward, terminated, self.truncations[agent], self.infos[agent]
 
     def observe(self, agent: str) -> NDArray[np.float32]:
         """What `agent` saw when it acted, or sees now if it has not."""
@@ -249,7 +266,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             return self._index[agent]
         except (KeyError, TypeError):
             raise ValueError(
-                f"agents are named 'episode_0' … 'episode_{self.game.episodes - 1}'; got {agent!r}"
+                f"agents are named 'episode_0' … 'episode_{self.game.episodes - 1}'; got {shown(agent)}"
             ) from None
 
 

@@ -33,7 +33,8 @@ class ControlEnv(ProblemEnv[ControlState], ArrayEnv):
     ## Action Space
 
     `Box(-coefficient_bound, coefficient_bound, (1,), float32)`: the coefficient c_n. Another shape, a value
-    outside the bounds, or one that is not finite raises a ValueError, and the state is unchanged.
+    outside the bounds, or one that is not finite raises a ValueError, and the state is unchanged. What
+    rounding has taken up to four steps of single precision past a bound is played as the bound.
 
     ## Observation Space
 

@@ -23,7 +23,7 @@ from mesa_env.interfaces.rendering import Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import array_of, shown, validated_options, validated_whole
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
@@ -31,6 +31,7 @@ ArrayEnv = gym.Env[NDArray[Any], NDArray[Any]]
 ArrayVectorEnv = gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 """What registered classes name among their bases once more: some libraries look no further."""
 
+_LARGEST_BATCH = 2**28  # numbers that a batch may hold per array: 2 GiB
 _UNIFORMS_AHEAD = 32  # how many uniforms a row of a batch draws at a time, in whole games
 
 
@@ -54,7 +55,7 @@ class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
     ) -> tuple[Observation, Info]:
         """Begin a new problem; `options` may hold an `initial_goal`."""
         goals = spaces.initial_goals(options, self.problem.game, (1,))
-        super().reset(seed=seed)
+        super().reset(seed=spaces.validated_seed(seed))
         self._state = self.problem.begin(self.np_random.random((1, self.problem.n_uniforms)), goals)
         self._history = []
         if self.render_mode == "human":
@@ -96,7 +97,7 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
     ) -> None:
         """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's, and there is no rendering."""
         self.problem = problem
-        self.num_envs = validated_whole("num_envs", num_envs, 1)
+        self.num_envs = validated_whole("num_envs", num_envs, 1, _most_games(problem))
         self.metadata = {"render_modes": [], "autoreset_mode": _validated_mode(autoreset_mode)}
         self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
         self.single_observation_space = spaces.observation_space(problem.game)
@@ -125,7 +126,7 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
         `options` may hold an `initial_goal`, or one per row. Row i takes the seed s + i, or its own of a
         sequence; None continues with the rows' own generators.
         """
-        options = dict(options or {})
+        options = validated_options(options)
         mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
         seeds = self._validated_seeds(seed)
@@ -196,16 +197,16 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
 
     def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed per row; None for a row that continues with its own generator."""
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer) and seed >= 0:
-            return [int(seed) + row for row in range(self.num_envs)]
-        if isinstance(seed, Sequence) and len(seed) == self.num_envs:
-            seeds = list(seed)
-            if all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds):
-                return [None if s is None else int(s) for s in seeds]
-        raise ValueError(
-            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {seed!r}"
+        try:
+            if not isinstance(seed, Sequence):
+                first = spaces.validated_seed(seed)
+                return [None if first is None else first + row for row in range(self.num_envs)]
+            if len(seed) == self.num_envs:
+                return [spaces.validated_seed(each) for each in seed]
+        except spaces.SeedError:
+            pass
+        raise spaces.SeedError(
+            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {shown(seed)}"
         )
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
@@ -222,22 +223,28 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
             **_mask_info(step.info, ~ended),
         }
 
-    def _validated_mask(self, mask: Any) -> NDArray[np.bool_]:
-        if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool):
-            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {mask!r}")
-        if not mask.any():
+    def _validated_mask(self, mask: object) -> NDArray[np.bool_]:
+        given = array_of(mask) if isinstance(mask, np.ndarray) else None
+        if given is None or given.shape != (self.num_envs,) or given.dtype != bool:
+            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {shown(mask)}")
+        if not given.any():
             raise ValueError("reset_mask must name at least one game to reset; got none")
-        if self._state is None and not mask.all():
+        if self._state is None and not given.all():
             raise ResetNeeded("reset_mask can only come after a reset() of all games")
-        return mask
+        return given
+
+
+def _most_games(problem: Problem[Any]) -> int:
+    """Most games of a batch, whose draws and actions are held in memory together."""
+    widest = max(len(problem.game.observation_bounds[0]), problem.n_uniforms, _UNIFORMS_AHEAD)
+    return max(1, _LARGEST_BATCH // widest)
 
 
 def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        allowed = [known.value for known in AutoresetMode]
-        raise ValueError(f"autoreset_mode must be one of {allowed}; got {mode!r}") from None
+    allowed = [known.value for known in AutoresetMode]
+    if not isinstance(mode, AutoresetMode | str) or mode not in [*allowed, *AutoresetMode]:
+        raise ValueError(f"autoreset_mode must be one of {allowed}; got {shown(mode)}")
+    return AutoresetMode(mode)
 
 
 def _mask_info(info: dict[str, NDArray[Any]], mask: NDArray[np.bool_] | None) -> Info:

@@ -5,11 +5,19 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from gymnasium.error import Error
 
 from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array, Discrete, Rules
+from mesa_env.rules.validation import (
+    brought_within,
+    is_whole,
+    numbers_of,
+    shown,
+    validated_name,
+    validated_options,
+)
 
 GivenGame = Rules | Mapping[str, Any] | None
 """A game, its plain parameters (`mesa_env.rules.parameters`), or None for the default one."""
@@ -39,12 +47,13 @@ def validated_game(game: object, rules: str = BASE) -> Rules:
         TypeError: If it is something else.
         ValueError: If there are no such rules.
     """
-    if rules not in GAMES:
-        raise ValueError(f"rules must be one of {', '.join(GAMES)}; got {rules!r}")
+    validated_name("rules", rules, GAMES)
     if game is None or isinstance(game, Mapping):
         game = build_game({"rules": rules, **(game or {})})
     if not isinstance(game, Rules if rules == BASE else GAMES[rules]):
-        raise TypeError(f"game must be a mesa_env.{GAMES[rules].__name__} or its parameters; got {game!r}")
+        raise TypeError(
+            f"game must be a mesa_env.{GAMES[rules].__name__} or its parameters; got {shown(game)}"
+        )
     return game
 
 
@@ -61,20 +70,36 @@ def initial_goals(options: Mapping[str, Any] | None, game: Rules, batch: tuple[i
     Raises:
         ValueError: If `initial_goal` does not fit the game.
     """
-    if options is not None and not isinstance(options, Mapping):
-        raise ValueError(f"reset's options must be a dict or None; got {options!r}")
-    given = (options or {}).get("initial_goal")
+    given = validated_options(options).get("initial_goal")
     if given is None:
         return None
     one, shape = game.goal_shape, (*batch, *game.goal_shape)
-    goals: NDArray[Any] = np.asarray(given)
-    if goals.dtype.kind not in "fiu" or goals.shape not in (one, shape):
-        what = "one number" if one == () else f"of shape {one}"
-        raise ValueError(f"initial_goal must be {what} or of shape {shape}; got {given!r}")
-    if not (np.abs(goals) <= game.goal_bound).all():
+    goals = numbers_of(given)
+    if goals is None or goals.shape not in (one, shape):
+        what = ("one number" if one == () else f"of shape {one}") + (f" or of shape {shape}" if batch else "")
+        raise ValueError(f"initial_goal must be {what}; got {shown(given)}")
+    inside = brought_within(goals, game.goal_bound)
+    if inside is None:
         bound = f"{game.goal_bound:g}" if one == () else str(game.goal_bound)
-        raise ValueError(f"initial_goal must be finite and in ±{bound}; got {goals}")
-    return np.broadcast_to(goals.astype(np.float64), shape)
+        raise ValueError(f"initial_goal must be finite and in ±{bound}; got {shown(given)}")
+    return np.broadcast_to(inside, shape)
+
+
+class SeedError(Error, ValueError):
+    """Gymnasium's error for seeds that are not whole numbers ≥ 0, and Python's for bad values."""
+
+
+def validated_seed(seed: Any) -> int | None:
+    """A seed as a Python integer, or None; NumPy's integers are seeds as well.
+
+    Raises:
+        SeedError: If it is something else.
+    """
+    if seed is None:
+        return None
+    if not (is_whole(seed) and seed >= 0):
+        raise SeedError(f"Seed must be a whole number ≥ 0 or None; got {shown(seed)}")
+    return int(seed)
 
 
 def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
@@ -86,7 +111,9 @@ def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) 
     """
     known = metadata["render_modes"]
     if render_mode is not None and not known:
-        raise TypeError(f"render_mode must be None, since this environment is not drawn; got {render_mode!r}")
-    if render_mode is not None and render_mode not in known:
-        raise ValueError(f"render_mode must be None or one of {known}; got {render_mode!r}")
+        raise TypeError(
+            f"render_mode must be None, since this environment is not drawn; got {shown(render_mode)}"
+        )
+    if render_mode is not None and not (isinstance(render_mode, str) and render_mode in known):
+        raise ValueError(f"render_mode must be None or one of {known}; got {shown(render_mode)}")
     return render_mode

@@ -31,7 +31,7 @@ from scipy.special import expit, ndtri
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, train_then_deploy
-from mesa_env.rules.validation import LARGEST, validated_number
+from mesa_env.rules.validation import LARGEST, validated_name, validated_number
 
 LARGEST_LOG_ODDS = 30.0
 """Log-odds are shown clipped to ± this: certainty, which is infinite, comes as near as 1e−13 to itself."""
@@ -81,8 +81,7 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         self._store_shared()
         self._store(hazard=validated_number("hazard", self.hazard, 0.0, 1.0))
         self._store(shift=validated_number("shift", self.shift, 0.0, LARGEST))
-        if self.observed not in ("belief", "signal"):
-            raise ValueError(f"observed must be 'belief' or 'signal'; got {self.observed!r}")
+        validated_name("observed", self.observed, ("belief", "signal"))
         self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:

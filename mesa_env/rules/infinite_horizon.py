@@ -20,7 +20,7 @@ from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
-from mesa_env.rules.validation import validated_flag, validated_whole
+from mesa_env.rules.validation import MOST_EPISODES, validated_flag, validated_whole
 
 RulesT = TypeVar("RulesT", bound=Rules)
 
@@ -61,7 +61,7 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
             raise ValueError(
                 "discount must be below 1 where a game continues forever, or sums diverge; got 1"
             )
-        length = validated_whole("max_episodes", self.max_episodes, 1)
+        length = validated_whole("max_episodes", self.max_episodes, 1, MOST_EPISODES)
         rates = self.learning_rates
         rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # the last one is forever
         if len(rates) > length:

@@ -32,6 +32,7 @@ from mesa_env.rules.validation import validated_number, validated_range
 
 CELLS = 4096
 """Cells of the table of slopes: with so many, slopes are within 1e-8 of the exact ones, see the tests."""
+_MOST_EPISODES = 20_000
 _TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
 
 
@@ -51,7 +52,8 @@ class LearnableDiscount(KnownLength, Coefficients):
     Args:
         learning_rates: As in `Game`; by default 20 episodes of training at 0.1, then 80 of deployment.
         discount: γ_0 in [0, 1], or a (low, high) pair from which each game draws it uniformly.
-        discount_learning_rate: κ ≥ 0, the discount's learning rate as a multiple of the goal's.
+        discount_learning_rate: κ ≥ 0, the discount's learning rate as a multiple of the goal's. Where it is
+            positive, a game has at most 20 000 episodes.
     """
 
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(20, 80, 0.1))
@@ -69,6 +71,11 @@ class LearnableDiscount(KnownLength, Coefficients):
         self._check_update()
         if not ratio:
             return
+        if self.episodes > _MOST_EPISODES:
+            raise ValueError(
+                f"a game whose discount is trained must have at most {_MOST_EPISODES} episodes, since its "
+                f"planner is tabulated; got {self.episodes}"
+            )
         with np.errstate(over="ignore"):
             steepest = np.abs(self.slopes).max() * self.coefficient_bound * self.goal_bound**2
             longest = 2 * ratio * self.learning_rates.max() * steepest

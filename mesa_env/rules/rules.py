@@ -220,8 +220,9 @@ class Rules(ABC):
         """Check actions of a batch of shape (B,), or () for a single game.
 
         Returns:
-            The actions as an array, shape (*batch, A) in the precision that they came in, or (*batch,) of
-            whole numbers where actions are discrete.
+            The actions as an array, shape (*batch, A) in the precision that they came in, or in double
+            precision if they are integers; or (*batch,) of whole numbers where actions are discrete. Those
+            within four steps of single precision outside a bound are brought back to it.
 
         Raises:
             ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mesa_env.numerics import bound_in_any_precision
 from mesa_env.rules import validation
 from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.rules import Array, Continuous, Rules, State
@@ -26,11 +27,11 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
     Raises:
         ValueError: If a length is negative or not whole, or both are 0.
     """
-    validation.validated_whole("train", train, 0)
-    validation.validated_whole("deploy", deploy, 0)
+    validation.validated_whole("train", train, 0, validation.MOST_EPISODES)
+    validation.validated_whole("deploy", deploy, 0, validation.MOST_EPISODES - train)
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
-    rate = validated_number("learning_rate", learning_rate, low=0.0)
+    rate = validated_number("learning_rate", learning_rate, 0.0, LARGEST)
     return np.concatenate([np.full(train, rate), np.zeros(deploy)])
 
 
@@ -39,8 +40,8 @@ class ScalarGame(Rules):
     """Parameters that games with one scalar goal share, whose agents choose a coefficient.
 
     Args:
-        learning_rates: η_n ≥ 0 for n = 0…N−1, shape (N,), any sequence of numbers; positive in
-            training, 0 in deployment.
+        learning_rates: 0 ≤ η_n ≤ 1e38 for n = 0…N−1, shape (N,) with N up to 10 million, any sequence
+            of numbers; positive in training, 0 in deployment.
         discount: γ in [0, 1], by which each agent discounts later outputs.
         regularization: λ ≥ 0, weight of θ² in the base loss.
         coefficient_bound: Coefficients lie in [−bound, bound].
@@ -148,6 +149,10 @@ class ScalarGame(Rules):
         bound = validated_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0)
         discount = validated_discount("discount", self.discount, 0.0, 1.0)
         weight = validated_number("regularization", self.regularization, 0.0)
+        if weight and bound * (bound * weight) == np.inf:
+            raise ValueError(
+                f"the base loss must stay finite; got regularization {weight:g} with goal_bound {bound:g}"
+            )
         most = validated_number("coefficient_bound", self.coefficient_bound, high=LARGEST, above=0.0)
         goal = validated_range("initial_goal", self.initial_goal, -bound, bound)
         self._store(learning_rates=rates, discount=discount, regularization=weight)
@@ -275,18 +280,22 @@ def validated_coefficients(game: ScalarGame, coefficients: object) -> Array:
     """Check a profile of one coefficient per agent, shape (N,).
 
     Raises:
+        TypeError: If the game is none.
         ValueError: If they have another shape, are not finite numbers, or lie outside the bound.
     """
-    try:
-        profile = np.array(coefficients, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"coefficients must be {game.episodes} numbers; got {coefficients!r}") from None
-    if profile.shape != (game.episodes,):
-        raise ValueError(f"coefficients must have shape ({game.episodes},); got shape {profile.shape}")
-    wrong = np.flatnonzero(~(np.abs(profile) <= np.float32(game.coefficient_bound) * (1 + 1e-7)))
-    if wrong.size:
+    validation.require_kind(game, ScalarGame)
+    episodes = game.episodes
+    profile = validation.numbers_of(coefficients)
+    if profile is None:
+        raise ValueError(f"coefficients must be {episodes} numbers; got {validation.shown(coefficients)}")
+    if profile.shape != (episodes,):
+        raise ValueError(f"coefficients must have shape ({episodes},); got shape {profile.shape}")
+    limit = float(bound_in_any_precision(game.coefficient_bound))
+    inside = validation.brought_within(profile, limit)
+    if inside is None:
+        wrong = np.flatnonzero(~(np.abs(profile) <= limit))[0]
         raise ValueError(
             f"coefficients must be finite numbers in ±{game.coefficient_bound:g}; "
-            f"got {profile[wrong[0]]} for episode {wrong[0]}"
+            f"got {profile[wrong]} for episode {wrong}"
         )
-    return profile
+    return inside

@@ -1,7 +1,11 @@
-"""Checks of what users give the games; a refusal says what is allowed and what was given."""
+"""Checks of what users give the games; a refusal says what is allowed and what was given.
+
+Whatever is given becomes an array through `array_of` alone, so that masks, gradients and numbers without end
+are noticed; numbers are compared with their bounds in double precision, in which no integer type wraps.
+"""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,24 +15,103 @@ Array = NDArray[np.float64]
 
 LARGEST = 1e38
 """Bound of whatever agents observe or do: their spaces are in single precision."""
+MOST_EPISODES = 10_000_000
+"""Longest schedule that a game may have."""
+
+_LONGEST_TEXT = 100  # characters of a value that are shown
+_DEEPEST = 3  # axes that anything of a user's may have
+_ULPS = 4  # steps of single precision that rounding may take a number past its bound, as wrappers do
+
+
+# -- What was given ---------------------------------------------------------------------------------------
+
+
+def shown(value: object) -> str:
+    """A value in one short line, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # of integers that are too long, or of a user's class
+        text = f"a value of type {type(value).__name__}"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """A text in one line, cut to what fits in a message."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def array_of(value: object) -> NDArray[Any] | None:
+    """A value as an array, in double precision if it holds integers; None if an array would lose part of it.
+
+    None stands for ragged lists, masked entries, and tensors that require grad or are not in main memory.
+    """
+    if _is_masked(value, _DEEPEST):
+        return None
+    try:
+        array: NDArray[Any] = np.asarray(value)
+        if array.dtype == object and array.size:
+            kinds = {type(entry) for entry in array.flat}
+            if kinds <= {int, float} or (kinds and all(issubclass(kind, np.number) for kind in kinds)):
+                array = array.astype(np.float64)
+    except Exception:  # whatever a user's class raises when it is converted
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "iu" else array
+
+
+def _is_masked(value: object, depth: int) -> bool:
+    """Whether an array, or one within so many nested sequences, has masked entries."""
+    if isinstance(value, np.ma.MaskedArray):
+        return bool(np.ma.is_masked(value))
+    if not depth or not isinstance(value, Sequence) or isinstance(value, str | bytes | range):
+        return False
+    return any(_is_masked(entry, depth - 1) for entry in value)
+
+
+def numbers_of(value: object) -> Array | None:
+    """A value as an array of real numbers in double precision; None if it holds anything else."""
+    array = array_of(value)
+    if array is None or array.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
+
+
+def brought_within(values: NDArray[Any], limit: Any) -> NDArray[Any] | None:
+    """Values, of which those just outside ± a limit are brought back to it; None if any is further off.
+
+    Rounding may take values past it by a few steps of single precision, as in `RescaleAction`.
+    """
+    outermost = limit + _ULPS * np.spacing(np.asarray(limit, dtype=np.float32)).astype(np.float64)
+    if not (np.abs(values) <= outermost).all():
+        return None
+    inside: NDArray[Any] = np.clip(values, -limit, limit).astype(values.dtype)
+    return inside
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, which neither flags nor durations are."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
+# -- Checks -----------------------------------------------------------------------------------------------
 
 
 def validated_schedule(learning_rates: object) -> Array:
     """Check learning rates, shape (N,); what is returned is a copy."""
-    allowed = "learning_rates must be a non-empty one-dimensional sequence of finite numbers ≥ 0"
-    try:
-        given = np.array(learning_rates)
-    except ValueError:
-        given = np.array("ragged")
-    if given.dtype.kind not in "fiu":
-        raise ValueError(f"{allowed}; got {learning_rates!r}")
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{allowed}; got an array of shape {given.shape}")
-    rates = given.astype(np.float64) + 0.0  # turns −0 into 0
-    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+    allowed = (
+        f"learning_rates must be a non-empty one-dimensional sequence of at most {MOST_EPISODES} "
+        f"finite numbers ≥ 0 and at most {LARGEST:g}"
+    )
+    rates = numbers_of(learning_rates)
+    if rates is None:
+        raise ValueError(f"{allowed}; got {shown(learning_rates)}")
+    if rates.ndim != 1 or not 0 < rates.size <= MOST_EPISODES:
+        raise ValueError(f"{allowed}; got an array of shape {rates.shape}")
+    wrong = np.flatnonzero(~((rates >= 0) & (rates <= LARGEST)))
     if wrong.size:
         raise ValueError(f"{allowed}; got {rates[wrong[0]]} for episode {wrong[0]}")
-    return rates
+    return rates + 0.0  # turns −0 into 0
 
 
 def validated_number(
@@ -41,64 +124,109 @@ def validated_number(
         allowed = f"in [{low:g}, {high:g}]"
     else:
         allowed = f"at least {low:g}"
-    single = np.ndim(value) == 0 if isinstance(value, np.ndarray) else not isinstance(value, Sequence)
-    given = np.asarray(value) if single else np.array("several")
-    number = float(given) if given.ndim == 0 and given.dtype.kind in "fiu" else np.nan
+    given = numbers_of(value)
+    number = float(given) if given is not None and given.ndim == 0 else np.nan
     if not (np.isfinite(number) and low <= number <= high and (above is None or number > above)):
-        raise ValueError(f"{name} must be a finite number {allowed}; got {value!r}")
+        raise ValueError(f"{name} must be a finite number {allowed}; got {shown(value)}")
     return number + 0.0  # turns −0 into 0
 
 
 def validated_range(name: str, value: object, low: float, high: float) -> float | tuple[float, float]:
     """Check what a game begins with: a number in [low, high], or a pair of them to draw it from."""
-    pair = isinstance(value, Sequence) and not isinstance(value, str)
+    pair = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     if not (pair or (isinstance(value, np.ndarray) and value.ndim)):
         return validated_number(name, value, low, high)
     assert isinstance(value, Sequence | np.ndarray)
     if len(value) != 2:
-        raise ValueError(f"{name} must be a number or a (low, high) pair; got {value!r}")
+        raise ValueError(f"{name} must be a number or a (low, high) pair; got {shown(value)}")
     first, last = (validated_number(name, end, low, high) for end in value)
     if first > last:
-        raise ValueError(f"{name}'s (low, high) pair must be in ascending order; got {value!r}")
+        raise ValueError(f"{name}'s (low, high) pair must be in ascending order; got {shown(value)}")
     return first, last
 
 
-def validated_whole(name: str, value: object, low: int) -> int:
-    """Check that `value` is a whole number of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise ValueError(f"{name} must be a whole number ≥ {low}; got {value!r}")
+def validated_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Check that `value` is a whole number of at least `low`, and at most `high` where that is given."""
+    if not is_whole(value) or value < low:
+        raise ValueError(f"{name} must be a whole number ≥ {low}; got {shown(value)}")
+    if high is not None and value > high:
+        raise ValueError(f"{name} must be at most {high}; got {shown(value)}")
     return int(value)
 
 
 def validated_flag(name: str, value: object) -> bool:
     """Check that `value` is True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False; got {value!r}")
+        raise ValueError(f"{name} must be True or False; got {shown(value)}")
     return bool(value)
+
+
+def validated_name(name: str, value: object, known: Iterable[str]) -> str:
+    """Check that `value` is one of the known names."""
+    names = list(known)
+    if not isinstance(value, str) or value not in names:
+        listed = " or ".join(map(repr, names)) if len(names) == 2 else f"one of {', '.join(names)}"
+        hint = did_you_mean(value, names) if isinstance(value, str) else ""
+        raise ValueError(f"{name} must be {listed}; got {shown(value)}{hint}")
+    return value
+
+
+def require_kind(game: object, kind: type) -> None:
+    """Check that `game` is a game of a kind; a TypeError otherwise."""
+    if not isinstance(game, kind):
+        raise TypeError(f"game must be a game of type {kind.__name__} (mesa_env.rules); got {shown(game)}")
 
 
 def validated_bounded_actions(
     action: object, batch: tuple[int, ...], single: NDArray[np.float32], double: Array
 ) -> NDArray[Any]:
     """Check vectors of numbers within ± a bound, given in both precisions; shape (*batch, A)."""
-    actions = np.asarray(action)
-    if actions.shape != (*batch, len(single)):
-        raise ValueError(f"actions must have shape {(*batch, len(single))}; got shape {actions.shape}")
-    limit = single if actions.dtype == np.float32 else double
-    if actions.dtype.kind not in "fiu" or not (np.abs(actions) <= limit).all():
-        bounds = ", ".join(f"[{-bound:g}, {bound:g}]" for bound in double)
-        raise ValueError(f"actions must be finite numbers in {bounds}; got {action}")
-    return actions
+    if type(action) is np.ndarray and action.dtype.kind == "f":
+        actions: NDArray[Any] | None = action
+    else:
+        actions = array_of(action)
+    shape = (*batch, len(single))
+    if actions is not None and actions.shape != shape:
+        raise ValueError(f"actions must have shape {shape}; got shape {actions.shape}")
+    if actions is not None and actions.dtype.kind == "f":
+        limit = single if actions.dtype == np.float32 else double
+        if (np.abs(actions) <= limit).all():
+            return actions
+        inside = brought_within(actions, double)
+        if inside is not None:
+            return inside
+    bounds = ", ".join(f"[{-bound:g}, {bound:g}]" for bound in double)
+    raise ValueError(f"actions must be finite numbers in {bounds}; got {_offending(action, actions, double)}")
+
+
+def _offending(action: object, actions: NDArray[Any] | None, limit: Array) -> str:
+    """What is wrong with actions: the first bad row of a batch of numbers, or all there is."""
+    if actions is not None and actions.dtype.kind == "f" and actions.ndim > 1:
+        row = int(np.flatnonzero(~(np.abs(actions) <= limit).all(axis=-1))[0])
+        return f"{actions[row]} in row {row}"
+    plain = isinstance(action, np.ndarray) and action.dtype.kind in "fiub" and not np.ma.is_masked(action)
+    return shortened(str(action)) if plain else shown(action)
 
 
 def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDArray[Any]:
     """Check whole numbers from 0 to `count` − 1; shape batch."""
+    allowed = f"actions must be whole numbers in [0, {count - 1}]"
+    given = array_of(action)
+    if given is None:
+        raise ValueError(f"{allowed}; got {shown(action)}")
+    if given.shape != batch:
+        raise ValueError(f"actions must have shape {batch}; got shape {given.shape}")
     actions = np.asarray(action)
-    if actions.shape != batch:
-        raise ValueError(f"actions must have shape {batch}; got shape {actions.shape}")
     if actions.dtype.kind not in "iu" or not ((actions >= 0) & (actions < count)).all():
-        raise ValueError(f"actions must be whole numbers in [0, {count - 1}]; got {action}")
+        raise ValueError(f"{allowed}; got {shown(action)}")
     return actions
+
+
+def validated_options(options: object) -> dict[str, Any]:
+    """Check the options of `reset`: a mapping, or None for an empty one."""
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"reset's options must be a dict or None; got {shown(options)}")
+    return dict(options or {})
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -35,8 +35,10 @@ from scipy.optimize import brentq
 from mesa_env.agent import GameAgent
 from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
+from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
 
+_ITERATIONS = 5000  # halvings from the largest number to the least, and more
 _RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the least that brentq accepts, even for roots close to 0
 
 
@@ -78,7 +80,7 @@ class Decision:
 
         if tilt(1.0) * tilt(meets) >= 0:  # the interval is a single point up to rounding
             return meets
-        return float(brentq(tilt, 1.0, meets, xtol=1e-300, rtol=_RELATIVE))
+        return float(brentq(tilt, 1.0, meets, xtol=1e-300, rtol=_RELATIVE, maxiter=_ITERATIONS))
 
     def gain(self, coefficient: float, slope: float) -> float:
         """J minus its least value, with differences of squares factored so that little cancels."""
@@ -104,6 +106,7 @@ def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
         >>> float(coefficients[0]), float(slopes[0])
         (1.0, 0.0)
     """
+    require_kind(game, Decoupling)
     coefficients, slopes = np.empty((2, game.episodes))
     squares = outputs = 0.0
     for n in reversed(range(game.episodes)):

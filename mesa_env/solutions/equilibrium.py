@@ -17,7 +17,6 @@ The closed forms hold while the projection of goals does not bind; `solve_equili
 """
 
 import warnings
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ from mesa_env.numerics import compiled, find_positive_roots, first_order_conditi
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import LARGEST, validated_number
+from mesa_env.rules.validation import LARGEST, is_whole, numbers_of, require_kind, shown, validated_number
 
 BLOCK = 64
 """Games solved side by side: enough for the processor's vector units, few enough for its cache."""
@@ -107,8 +106,9 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
     Raises:
         ValueError: If the profile or the episode does not fit the game.
     """
-    if not (isinstance(episode, Integral) and 0 <= episode < game.episodes):
-        raise ValueError(f"episode must be one of 0…{game.episodes - 1}; got {episode!r}")
+    last = require_base_game(game).episodes - 1
+    if not (is_whole(episode) and 0 <= episode <= last):
+        raise ValueError(f"episode must be one of 0…{last}; got {shown(episode)}")
     return float(best_responses(game, coefficients)[episode])
 
 
@@ -121,6 +121,7 @@ def best_responses(game: Game, coefficients: ArrayLike) -> Array:
 
 def require_base_game(game: ScalarGame) -> Game:
     """The game, if it is the base game, to which alone the closed forms here apply."""
+    require_kind(game, ScalarGame)
     if isinstance(game, Game):
         return game
     raise ValueError(
@@ -148,16 +149,13 @@ def warn_where_goals_are_projected(game: ScalarGame, products: Array) -> None:
 def validated_numbers(name: str, values: ArrayLike, high: float = np.inf) -> Array:
     """Check that `values`, of any shape, are finite numbers in [0, high]."""
     allowed = f"{name} must be finite numbers " + (f"in [0, {high:g}]" if np.isfinite(high) else "≥ 0")
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"{allowed}; got {values!r}") from None
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{allowed}; got {values!r}")
+    array = numbers_of(values)
+    if array is None:
+        raise ValueError(f"{allowed}; got {shown(values)}")
     if not (array.min(initial=0) >= 0 and array.max(initial=0) <= min(high, np.finfo(np.float64).max)):
         accepted = np.isfinite(array) & (array >= 0) & (array <= high)
         raise ValueError(f"{allowed}; got {array[~accepted][0]}")
-    return array.astype(np.float64, copy=False)
+    return array
 
 
 def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf) -> Array:
@@ -165,7 +163,7 @@ def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf
     try:
         return np.array(np.broadcast_to(array, (games,)))  # writable, as the kernel expects
     except ValueError:
-        raise ValueError(f"{name} must be a number or have shape ({games},); got {values!r}") from None
+        raise ValueError(f"{name} must be a number or have shape ({games},); got {shown(values)}") from None
 
 
 def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float) -> Array:

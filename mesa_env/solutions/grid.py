@@ -14,6 +14,7 @@ import numpy as np
 from mesa_env.numerics import unit_sums_before
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
+from mesa_env.solutions.equilibrium import require_base_game
 
 GRID_POINTS = 401
 GOALS = 11
@@ -21,7 +22,7 @@ GOALS = 11
 
 def grid_search(game: Game) -> Array:
     """The post's plan, choice by choice, from unit sums; shape (N,)."""
-    grid = _grid(game)[None]
+    grid = _grid(require_base_game(game))[None]
     plan: Array = best_of_proposals(game, lambda: grid)[0]
     return plan
 
@@ -47,7 +48,7 @@ def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
 
 def simulated_grid_search(game: Game) -> Array:
     """The post's method as the post describes it: a slow reference for tests and benchmarks; shape (N,)."""
-    grid = [float(c) for c in _grid(game)]
+    grid = [float(c) for c in _grid(require_base_game(game))]
     rates = [float(rate) for rate in game.learning_rates]
     plan: list[float] = []
     for n in reversed(range(game.episodes)):

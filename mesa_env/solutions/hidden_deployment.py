@@ -32,6 +32,7 @@ from mesa_env.agent import GameAgent
 from mesa_env.numerics import Array, Booleans, Integers, Refinement
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
 
 MODES = np.array([[0.0], [1.0]])
@@ -78,7 +79,10 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
     Raises:
         ValueError: If goals overflow on the way.
     """
+    require_kind(game, HiddenDeployment)
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
+    sizes = game.episodes * log_odds
+    numerics.announce_work("solving this game", sizes * nodes, 5 * sizes)
     belief, coefficients = expit(grid), np.empty((game.episodes, log_odds))
 
     def respond(n: int, sums: ModeSolution) -> Array:
@@ -93,6 +97,7 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
 
 def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     """The equilibrium among agents that know only n and x_n; `memoryless_coefficients` are its actions."""
+    require_kind(game, HiddenDeployment)
     noise, weights = gauss_hermite(nodes)
     signal = noise + game.shift * MODES
 
@@ -106,6 +111,7 @@ def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
 
 def solve_known(game: HiddenDeployment) -> ModeSolution:
     """The equilibrium among agents that see the mode."""
+    require_kind(game, HiddenDeployment)
 
     def respond(n: int, sums: ModeSolution) -> Array:
         situation = Situation(game.learning_rates[n], MODES, sums.squares[n, 1], sums.outputs[n, 1])
@@ -180,6 +186,7 @@ class FilteringOracle(GameAgent):
     """
 
     game: HiddenDeployment
+    memory_shape = ()
 
     def __init__(self, game: HiddenDeployment) -> None:
         super().__init__(game)

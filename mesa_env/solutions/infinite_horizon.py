@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Array
+from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import solve_equilibria
 
 _SHORTEST, _LONGEST = 64, 2**21
@@ -24,6 +25,7 @@ def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
     Raises:
         ValueError: If finite games do not converge as they become longer.
     """
+    require_kind(game, InfiniteHorizon)
     rates, episodes = game.learning_rates[: game.stationary_from + 1], _SHORTEST
     parameters = game.discount, game.regularization, game.coefficient_bound
     before = np.full(len(rates), np.inf)

@@ -18,7 +18,8 @@ import numpy as np
 
 from mesa_env import numerics
 from mesa_env.numerics import Array, Integers, Refinement, compiled
-from mesa_env.rules.learnable_discount import LearnableDiscount, Patience, interpolation, nodes
+from mesa_env.rules.learnable_discount import CELLS, LearnableDiscount, Patience, interpolation, nodes
+from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import solve_equilibria
 from mesa_env.solutions.paths import Planner, follow
 
@@ -50,9 +51,14 @@ class ForeseeingPlanner(Planner):
     """
 
     def __init__(self, game: LearnableDiscount, goals: int = 12, discounts: int = 40) -> None:
+        require_kind(game, LearnableDiscount)
         super().__init__(game)
         largest = float(np.abs(game.initial_goal).max()) or 1.0
         trained = np.flatnonzero(game.training).max(initial=-1) + 1
+        # Every coefficient that is tried in an episode is followed to the last one.
+        tried = goals * (discounts + 1) * (_PROPOSALS + _SECTIONS)
+        nodes_of_plan = (discounts + CELLS) * game.episodes
+        numerics.announce_work("solving this game", trained**2 / 2 * tried, 2 * nodes_of_plan)
         self.departures = np.zeros((trained, goals + 1, discounts + 1))
         self.margins = np.full(self.departures.shape, np.inf)
         self._rules = _Rules(

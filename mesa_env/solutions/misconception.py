@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike
 from mesa_env import numerics
 from mesa_env.numerics import Array, Booleans, Integers, Refinement, compiled
 from mesa_env.rules.misconception import Misconception
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import require_kind, validated_whole
 from mesa_env.solutions.paths import Planner, follow
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
@@ -70,8 +70,11 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
         ValueError: If `angles` is not a positive multiple of 4, there are fewer than 3 proposals, or goal and
             belief grow beyond floating point.
     """
+    require_kind(game, Misconception)
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
+    steps = int(game.training.sum()) * angles * proposals
+    numerics.announce_work("solving this game", steps, 4 * (game.episodes + 1) * angles)
     bound, weights = game.coefficient_bound, numerics.discounted_lengths(game.discount, game.episodes)
     grid = np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
     coefficients, margins = np.empty((2, game.episodes, angles))
@@ -88,6 +91,12 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
                 f"goal and belief must not grow beyond floating point; from episode {n} on they do, with a "
                 f"learning rate of up to {game.learning_rates[n:].max():g}, belief_learning_rate "
                 f"{game.belief_learning_rate:g} and regularization {game.regularization:g}"
+            )
+        if -squares[n].min() > max(1.0, squares[n].max()):
+            raise ValueError(
+                f"learning rates must leave the unit sums of squares at or above 0; from episode {n} on, "
+                f"rounding takes them to {squares[n].min():.2g}, with a learning rate of up to "
+                f"{game.learning_rates[n:].max():g} and belief_learning_rate {game.belief_learning_rate:g}"
             )
     return solution
 
@@ -254,7 +263,13 @@ def _local_minima(grid: Array, goal: float, belief: float, now: _Episode) -> tup
     minima, lows = np.empty(len(grid)), np.empty(len(grid))
     count = 0
     for k in range(len(grid)):
-        if costs[k + 1] <= min(costs[k], costs[k + 2]):
+        # Where goals would grow without end, no cost is a minimum.
+        if costs[k + 1] <= min(costs[k], costs[k + 2]) and costs[k + 1] < np.inf:
+            if max(costs[k], costs[k + 2]) - costs[k + 1] <= _ROUNDING * (1 + abs(costs[k + 1])):
+                # On a plateau, as where goal and belief agree, rounding alone makes minima.
+                minima[count], lows[count] = grid[k], costs[k + 1]
+                count += 1
+                continue
             low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
             c, cost = _local_minimum(low, high, goal, belief, now)
             if costs[k + 1] <= cost:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from mesa_env import numerics
 from mesa_env.numerics import Array, Integers, compiled
-from mesa_env.rules.validation import LARGEST, validated_number
+from mesa_env.rules.validation import LARGEST, MOST_EPISODES, numbers_of, shown, validated_number
 from mesa_env.solutions.equilibrium import BLOCK, validated_numbers
 
 
@@ -91,12 +91,14 @@ def equilibrium_map(
 
 def _whole(name: str, values: ArrayLike) -> Integers:
     """Whole numbers ≥ 0 of any shape."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be whole numbers of episodes; got {values!r}")
-    if array.size and array.min() < 0:
-        raise ValueError(f"{name} must be whole numbers of episodes ≥ 0; got {array.min()}")
-    return array.astype(np.int64)
+    numbers = numbers_of(values)
+    if numbers is None or np.asarray(values).dtype.kind not in "iu":
+        raise ValueError(f"{name} must be whole numbers of episodes; got {shown(values)}")
+    if numbers.min(initial=0) < 0:
+        raise ValueError(f"{name} must be whole numbers of episodes ≥ 0; got {numbers.min():g}")
+    if numbers.max(initial=0) > MOST_EPISODES:
+        raise ValueError(f"{name} must be at most {MOST_EPISODES} episodes; got {numbers.max():g}")
+    return numbers.astype(np.int64)
 
 
 # -- Compiled kernels -------------------------------------------------------------------------------------

@@ -123,7 +123,10 @@ def test_actions_are_a_coefficient_and_a_slope_within_their_bounds():
         ({"decoupling": np.inf}, "decoupling must be a finite number"),
         ({"decoupling": 1.1e38}, "decoupling must be a finite number"),
         ({"decoupling": "much"}, "decoupling must be a finite number"),
-        ({"decoupling": 1e37, "learning_rates": [1e300]}, "one base update must stay finite"),
+        (
+            {"decoupling": 1e37, "learning_rates": [1e38], "regularization": 1e300},
+            "one base update must stay finite",
+        ),
         ({"discount": 1.1}, "discount must be"),
     ],
 )

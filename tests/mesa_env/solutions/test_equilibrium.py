@@ -258,7 +258,7 @@ def test_a_small_bound_clips(bound):
 @pytest.mark.parametrize(
     "extreme",
     [
-        Game(learning_rates=[1e160, 1e160, 0.0]),
+        Game(learning_rates=[1e38, 1e38, 1e38, 1e38, 0.0]),
         Game(regularization=1e8),
         Game(learning_rates=np.ones(2_000), regularization=1.2),
     ],

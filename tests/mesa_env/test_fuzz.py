@@ -1,0 +1,42 @@
+"""Every call to the library works or refuses in one clear sentence, as `tests.mesa_env.fuzz` finds."""
+
+import numpy as np
+import pytest
+
+from tests.mesa_env import fuzz
+
+
+@pytest.mark.parametrize("interface", fuzz.INTERFACES)
+def test_every_call_works_or_is_refused_in_one_sentence(interface):
+    calls = 40 if interface == "oracles" else 150
+    came = list(fuzz.run(calls, 7, {interface: fuzz.INTERFACES[interface]}))
+    assert [(said, number) for _, verdict, said, number in came if verdict == "broken"] == []
+    assert sum(verdict == "refused" for _, verdict, _, _ in came) >= calls // 10
+
+
+@pytest.mark.parametrize(
+    ("failure", "verdict"),
+    [
+        (ValueError("c must be at most 2; got 3"), "refused"),
+        (ValueError("two\nlines"), "broken"),
+        (ValueError("setting an array element with a sequence"), "broken"),
+        (TypeError("'int' object is not iterable"), "broken"),
+        (RuntimeError("c must be at most 2; got 3"), "broken"),
+        (KeyError("episode_6"), "broken"),
+        (RuntimeWarning("overflow encountered in multiply"), "broken"),
+        (None, "works"),
+    ],
+    ids=repr,
+)
+def test_the_fuzzer_tells_clear_refusals_from_others(failure, verdict):
+    def call(rng):
+        if failure is not None:
+            raise failure
+
+    assert fuzz.verdict(call, np.random.default_rng(0))[0] == verdict
+
+
+def test_the_same_seed_makes_the_same_calls():
+    step = {"step": fuzz.INTERFACES["step"]}
+    assert list(fuzz.run(30, 1, step)) == list(fuzz.run(30, 1, step))
+    assert list(fuzz.run(30, 1, step)) != list(fuzz.run(30, 2, step))
