@@ -62,7 +62,6 @@ def main(arguments: Arguments) -> None:
     """Draw the figures, print their summary, and write the run folder."""
     import pandas as pd
 
-    from agents.atomic_files import write_atomically
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from mesa_env.solutions.parameter_maps import equilibrium_map
@@ -75,24 +74,20 @@ def main(arguments: Arguments) -> None:
         with refusing_bad_input():
             docs = arguments.docs and published.enter_context(RunFolder(arguments.docs / "maps", "maps"))
         folder.record(arguments)
-        if docs and not docs.begun:
-            docs.claim()
         rows = []
         for plane in planes:
             start = time.perf_counter()
             found, figure = equilibrium_map(**plane.games), f"{plane.name}.png"
             folder.figure(figure, map_figures.draw_maps(plane, found))
             if docs:
-                write_atomically(docs.path / figure, (folder.path / figure).read_bytes())
-            write_atomically(
-                folder.path / f"{plane.name}.parquet", parameter_maps.encode_parquet(plane, found)
-            )
+                docs.claim()
+                docs.file(figure, (folder.path / figure).read_bytes())
+            folder.file(f"{plane.name}.parquet", parameter_maps.encode_parquet(plane, found))
             rows.append(parameter_maps.summarize_map(plane, found) | {"seconds": time.perf_counter() - start})
-        summary = pd.DataFrame(rows)
-        folder.table("summary.csv", summary)
+        folder.table("summary.csv", summary := pd.DataFrame(rows))
     tables.show(summary.rename(columns=lambda name: name.replace("_", "\n")), "parameter maps")
-    print("Not covered: games whose goal would leave its bound; other columns are about the rest.")
-    print(f"run folder: {arguments.out}")
+    note = "Not covered: games whose goal would leave its bound; other columns are about the rest."
+    print(f"{note}\nrun folder: {arguments.out}")
 
 
 def _build_planes(arguments: Arguments) -> list[Plane]:

@@ -59,19 +59,18 @@ def main(arguments: Arguments) -> None:
         folder = RunFolder(arguments.out, "tune", arguments.resume)
 
     def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        reason = trial.user_attrs.get("reason")
-        result = f"NashConv {trial.user_attrs['nash_conv']}" if reason is None else f"failed, {reason}"
+        given = trial.user_attrs
+        result = f"failed, {given['reason']}" if "reason" in given else f"NashConv {given['nash_conv']}"
         print(f"trial {trial.number}: {result}, {trial.params}", flush=True)
         folder.table("trials.csv", study.trials_dataframe())
 
-    turns, seeds = arguments.turns, arguments.seeds
     with folder:
         with refusing_bad_input():
             if arguments.resume:
                 check_arguments(arguments, free=("out", "resume", "trials", "ship"))
             study = tuning.open_study(arguments.out / _JOURNAL, arguments.algorithm)
             folder.record(arguments, game)
-        tuning.run_study(study, game, turns, arguments.trials, seeds, report)
+        tuning.run_study(study, game, arguments.turns, arguments.trials, arguments.seeds, report)
         if reason := tuning.reason_of_failure(study):
             print(f"error: no trial was completed: {reason}", file=sys.stderr)
             sys.exit(1)

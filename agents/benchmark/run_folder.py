@@ -88,6 +88,10 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         if game is not None and not (keep and (self.path / "game.json").exists()):
             self.json("game.json", describe_game(game))
 
+    def file(self, name: str, content: bytes) -> None:
+        """Write a file of bytes."""
+        write_atomically(self.path / name, content)
+
     def json(self, name: str, content: Any) -> None:
         """Write a JSON file, with null for numbers that are not finite."""
         write_atomically(self.path / name, as_json(without_nan(content)))

@@ -6,7 +6,8 @@
     <out>/redone/<run id>.parquet                    written by scripts.redo
 
 A folder appears whole or not at all, and so does a row. The folder is written first and holds the row as
-well: a missing row is restored from it. Failed runs have both, too, with a traceback instead of a model.
+well: a missing or damaged row is restored from it. Failed runs have both, too, with a traceback instead of a
+model.
 
 A sweep deletes and overwrites only files that it wrote, each known by its name, and follows no symbolic link.
 """
@@ -51,9 +52,9 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             self.folder.text("grid.toml", grid.read_text())
 
     def unfinished(self, runs: Iterable[Run]) -> list[Run]:
-        """Those of the runs that have not finished yet; rows that are missing are restored.
+        """Those of the runs that have not finished yet; rows that are missing or damaged are restored.
 
-        A folder or row that is damaged, or of a different run with the same id, raises ValueError.
+        A folder that is damaged, or of a different run with the same id, raises ValueError.
         """
         left = []
         for run in runs:
@@ -66,7 +67,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             if recorded != run:
                 difference = describe_difference(dataclasses.asdict(recorded), dataclasses.asdict(run))
                 raise ValueError(f"{folder} holds a different run: {difference}")
-            if not (path.exists() and read_row(path, SCHEMA).to_pylist() == [row]):
+            if not _holds(path, row):
                 with self._writing():
                     write_row(path, row, SCHEMA)
             if row["status"] != "finished":
@@ -105,6 +106,14 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         except OSError as error:
             kept = "runs that had finished are kept, and --resume continues from there"
             raise ValueError(f"{self.out} cannot be written to: {error.strerror}; {kept}") from error
+
+
+def _holds(path: Path, row: dict[str, Any]) -> bool:
+    """Whether a file holds a row, undamaged."""
+    try:
+        return path.exists() and read_row(path, SCHEMA).to_pylist() == [row]
+    except ValueError:
+        return False
 
 
 def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:

@@ -93,8 +93,8 @@ def run_study(
 ) -> None:
     """Run a study up to so many trials, which include those of earlier calls.
 
-    Every trial is `seeds` runs of `turns` decisions. A trial whose runs all failed has failed, and says why in
-    its attribute "reason".
+    Every trial is `seeds` runs of `turns` decisions. A trial whose runs all failed has failed, and its
+    attribute "reason" says why.
     """
     algorithm = study.study_name
     ended = sum(trial.state.is_finished() for trial in study.trials)
