@@ -128,8 +128,8 @@ class Resumed(NamedTuple):
     """Ready to resume."""
     points: list[dict[str, float]]
     """Those of its learning curve so far."""
-    logged: dict[str, Any]
-    """What its logger has recorded since it last wrote."""
+    logged: dict[str, tuple[Any, tuple[str, ...]]]
+    """What its logger has recorded since it last wrote, and the formats that each is not for."""
 
 
 def save_checkpoint(
@@ -148,7 +148,10 @@ def save_checkpoint(
         "environment": model.env,
         "games": model.env.unwrapped,  # which VecNormalize leaves out of its pickle
         "points": points,
-        "logged": dict(model.logger.name_to_value),
+        "logged": {
+            name: (value, model.logger.name_to_excluded[name])
+            for name, value in model.logger.name_to_value.items()
+        },
         "torch": torch.get_rng_state(),
         "numpy": np.random.get_state(),  # noqa: NPY002 - Stable-Baselines3 draws its minibatches from it
         "python": random.getstate(),

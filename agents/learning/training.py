@@ -77,8 +77,8 @@ class Training:
         if self.folder is not None:
             self.model.set_logger(open_log(self.folder, f"{self.problem}_1", played))
         if self._resumed is not None:
-            for name, value in self._resumed.logged.items():
-                self.model.logger.record(name, value)
+            for name, (value, excluded) in self._resumed.logged.items():
+                self.model.logger.record(name, value, excluded)
         return self.model.learn(
             self.turns - played,
             callback=[*self.callbacks, *callbacks],
