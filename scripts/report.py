@@ -44,13 +44,12 @@ def main(arguments: Arguments) -> None:
         rows = read_rows(arguments.sweep)
         sweep = summaries.Sweep.of(rows, read_rows(arguments.sweep, "redone", REDONE))
         notes = _read_notes(arguments.notes) if arguments.notes else ""
+        summary, references = summaries.summarize(sweep), report.measure_references(sweep)
+        command = f"python -m scripts.report {arguments.sweep} --out {arguments.out}"
+        command += f" --notes {arguments.notes}" if arguments.notes else ""
+        text = report.fill_template(sweep, summary, references, "benchmark", command, notes)
         folder = _open_folder(arguments.out)
     with folder:
-        with refusing_bad_input():
-            summary, references = summaries.summarize(sweep), report.measure_references(sweep)
-            command = f"python -m scripts.report {arguments.sweep} --out {arguments.out}"
-            command += f" --notes {arguments.notes}" if arguments.notes else ""
-            text = report.fill_template(sweep, summary, references, "benchmark", command, notes)
         pictures = {
             "nash_conv": figures.draw_nash_conv(sweep, summary, references),
             "retention": figures.draw_retention(sweep, summary),
@@ -59,7 +58,7 @@ def main(arguments: Arguments) -> None:
         }
         for label in sweep.games:
             pictures[f"learning_{label}"] = figures.draw_learning(sweep, label, references.get(label, {}))
-        folder.claim(arguments)
+        folder.claim()
         for name, figure in pictures.items():
             folder.figure(f"{name}.png", figure, dpi=110, versioned=False)
         folder.table("runs.csv", summaries.runs_table(sweep))
