@@ -13,7 +13,9 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 import agents
-from agents.learning import neural
+from agents import atomic_files
+from agents.benchmark import run_folder
+from agents.learning import checkpoints, neural
 from agents.learning.settings import NeuralSettings, PPOSettings
 from scripts import comparison, demo, train, train_neural
 from scripts.arguments import GameArguments
@@ -81,16 +83,10 @@ def kill(monkeypatch):
         def write(path, content):
             if path.name == name:
                 raise Killed
-            original(path, content)
+            atomic_files.write_atomically(path, content)
 
-        for module in list(sys.modules.values()):
-            if (
-                getattr(module, "write_atomically", None) is original
-                and module.__name__ != "agents.atomic_files"
-            ):
-                monkeypatch.setattr(module, "write_atomically", write)
-
-    from agents.atomic_files import write_atomically as original
+        for module in (run_folder, checkpoints, neural):
+            monkeypatch.setattr(module, "write_atomically", write)
 
     at.off = monkeypatch.undo
     return at
