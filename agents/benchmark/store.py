@@ -100,17 +100,28 @@ def compare_rows(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     return Comparison(differing, same if then["weights"] or now["weights"] else None, versions)
 
 
-def record_comparison(folder: Path, row: Mapping[str, Any], comparison: Comparison) -> None:
-    """Add to the sweep that a run's folder lies in how the run compares, unless it was moved out of it."""
+def redone_file(folder: Path, row: Mapping[str, Any]) -> Path | None:
+    """Where the sweep that a run's folder lies in keeps how the run compares; None if it was moved out of it.
+
+    Raises:
+        ValueError: If that lies behind a symbolic link, which could lead elsewhere.
+    """
+    for out in folder.resolve().parents:
+        if out / "runs" / row["run_id"] == folder.resolve():
+            name = f"redone/{row['run_id']}.parquet"
+            refuse_links(out, name)
+            return out / name
+    return None
+
+
+def write_comparison(path: Path, row: Mapping[str, Any], comparison: Comparison) -> None:
+    """Write how a run compares to its file in the sweep."""
     redone = {name: row[name] for name in ("run_id", "algorithm", "game")} | {
         "same_weights": bool(comparison.same_weights),
         "same_evaluation": not comparison.differing,
         "same_versions": not comparison.versions,
     }
-    for out in folder.resolve().parents:
-        if out / "runs" / row["run_id"] == folder.resolve():
-            refuse_links(out, f"redone/{row['run_id']}.parquet")
-            write_row(out / "redone" / f"{row['run_id']}.parquet", redone, REDONE)
+    write_row(path, redone, REDONE)
 
 
 def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:
