@@ -9,9 +9,9 @@ from agents.benchmark import workers
 from agents.benchmark.run import execute
 from agents.benchmark.store import REDONE, read_rows
 from scripts import redo
-from tests.conftest import refused
 from tests.agents.benchmark.test_run import tiny_run
 from tests.agents.benchmark.test_sweep_folder import keep_runs
+from tests.conftest import refused
 
 RUNS = [tiny_run("network"), tiny_run(stretch=1.0)]
 
