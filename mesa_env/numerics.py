@@ -8,12 +8,13 @@ the positive root of α c³ + β c − 1, and the agent before it faces
 Functions marked `shared` are plain Python on scalars or arrays, and are compiled where a kernel calls them.
 """
 
+import contextlib
 import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -23,9 +24,36 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+KernelT = TypeVar("KernelT", bound=Callable[..., Any])
 
-compiled = njit(cache=True, error_model="numpy", nogil=True)
-"""Compiles a kernel once per machine; division by 0 gives infinities as in NumPy, and no lock is held."""
+
+def compiled(kernel: KernelT) -> KernelT:
+    """Compile a kernel once per machine; division by 0 gives infinities as in NumPy, and no lock is held.
+
+    Where its machine code cannot be kept (a read-only installation without a home, a full disk) or read back,
+    it is compiled once per process.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    try:
+        dispatcher = njit(cache=True, **options)(kernel)
+    except RuntimeError:  # Numba has found no folder that it may write to
+        return cast(KernelT, njit(**options)(kernel))
+    cache = dispatcher._cache
+    for method in ("load_overload", "save_overload"):
+        setattr(cache, method, _when_possible(getattr(cache, method)))
+    return cast(KernelT, dispatcher)
+
+
+def _when_possible(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which returns None where it would fail: damaged files make pickle raise anything."""
+
+    def attempt(*arguments: Any) -> Any:
+        with contextlib.suppress(Exception):
+            return function(*arguments)
+
+    return attempt
+
+
 shared = register_jitable(error_model="numpy")
 """Lets compiled kernels call a function that also runs as plain Python."""
 

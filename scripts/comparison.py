@@ -1,14 +1,24 @@
 """A learner beside the oracle, from one initial goal: a table, a figure, and a summary on the screen."""
 
-import numpy as np
-import pandas as pd
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mesa_env
-from agents.benchmark import tables
-from agents.benchmark.run_folder import RunFolder
-from mesa_env.agent import Agent
-from mesa_env.rules.scalar import ScalarGame
-from scripts import figures
+
+if TYPE_CHECKING:
+    from agents.benchmark.run_folder import RunFolder
+    from mesa_env.agent import Agent
+    from mesa_env.rules.scalar import ScalarGame
+
+
+_TABLE, _FIGURE = "evaluation.csv", "figure.png"
+
+
+def is_finished(out: Path) -> bool:
+    """Whether a run has been evaluated, which is the last thing that it does."""
+    return (out / _FIGURE).exists()
 
 
 def compare_with_oracle(
@@ -18,12 +28,18 @@ def compare_with_oracle(
 
     What a learner that is not `audited` could gain is left out.
     """
+    import numpy as np
+    import pandas as pd
+
+    from agents.benchmark import tables
+    from scripts import figures
+
     contestants, goal = {"equilibrium": mesa_env.oracle(game), name: learner}, game.initial_goal
     games = pd.DataFrame(mesa_env.compare(game, contestants, [goal]))
     if not audited:
         games.loc[games["agent"] == name, ["nash_conv", "relative_exploitability"]] = np.nan
-    folder.table("evaluation.csv", games)
+    folder.table(_TABLE, games)
     played = {name: mesa_env.rollout(game, agent, goal) for name, agent in contestants.items()}
-    folder.figure("figure.png", figures.side_by_side(game, played))
+    folder.figure(_FIGURE, figures.side_by_side(game, played))
     tables.show_summary(mesa_env.summarize(games), f"{title}, from θ_0 = {goal:g}")
     print(f"run folder: {folder.path}")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import mesa_env
 from mesa_env.agent import Agent
+from mesa_env.rules.validation import validated_whole
+from scripts import train
 from scripts.arguments import refusing_bad_input, run_command
 
 GOAL = 0.8
@@ -37,41 +39,41 @@ def main(arguments: Arguments) -> None:
     from scripts import figures
 
     game = mesa_env.Game(initial_goal=GOAL)
-    print("The post's first experiment: 20 episodes of training, 80 of deployment, θ_0 = 0.8.")
-    learner = _train_or_load(arguments)
-    contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": learner}
-    contestants |= {name: agents.make(name, game) for name in agents.NAMES if name not in contestants}
-    games = pd.DataFrame(mesa_env.compare(game, contestants, [GOAL]))
-    tables.show_summary(mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest")
-
-    paid = mesa_env.play(mesa_env.env(game=game), learner)["episode_0"]
-    cost = float(games.set_index("agent")["mesa_cost"]["learned"])
-    print(f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}.")
-    folder = RunFolder(arguments.out)
-    folder.table("comparison.csv", games)
-    titles = {"equilibrium": "the exact oracle", "learned": "learned by self-play"}
-    played = {title: mesa_env.rollout(game, contestants[name], GOAL) for name, title in titles.items()}
-    folder.figure("figure.png", figures.side_by_side(game, played))
-    print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
-
-
-def _train_or_load(arguments: Arguments) -> Agent:
-    from agents.benchmark.run_folder import check_arguments
-    from agents.learning import checkpoints
-    from agents.learning.settings import PPOSettings
-    from scripts import train
-
-    model = arguments.out / "model.zip"
     with refusing_bad_input():
-        settings = PPOSettings(turns=arguments.turns)
-        training = train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
-        if model.exists():
-            check_arguments(training)
-            print(f"Found a trained learner in {model}; remove {arguments.out} to train again.")
-            return checkpoints.load(model)
-    print("Training by self-play with PPO: one shared policy plays every episode's agent.")
-    resume = (arguments.out / "config.json").exists()
-    return train.train_learner(dataclasses.replace(training, resume=resume))
+        training = _training(arguments)
+        folder = RunFolder(arguments.out, "train")
+    with folder:
+        print("The post's first experiment: 20 episodes of training, 80 of deployment, θ_0 = 0.8.")
+        if (arguments.out / "model.zip").exists():
+            print(f"Found a trained learner in {arguments.out}; remove the folder to train again.")
+        else:
+            print("Training by self-play with PPO: one shared policy plays every episode's agent.")
+        learner = train.train_learner(folder, dataclasses.replace(training, resume=folder.begun))
+        contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": learner}
+        contestants |= {name: agents.make(name, game) for name in agents.NAMES if name not in contestants}
+        games = pd.DataFrame(mesa_env.compare(game, contestants, [GOAL]))
+        tables.show_summary(
+            mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest"
+        )
+        paid = mesa_env.play(mesa_env.env(game=game), learner)["episode_0"]
+        cost = float(games.set_index("agent")["mesa_cost"]["learned"])
+        print(
+            f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}."
+        )
+        folder.table("comparison.csv", games)
+        titles = {"equilibrium": "the exact oracle", "learned": "learned by self-play"}
+        played = {title: mesa_env.rollout(game, contestants[name], GOAL) for name, title in titles.items()}
+        folder.figure("figure.png", figures.side_by_side(game, played))
+        print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
+
+
+def _training(arguments: Arguments) -> train.Arguments:
+    from agents.learning.settings import PPOSettings
+
+    settings = PPOSettings(turns=arguments.turns)
+    settings.whole_turns(mesa_env.Game())
+    validated_whole("seed", arguments.seed, 0)
+    return train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
 
 
 if __name__ == "__main__":

@@ -53,22 +53,29 @@ def main(arguments: Arguments) -> None:
         game = arguments.game.build(arguments.initial_goal)
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
-        folder = RunFolder(arguments.out)
-    goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.n_uniforms))).goal
-    goals = goals if game.n_uniforms else goals[:1]
-    games = pd.DataFrame(mesa_env.compare(game, contestants, goals, arguments.seed))
-    summary = mesa_env.summarize(games)
-    folder.record("evaluate", arguments, game)
-    folder.table("games.csv", games)
-    flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
-    folder.table("summary.csv", flat.rename_axis("agent").reset_index())
-    folder.json("summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()})
-    goal, first = arguments.figure_goal, {name: models[0] for name, models in contestants.items()}
-    played = {name: mesa_env.rollout(shown, agent, goal) for name, agent in first.items()}
-    folder.figure("figure.png", figures.side_by_side(shown, played))
-    means = "one game" if len(goals) == 1 else f"mean over {len(goals)} games"
-    tables.show_summary(summary, f"{means} per model, ± half a 95 % confidence interval if there are several")
-    print(f"run folder: {arguments.out}")
+        folder = RunFolder(arguments.out, "evaluate")
+    with folder:
+        goals = game.start(
+            np.random.default_rng(arguments.seed).random((arguments.games, game.n_uniforms))
+        ).goal
+        goals = goals if game.n_uniforms else goals[:1]
+        games = pd.DataFrame(mesa_env.compare(game, contestants, goals, arguments.seed))
+        summary = mesa_env.summarize(games)
+        folder.record(arguments, game)
+        folder.table("games.csv", games)
+        flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
+        folder.table("summary.csv", flat.rename_axis("agent").reset_index())
+        folder.json(
+            "summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()}
+        )
+        goal, first = arguments.figure_goal, {name: models[0] for name, models in contestants.items()}
+        played = {name: mesa_env.rollout(shown, agent, goal) for name, agent in first.items()}
+        folder.figure("figure.png", figures.side_by_side(shown, played))
+        means = "one game" if len(goals) == 1 else f"mean over {len(goals)} games"
+        tables.show_summary(
+            summary, f"{means} per model, ± half a 95 % confidence interval if there are several"
+        )
+        print(f"run folder: {arguments.out}")
 
 
 def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Sequence[Agent]]:

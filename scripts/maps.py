@@ -5,6 +5,7 @@ regularization Î». Each figure solves a million games and shows goal retention Î
 (how much more openly the model pursues its goal in deployment); a Parquet file has every game's numbers.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +55,13 @@ class Arguments:
     out: Path = Path("runs/maps")
     """Run folder; earlier figures with the same names are replaced."""
     docs: Path | None = None
-    """Documentation folder; its maps/ gets the figures, too."""
+    """Documentation folder; its maps/, a folder of this command alone, gets the figures, too."""
 
 
 def main(arguments: Arguments) -> None:
     """Draw the figures, print their summary, and write the run folder."""
     import pandas as pd
 
-    from agents.atomic_files import write_atomically
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from mesa_env.solutions.parameter_maps import equilibrium_map
@@ -69,23 +69,25 @@ def main(arguments: Arguments) -> None:
 
     with refusing_bad_input():
         planes = _build_planes(arguments)
-        folder = RunFolder(arguments.out)
-        published = RunFolder(arguments.docs / "maps") if arguments.docs else None
-    folder.record("maps", arguments)
-    rows = []
-    for plane in planes:
-        start = time.perf_counter()
-        found, figure = equilibrium_map(**plane.games), f"{plane.name}.png"
-        folder.figure(figure, map_figures.draw_maps(plane, found))
-        if published:
-            write_atomically(published.path / figure, (folder.path / figure).read_bytes())
-        write_atomically(folder.path / f"{plane.name}.parquet", parameter_maps.encode_parquet(plane, found))
-        rows.append(parameter_maps.summarize_map(plane, found) | {"seconds": time.perf_counter() - start})
-    summary = pd.DataFrame(rows)
-    folder.table("summary.csv", summary)
+        folder = RunFolder(arguments.out, "maps")
+    with folder, contextlib.ExitStack() as published:
+        with refusing_bad_input():
+            docs = arguments.docs and published.enter_context(RunFolder(arguments.docs / "maps", "maps"))
+        folder.record(arguments)
+        rows = []
+        for plane in planes:
+            start = time.perf_counter()
+            found, figure = equilibrium_map(**plane.games), f"{plane.name}.png"
+            folder.figure(figure, map_figures.draw_maps(plane, found))
+            if docs:
+                docs.claim()
+                docs.file(figure, (folder.path / figure).read_bytes())
+            folder.file(f"{plane.name}.parquet", parameter_maps.encode_parquet(plane, found))
+            rows.append(parameter_maps.summarize_map(plane, found) | {"seconds": time.perf_counter() - start})
+        folder.table("summary.csv", summary := pd.DataFrame(rows))
     tables.show(summary.rename(columns=lambda name: name.replace("_", "\n")), "parameter maps")
-    print("Not covered: games whose goal would leave its bound; other columns are about the rest.")
-    print(f"run folder: {arguments.out}")
+    note = "Not covered: games whose goal would leave its bound; other columns are about the rest."
+    print(f"{note}\nrun folder: {arguments.out}")
 
 
 def _build_planes(arguments: Arguments) -> list[Plane]:

@@ -29,7 +29,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Repeat the run of every folder, and print and record how it compares."""
     from agents.benchmark.run_folder import without_nan
-    from agents.benchmark.store import compare_rows, record_comparison
+    from agents.benchmark.store import compare_rows, redone_file, write_comparison
     from agents.benchmark.summaries import last_line
     from agents.benchmark.sweep_folder import read_folder
     from agents.benchmark.workers import LocalWorkers
@@ -42,11 +42,11 @@ def main(arguments: Arguments) -> None:
             if row["status"] != "finished":
                 raise ValueError(f"only finished runs can be compared; the one in {folder} failed")
         workers = LocalWorkers(arguments.workers)
-    records = {id(run): (folder, row) for folder, run, row in recorded}
+        records = {id(run): (redone_file(folder, row), row) for folder, run, row in recorded}
     broken = False
     with contextlib.closing(workers.results([run for _, run, _ in recorded])) as results:
         for run, result in results:
-            folder, row = records[id(run)]
+            file, row = records[id(run)]
             if result.row["status"] == "failed":
                 print(f"{run.id}: failed this time: {last_line(result.row['traceback'])}")
                 broken = True
@@ -54,7 +54,8 @@ def main(arguments: Arguments) -> None:
             comparison = compare_rows(row, without_nan(result.row))
             print(f"{run.id}: {comparison}")
             broken = broken or bool(comparison.differing and not comparison.versions)
-            record_comparison(folder, row, comparison)
+            if file is not None:
+                write_comparison(file, row, comparison)
     if broken:
         sys.exit(1)
 

@@ -5,13 +5,18 @@ bootstrap intervals over seeds), how fast, and which agents err in which directi
 report of the committed sweep.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from scripts.arguments import refusing_bad_input, run_command
+
+if TYPE_CHECKING:
+    from agents.benchmark.run_folder import RunFolder
 
 _SHOWN = ["game", "contestant", "runs", "failed", "nash_conv", "nash_conv_low", "nash_conv_high", "seconds"]
 
@@ -33,7 +38,6 @@ def main(arguments: Arguments) -> None:
     from agents.atomic_files import write_atomically
     from agents.benchmark import figures, report, summaries, tables
     from agents.benchmark.losses import draw_episodes
-    from agents.benchmark.run_folder import RunFolder
     from agents.benchmark.store import REDONE, read_rows
 
     with refusing_bad_input():
@@ -44,24 +48,39 @@ def main(arguments: Arguments) -> None:
         command = f"python -m scripts.report {arguments.sweep} --out {arguments.out}"
         command += f" --notes {arguments.notes}" if arguments.notes else ""
         text = report.fill_template(sweep, summary, references, "benchmark", command, notes)
-        folder = RunFolder(arguments.out / "benchmark")
-    pictures = {
-        "nash_conv": figures.draw_nash_conv(sweep, summary, references),
-        "retention": figures.draw_retention(sweep, summary),
-        "episodes": draw_episodes(sweep),
-        "profiles": figures.draw_profiles(sweep),
-    }
-    for label in sweep.games:
-        pictures[f"learning_{label}"] = figures.draw_learning(sweep, label, references.get(label, {}))
-    for name, figure in pictures.items():
-        folder.figure(f"{name}.png", figure, dpi=110, versioned=False)
-    folder.table("runs.csv", summaries.runs_table(sweep))
-    folder.table("summary.csv", summary)
-    folder.table("curves.csv", summaries.curves_table(sweep))
-    folder.table("episodes.csv", summaries.episodes_table(sweep))
-    write_atomically(arguments.out / "benchmark.md", text.encode())
+        folder = _open_folder(arguments.out)
+    with folder:
+        pictures = {
+            "nash_conv": figures.draw_nash_conv(sweep, summary, references),
+            "retention": figures.draw_retention(sweep, summary),
+            "episodes": draw_episodes(sweep),
+            "profiles": figures.draw_profiles(sweep),
+        }
+        for label in sweep.games:
+            pictures[f"learning_{label}"] = figures.draw_learning(sweep, label, references.get(label, {}))
+        folder.claim()
+        for name, figure in pictures.items():
+            folder.figure(f"{name}.png", figure, dpi=110, versioned=False)
+        folder.table("runs.csv", summaries.runs_table(sweep))
+        folder.table("summary.csv", summary)
+        folder.table("curves.csv", summaries.curves_table(sweep))
+        folder.table("episodes.csv", summaries.episodes_table(sweep))
+        write_atomically(arguments.out / "benchmark.md", text.encode())
     tables.show(summary[_SHOWN], "NashConv: interquartile means and intervals over seeds")
     print(f"report: {arguments.out / 'benchmark.md'}")
+
+
+def _open_folder(out: Path) -> RunFolder:
+    """The folder of figures and tables; refuses one beside another page than that of an earlier report."""
+    from agents.atomic_files import refuse_links
+    from agents.benchmark.run_folder import RunFolder
+
+    refuse_links(out, "benchmark", "benchmark.md")
+    folder = RunFolder(out / "benchmark", "report")
+    if (out / "benchmark.md").exists() and not folder.begun:
+        folder.close()
+        raise ValueError(f"{out / 'benchmark.md'} is not of an earlier report: name another --out")
+    return folder
 
 
 def _read_notes(notes: Path) -> str:

@@ -40,20 +40,31 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder
 
     with refusing_bad_input():
-        folder = RunFolder(arguments.out)
-        if arguments.docs and not (arguments.docs / "results.md").is_file():
-            raise ValueError(
-                f"--docs must name a folder with a results.md; there is none at {arguments.docs}"
-            )
-    folder.record("reproduce", arguments)
-    for name in arguments.names:
-        print(f"{name} …")
-        finding: Finding = pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")()
-        with refusing_bad_input():
-            section = write(folder, name, finding)
         if arguments.docs:
-            update_documentation(arguments.docs, folder.path, name, section, finding)
+            _check_documentation(arguments.docs)
+        folder = RunFolder(arguments.out, "reproduce")
+    with folder:
+        folder.record(arguments)
+        for name in arguments.names:
+            print(f"{name} …")
+            finding: Finding = pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")()
+            with refusing_bad_input():
+                section = write(folder, name, finding)
+            if arguments.docs:
+                update_documentation(arguments.docs, folder.path, name, section, finding)
     print(f"run folder: {arguments.out}")
+
+
+def _check_documentation(docs: Path) -> None:
+    """Refuse a folder whose results.md, and with it the figures and tables beside it, is not our own."""
+    from agents.atomic_files import refuse_links
+    from scripts.experiments import page
+
+    if not (docs / "results.md").is_file():
+        raise ValueError(f"--docs must name a folder with a results.md; there is none at {docs}")
+    refuse_links(docs, "results.md", "results")
+    if not page.has_sections((docs / "results.md").read_text(encoding="utf-8", errors="replace")):
+        raise ValueError(f"--docs must name a folder with a results.md of this command; {docs} has another")
 
 
 def write(folder: RunFolder, name: str, finding: Finding) -> str:

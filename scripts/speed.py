@@ -39,24 +39,25 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         for name in ("repeats", "games", "environments"):
             validated_whole(name, getattr(arguments, name), 1)
-        folder = RunFolder(arguments.out)
-    torch.set_num_threads(1)
-    machine = environment()
-    print(f"{machine['processor']}, {os.cpu_count()} cores, Python {machine['python']}")
-    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
-    table = pd.DataFrame(
-        [
-            *speed.measure_oracle(repeats, arguments.games),
-            speed.measure_batch(repeats, environments, Game(), "≥ 4"),
-            speed.measure_batch(repeats, environments, Game(initial_goal=(-1.0, 1.0)), "–"),
-            *speed.measure_turns(repeats),
-            speed.measure_learning(repeats),
-        ]
-    )
-    folder.record("speed", arguments)
-    folder.table("speed.csv", table)
-    tables.show(table, f"speed: medians of {repeats} repeats")
-    print(f"run folder: {arguments.out}")
+        folder = RunFolder(arguments.out, "speed")
+    with folder:
+        torch.set_num_threads(1)
+        machine = environment()
+        print(f"{machine['processor']}, {os.cpu_count()} cores, Python {machine['python']}")
+        print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
+        table = pd.DataFrame(
+            [
+                *speed.measure_oracle(repeats, arguments.games),
+                speed.measure_batch(repeats, environments, Game(), "≥ 4"),
+                speed.measure_batch(repeats, environments, Game(initial_goal=(-1.0, 1.0)), "–"),
+                *speed.measure_turns(repeats),
+                speed.measure_learning(repeats),
+            ]
+        )
+        folder.record(arguments)
+        folder.table("speed.csv", table)
+        tables.show(table, f"speed: medians of {repeats} repeats")
+        print(f"run folder: {arguments.out}")
 
 
 if __name__ == "__main__":

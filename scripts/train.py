@@ -20,7 +20,9 @@ from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from agents.benchmark.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -45,33 +47,31 @@ class Arguments:
     """Resume from the folder's last checkpoint, with the arguments that the run was started with."""
 
 
-def train_learner(arguments: Arguments) -> OnPolicyAlgorithm:
+def train_learner(folder: RunFolder, arguments: Arguments) -> BaseAlgorithm:
     """Train, or resume training, as the arguments say; returns the finished model, which is also saved."""
     import pandas as pd
     import torch
 
-    from agents.benchmark.run_folder import RunFolder
+    from agents.benchmark.run_folder import check_arguments
     from agents.learning import checkpoints, training
     from mesa_env import METRICS
 
+    model_file, checkpoint = arguments.out / "model.zip", arguments.out / training.CHECKPOINT
     with refusing_bad_input():
-        folder = RunFolder(arguments.out)
-        _check_folder(arguments)
-        validated_whole("seed", arguments.seed, 0)
-        validated_whole("threads", arguments.threads, 1)
-        game = arguments.game.build(arguments.initial_goal)
-        arguments.game.build((arguments.evaluation_goal,))  # a bad goal is refused now, not after training
+        if arguments.resume:
+            check_arguments(arguments)
+        if model_file.exists():
+            checkpoint.unlink(missing_ok=True)
+            return checkpoints.load(model_file)
         torch.set_num_threads(arguments.threads)
-        checkpoint = arguments.out / training.CHECKPOINT
-        new = not (arguments.resume and checkpoint.exists())
+        game = arguments.game.build(arguments.initial_goal)
         prepared = training.Training(
             game, arguments.settings, arguments.seed, arguments.problem, arguments.out, arguments.resume
         )
-        if new:
-            folder.record("train", arguments, game)
+        folder.record(arguments, game, keep=True)
     model = prepared.run()
     folder.table("learning_curve.csv", pd.DataFrame(prepared.curve.points, columns=["turns", *METRICS]))
-    checkpoints.save(model, arguments.out / "model.zip")
+    checkpoints.save(model, model_file)
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -79,26 +79,20 @@ def train_learner(arguments: Arguments) -> OnPolicyAlgorithm:
 def main(arguments: Arguments) -> None:
     """Train, then print and write down how the learner compares with the oracle."""
     from agents.benchmark.run_folder import RunFolder
-    from scripts.comparison import compare_with_oracle
+    from scripts.comparison import compare_with_oracle, is_finished
 
-    model, game = train_learner(arguments), arguments.game.build((arguments.evaluation_goal,))
-    compare_with_oracle(RunFolder(arguments.out), game, "learned", model, f"learned by {arguments.problem}")
-
-
-def _check_folder(arguments: Arguments) -> None:
-    """Refuse to write over another run, or to resume one under other arguments."""
-    from agents.benchmark.run_folder import check_arguments
-
-    folder, recorded = arguments.out, arguments.out / "config.json"
-    if recorded.exists() and not arguments.resume:
-        raise ValueError(f"{folder} already holds a run: add --resume to resume it, or name another --out")
-    if not arguments.resume:
-        return
-    if not recorded.exists():
-        raise ValueError(f"--resume needs a run to resume; {folder} holds none")
-    if (folder / "model.zip").exists():
-        raise ValueError(f"the run in {folder} is finished; there is nothing to resume")
-    check_arguments(arguments)
+    with refusing_bad_input():
+        validated_whole("seed", arguments.seed, 0)
+        validated_whole("threads", arguments.threads, 1)
+        arguments.game.build(arguments.initial_goal)
+        game = arguments.game.build((arguments.evaluation_goal,))
+        folder = RunFolder(arguments.out, "train", arguments.resume)
+    with folder:
+        with refusing_bad_input():
+            if arguments.resume and is_finished(arguments.out):
+                raise ValueError(f"the run in {arguments.out} is finished; there is nothing to resume")
+        model = train_learner(folder, arguments)
+        compare_with_oracle(folder, game, "learned", model, f"learned by {arguments.problem}")
 
 
 if __name__ == "__main__":

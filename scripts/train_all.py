@@ -18,6 +18,7 @@ import tyro
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from scripts import train, train_neural
 from scripts.arguments import refusing_bad_input, run_command
+from scripts.comparison import is_finished
 
 Job = train.Arguments | train_neural.Arguments
 _COMMANDS = {"train": train, "train_neural": train_neural}
@@ -41,7 +42,7 @@ def main(arguments: Arguments) -> None:
     """Train all learners that are not finished."""
     with refusing_bad_input():
         validated_whole("workers", arguments.workers, 1)
-        jobs = [job for job in read_jobs(arguments) if not is_finished(job)]
+        jobs = [job for job in read_jobs(arguments) if not is_finished(job.out)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, context, max_tasks_per_child=1) as pool:
         for future in [pool.submit(train_one, job) for job in jobs]:
@@ -97,11 +98,6 @@ def _fill_in(default: Any, key: str, value: Any) -> Any:
         inner = getattr(default, key)
         return replace(inner, **{name: _fill_in(inner, name, entry) for name, entry in value.items()})
     return tuple(value) if isinstance(value, list) else value
-
-
-def is_finished(job: Job) -> bool:
-    """Whether a training has left its result."""
-    return (job.out / ("model.zip" if isinstance(job, train.Arguments) else "policy.pt")).exists()
 
 
 def train_one(job: Job) -> None:

@@ -3,16 +3,23 @@
 The game has local policies: the base optimizer sees the network's own slope, which nothing ties to what the
 network emits. The run folder holds the configuration, versions, the curve of training costs, the policy
 (policy.pt, an agent for scripts/evaluate.py with --game.rules Decoupling) and its evaluation. A run takes
-less than a minute; one that was interrupted starts over.
+less than a minute; one that was interrupted starts over, or is only evaluated if it had been trained.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.learning.settings import NeuralSettings
 from mesa_env import Decoupling
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
+
+if TYPE_CHECKING:
+    from agents.benchmark.run_folder import RunFolder
+    from agents.learning.neural import NeuralPolicy
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,11 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Train, evaluate beside the linear equilibrium, and write everything down."""
-    import pandas as pd
     import torch
-    from tqdm import tqdm
 
     from agents.benchmark.run_folder import RunFolder
     from agents.learning import neural
-    from scripts.comparison import compare_with_oracle
+    from scripts.comparison import compare_with_oracle, is_finished
 
     with refusing_bad_input():
         game = arguments.game.build(arguments.initial_goal)
@@ -47,10 +52,28 @@ def main(arguments: Arguments) -> None:
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
         validated_whole("seed", arguments.seed, 0)
         judged = arguments.game.build((arguments.evaluation_goal,))
-        if (arguments.out / "model.zip").exists() or (arguments.out / "checkpoint.zip").exists():
-            raise ValueError(f"{arguments.out} holds another kind of run: name another --out")
-        folder = RunFolder(arguments.out)
+        folder = RunFolder(arguments.out, "train_neural")
     torch.set_num_threads(1)
+    file = arguments.out / "policy.pt"
+    with folder:
+        if file.exists() and not is_finished(arguments.out) and _has_same_arguments(arguments):
+            with refusing_bad_input():
+                policy = neural.load(file)
+        else:
+            policy = _train(folder, arguments, game)
+        # An audit holds what was played; a network's successors would send others.
+        compare_with_oracle(folder, judged, "network", policy, "neural policy", audited=False)
+
+
+def _train(folder: RunFolder, arguments: Arguments, game: Decoupling) -> NeuralPolicy:
+    """Train, and put what comes before the evaluation in the place of an earlier run."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from agents.learning import neural
+
+    if not folder.begun:
+        folder.record(arguments, game)
     costs: list[float] = []
     with tqdm(total=arguments.settings.iterations, unit="step", mininterval=0.5) as bar:
 
@@ -60,11 +83,22 @@ def main(arguments: Arguments) -> None:
             bar.update(step - bar.n)
 
         policy = neural.train_policy(game, arguments.settings, arguments.seed, progress)
-    folder.record("train_neural", arguments, game)
+    for name in ("figure.png", "evaluation.csv", "policy.pt"):  # so that runs are never mixed
+        (folder.path / name).unlink(missing_ok=True)
+    folder.record(arguments, game)
     folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
-    neural.save(policy, arguments.out / "policy.pt")
-    # The audit fixes coefficients and slopes as they were played; a network's successors would send others.
-    compare_with_oracle(folder, judged, "network", policy, "neural policy", audited=False)
+    neural.save(policy, folder.path / "policy.pt")
+    return policy
+
+
+def _has_same_arguments(arguments: Arguments) -> bool:
+    from agents.benchmark.run_folder import check_arguments
+
+    try:
+        check_arguments(arguments)
+    except ValueError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

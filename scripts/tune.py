@@ -2,17 +2,27 @@
 
 Every trial trains from each of the tuning seeds (100, 101, …) in turn, and is pruned after the first one if
 the median trial was better by then. A study minimizes the mean logarithm of NashConv. Its first trial has the
-parameters that the algorithm has now. An interrupted study continues where it stopped, with --resume.
+parameters that the algorithm has now. An interrupted study continues where it stopped, with --resume. A trial
+whose runs all fail has failed; if no other is left, the command says why and its exit code is 1.
 
 With --ship TURNS, OUT/tuned.json is the table of all algorithms' tuned parameters with the best ones in it,
 to be copied to agents/learning/tuned.json, from which sweeps take their parameters.
 """
 
+from __future__ import annotations
+
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
+
+if TYPE_CHECKING:
+    import optuna
+
+    from agents.benchmark.run_folder import RunFolder
 
 _JOURNAL = "study.log"
 
@@ -40,35 +50,48 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Tune, print the trials, and write them down."""
-    import optuna
-
-    from agents.benchmark import tables, tuning
-    from agents.benchmark.run_folder import RunFolder
-    from agents.learning import algorithms
+    from agents.benchmark import tuning
+    from agents.benchmark.run_folder import RunFolder, check_arguments
 
     with refusing_bad_input():
         _check(arguments)
         game = arguments.game.build((-1.0, 1.0))
-        folder = RunFolder(arguments.out)
-        folder.record("tune", arguments, game)
+        folder = RunFolder(arguments.out, "tune", arguments.resume)
 
     def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        print(f"trial {trial.number}: NashConv {trial.user_attrs['nash_conv']}, {trial.params}", flush=True)
+        given = trial.user_attrs
+        result = f"failed, {given['reason']}" if "reason" in given else f"NashConv {given['nash_conv']}"
+        print(f"trial {trial.number}: {result}, {trial.params}", flush=True)
         folder.table("trials.csv", study.trials_dataframe())
 
-    algorithm, turns, seeds = arguments.algorithm, arguments.turns, arguments.seeds
-    journal = arguments.out / _JOURNAL
-    study = tuning.run_study(journal, algorithm, game, turns, arguments.trials, seeds, report)
-    states = [trial.state.name for trial in study.trials]
+    with folder:
+        with refusing_bad_input():
+            if arguments.resume:
+                check_arguments(arguments, free=("out", "resume", "trials", "ship"))
+            study = tuning.open_study(arguments.out / _JOURNAL, arguments.algorithm)
+            folder.record(arguments, game)
+        tuning.run_study(study, game, arguments.turns, arguments.trials, arguments.seeds, report)
+        if reason := tuning.reason_of_failure(study):
+            print(f"error: no trial was completed: {reason}", file=sys.stderr)
+            sys.exit(1)
+        _write_best(folder, arguments, study)
+
+
+def _write_best(folder: RunFolder, arguments: Arguments, study: optuna.Study) -> None:
+    """Write and show the best parameters."""
+    from agents.benchmark import tables, tuning
+    from agents.learning import algorithms
+
+    algorithm, states = arguments.algorithm, [trial.state.name for trial in study.trials]
     best = {
-        "turns": arguments.ship or turns,
+        "turns": arguments.ship or arguments.turns,
         "parameters": algorithms.tuned(algorithm).parameters | study.best_trial.params,
         "study": {
-            "turns": turns,
+            "turns": arguments.turns,
             "game": arguments.game.given(),
             "trials": states.count("COMPLETE") + states.count("PRUNED"),
             "pruned": states.count("PRUNED"),
-            "seeds": [algorithms.TUNING_SEED + number for number in range(seeds)],
+            "seeds": [algorithms.TUNING_SEED + number for number in range(arguments.seeds)],
             "nash_conv": study.best_trial.user_attrs["nash_conv"],
         },
     }
@@ -81,22 +104,16 @@ def main(arguments: Arguments) -> None:
 
 
 def _check(arguments: Arguments) -> None:
-    """Refuse an algorithm that cannot be tuned, numbers out of range, and the folder of another study."""
-    from agents.benchmark.run_folder import check_arguments
+    """Refuse an algorithm that cannot be tuned, and numbers out of range."""
     from agents.learning.algorithms import ALGORITHMS
 
-    name, out = arguments.algorithm, arguments.out
+    name = arguments.algorithm
     if name not in ALGORITHMS:
         hint = did_you_mean(name, ALGORITHMS)
         raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {name!r}{hint}")
     for count in ("turns", "trials", "seeds", "ship"):
         if (number := getattr(arguments, count)) is not None:
             validated_whole(count, number, 1)
-    if not (out / _JOURNAL).exists():
-        return
-    if not arguments.resume:
-        raise ValueError(f"{out} already holds a study: add --resume to continue it, or name another --out")
-    check_arguments(arguments, free=("out", "resume", "trials", "ship"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Run folders: where commands write results, each file whole or not at all."""
+"""Run folders: where commands write results, one command at a time, each file whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -14,7 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.atomic_files import write_atomically
+from filelock import BaseFileLock, FileLock, Timeout
+
+from agents.atomic_files import refuse_links, write_atomically, written_in_part
 from mesa_env.rules.parameters import describe_game
 from mesa_env.rules.scalar import ScalarGame
 
@@ -22,31 +25,72 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+CONFIG, LOCK = "config.json", ".lock"
+
 _PACKAGES = "mesa-env, gymnasium, numba, numpy, pettingzoo, sb3-contrib, scipy, stable-baselines3, torch"
 
 
-class RunFolder:
-    """The folder of one run: its configuration, its origin, tables, figures and models."""
+class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
+    """The folder of one run, which one process at a time may write to; a context manager.
 
-    def __init__(self, path: Path) -> None:
-        """Open the folder, creating it if it does not exist.
+    Its config.json is written first, and names the command that the folder belongs to. A command starts in a
+    new or empty folder, or returns to one of its own. There it replaces only files that it writes itself;
+    whatever else the user has put there is kept. No symbolic link is followed.
+    """
+
+    def __init__(self, path: Path, command: str, resume: bool | None = None) -> None:
+        """Open the folder for a command, creating it if it does not exist, and lock it until it is closed.
+
+        Whether the command is to `resume` a run is None for commands that replace what they find.
 
         Raises:
-            ValueError: If it is not writable.
+            ValueError: If another process is using it, it is not writable, it holds symbolic links or
+                anything but a run of the same command, or that run is not what `resume` asks for.
         """
-        self.path = path
+        self.path, self.command = path, command
+        self._lock = _acquire_lock(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path).close()
-        except OSError as error:
-            raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
+            self.begun = _check_content(path, command)
+            """Whether the folder holds a run of the command, begun earlier."""
+            if self.begun and resume is False:
+                raise ValueError(
+                    f"{path} already holds a run of {command}: add --resume to continue it, or name another "
+                    "--out"
+                )
+            if resume and not self.begun:
+                raise ValueError(f"--resume needs a run of {command} to continue; {path} holds none")
+        except BaseException:
+            self._lock.release()
+            raise
 
-    def record(self, command: str, config: Any, game: ScalarGame | None = None) -> None:
-        """Record what was run, where, and in which game: config.json, environment.json, game.json."""
-        self.json("config.json", {"command": command, **dataclasses.asdict(config)})
-        self.json("environment.json", environment())
-        if game is not None:
+    def __exit__(self, *error: object) -> None:
+        """Close the folder."""
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+    def claim(self, arguments: Any = None) -> None:
+        """Write config.json, which makes the folder the command's: its name and its arguments, if given."""
+        given = {} if arguments is None else dataclasses.asdict(arguments)
+        self.json(CONFIG, {"command": self.command, **given})
+
+    def record(self, arguments: Any, game: ScalarGame | None = None, keep: bool = False) -> None:
+        """Record what was run, where, and in which game: config.json, environment.json, game.json.
+
+        With `keep`, those that exist are left as they are, as a run that is resumed was begun under them.
+        """
+        if not (keep and self.begun):
+            self.claim(arguments)
+        if not (keep and (self.path / "environment.json").exists()):
+            self.json("environment.json", environment())
+        if game is not None and not (keep and (self.path / "game.json").exists()):
             self.json("game.json", describe_game(game))
+
+    def file(self, name: str, content: bytes) -> None:
+        """Write a file of bytes."""
+        write_atomically(self.path / name, content)
 
     def json(self, name: str, content: Any) -> None:
         """Write a JSON file, with null for numbers that are not finite."""
@@ -65,6 +109,60 @@ class RunFolder:
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=dpi, metadata=None if versioned else {"Software": None})
         write_atomically(self.path / name, picture.getvalue())
+
+
+def _acquire_lock(path: Path) -> BaseFileLock:
+    """Lock a folder, which is created if it does not exist; raises ValueError if that is impossible."""
+    lock, file = FileLock(path / LOCK, blocking=False), path / LOCK
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+        refuse_links(path, LOCK)
+        if file.exists() and not (file.is_file() and file.stat().st_size == 0):
+            raise ValueError(
+                f"{file} must be an empty file, as commands leave it to lock the folder; it is not"
+            )
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{path} is in use by another process: wait for it, or name another folder"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
+    return lock
+
+
+def _check_content(path: Path, command: str) -> bool:
+    """Whether a folder holds a run of the command; refuses all but that or nothing, touching none of it.
+
+    Files that a killed process left half written are removed.
+    """
+    owner = _read_owner(path)
+    entries = sorted(path.iterdir())
+    for entry in entries:
+        refuse_links(path, entry.name)
+        if not (entry.is_file() or entry.is_dir()):
+            raise ValueError(f"a run folder must hold files and folders alone; {entry} is neither")
+        early = entry.name == LOCK or written_in_part(entry.name) == CONFIG
+        if owner is None and not early:
+            raise ValueError(
+                f"a run must start in a new or empty folder, or one of its own; {path} holds {entry.name!r}"
+            )
+    if owner not in (None, command):
+        raise ValueError(f"{path} holds a run of {owner}, not of {command}: name another folder")
+    for entry in entries:
+        if written_in_part(entry.name) and entry.is_file():
+            entry.unlink()
+    return owner is not None
+
+
+def _read_owner(path: Path) -> str | None:
+    """The command that a folder's config.json names; None if there is none."""
+    try:
+        command = json.loads((path / CONFIG).read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        return None
+    return command if isinstance(command, str) else None
 
 
 def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:

@@ -1,8 +1,9 @@
 """Rows of a sweep's data set: one per run, with the same columns whether or not the run finished.
 
-Each row is a Parquet file of its own.
+Each row is a Parquet file of its own, with a digest by which damage to it is found.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import mesa_env
-from agents.atomic_files import write_atomically
+from agents.atomic_files import refuse_links, write_atomically
 
 _TEXT, _COUNT, _NUMBER, _NUMBERS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.float64())
 
@@ -41,6 +42,8 @@ REDONE = pa.schema(
     }
 )
 """Columns of the comparisons that scripts.redo adds to a sweep."""
+
+_DIGEST = b"sha256"  # a key of the file's metadata
 
 COLUMNS: list[str] = SCHEMA.names
 """Every column of a row, in order."""
@@ -97,16 +100,28 @@ def compare_rows(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     return Comparison(differing, same if then["weights"] or now["weights"] else None, versions)
 
 
-def record_comparison(folder: Path, row: Mapping[str, Any], comparison: Comparison) -> None:
-    """Add to the sweep that a run's folder lies in how the run compares, unless it was moved out of it."""
+def redone_file(folder: Path, row: Mapping[str, Any]) -> Path | None:
+    """Where the sweep that a run's folder lies in keeps how the run compares; None if it was moved out of it.
+
+    Raises:
+        ValueError: If that lies behind a symbolic link, which could lead elsewhere.
+    """
+    for out in folder.resolve().parents:
+        if out / "runs" / row["run_id"] == folder.resolve():
+            name = f"redone/{row['run_id']}.parquet"
+            refuse_links(out, name)
+            return out / name
+    return None
+
+
+def write_comparison(path: Path, row: Mapping[str, Any], comparison: Comparison) -> None:
+    """Write how a run compares to its file in the sweep."""
     redone = {name: row[name] for name in ("run_id", "algorithm", "game")} | {
         "same_weights": bool(comparison.same_weights),
         "same_evaluation": not comparison.differing,
         "same_versions": not comparison.versions,
     }
-    for out in folder.resolve().parents:
-        if out / "runs" / row["run_id"] == folder.resolve():
-            write_row(out / "redone" / f"{row['run_id']}.parquet", redone, REDONE)
+    write_row(path, redone, REDONE)
 
 
 def read_rows(out: Path, folder: str = "data", schema: pa.Schema = SCHEMA) -> pd.DataFrame:
@@ -131,25 +146,37 @@ def summarize_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_row(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet file of one row; raises ValueError if it holds anything else."""
+    """Read a Parquet file of one row; raises ValueError if it holds anything else than what was written.
+
+    Rows of earlier releases have no digest, which tells that; those are taken as they are.
+    """
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-    else:
-        if table.schema.equals(schema) and len(table) == 1:
-            return table
-        reason = "it has other columns" if len(table) == 1 else f"it has {len(table)} rows"
-    raise ValueError(
-        f"{path} must be a Parquet file of one row, and is damaged: {reason}; delete it, and sweep.py "
-        "--resume (or scripts.redo) writes it again"
-    )
+        digest = (table.schema.metadata or {}).get(_DIGEST)
+        if not table.schema.equals(schema):
+            raise ValueError("it has other columns")
+        if len(table) != 1:
+            raise ValueError(f"it has {len(table)} rows")
+        if digest is not None and digest != _digest(table):
+            raise ValueError("its values have changed since they were written")
+    except Exception as error:  # whatever damaged files may make Arrow raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path} must be a Parquet file of one row, and is damaged: {reason}; scripts.sweep --resume "
+            "restores it, and scripts.redo, if it is of a comparison"
+        ) from error
+    return table.replace_schema_metadata(None)
 
 
 def write_row(path: Path, row: Mapping[str, Any], schema: pa.Schema) -> None:
-    """Write a Parquet file of one row, whole or not at all."""
+    """Write a Parquet file of one row with a digest of its values, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([row], schema=schema), content)
+    content, table = io.BytesIO(), pa.Table.from_pylist([row], schema=schema)
+    pq.write_table(table.replace_schema_metadata({_DIGEST: _digest(table)}), content)
     write_atomically(path, content.getvalue())
+
+
+def _digest(table: pa.Table) -> bytes:
+    """SHA-256 of a table's values, every bit of them."""
+    return hashlib.sha256(json.dumps(table.to_pylist()).encode()).hexdigest().encode()

@@ -6,28 +6,26 @@
     <out>/redone/<run id>.parquet                    written by scripts.redo
 
 A folder appears whole or not at all, and so does a row. The folder is written first and holds the row as
-well: a missing row is restored from it. Failed runs have both, too, with a traceback instead of a model.
+well: a missing or damaged row is restored from it. Failed runs have both, too, with a traceback instead of a
+model.
 
-A sweep starts in a new or empty folder. It deletes and overwrites only files that it wrote, each known by its
-name, and follows no symbolic link.
+A sweep deletes and overwrites only files that it wrote, each known by its name, and follows no symbolic link.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.atomic_files import PARTIAL, write_atomically
+from agents.atomic_files import PARTIAL, refuse_links, write_atomically
 from agents.benchmark.run import Result, Run
 from agents.benchmark.run_folder import RunFolder, as_json, without_nan
 from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
+from agents.differences import describe_difference
 
-_DESCRIPTION = ("config.json", "environment.json", "grid.toml")
 _FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
 
 
@@ -41,29 +39,22 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             ValueError: If it is not writable, another process is using it, or it does not hold a sweep if
                 `resume` is True, nothing if it is False.
         """
-        _check_folder(out, resume)
-        self.folder, self.out = RunFolder(out), out
-        self._lock = _acquire_lock(out)
-        try:
-            _check_folder(out, resume)  # once more: another process may have started a sweep meanwhile
-        except ValueError:
-            os.close(self._lock)
-            raise
+        self.folder, self.out = RunFolder(out, "sweep", resume), out
 
     def __exit__(self, *error: object) -> None:
         """Release the lock."""
-        os.close(self._lock)
+        self.folder.close()
 
     def describe(self, arguments: Any, grid: Path) -> None:
         """Record the sweep's arguments and its grid."""
         with self._writing():
-            self.folder.record("sweep", arguments)
+            self.folder.record(arguments)
             self.folder.text("grid.toml", grid.read_text())
 
     def unfinished(self, runs: Iterable[Run]) -> list[Run]:
-        """Those of the runs that have not finished yet; rows that are missing are restored.
+        """Those of the runs that have not finished yet; rows that are missing or damaged are restored.
 
-        A folder or row that is damaged, or of a different run with the same id, raises ValueError.
+        A folder that is damaged, or of a different run with the same id, raises ValueError.
         """
         left = []
         for run in runs:
@@ -74,9 +65,9 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 continue
             recorded, row = read_folder(folder)
             if recorded != run:
-                difference = _describe_difference(dataclasses.asdict(recorded), dataclasses.asdict(run))
+                difference = describe_difference(dataclasses.asdict(recorded), dataclasses.asdict(run))
                 raise ValueError(f"{folder} holds a different run: {difference}")
-            if not (path.exists() and read_row(path, SCHEMA).to_pylist() == [row]):
+            if not _holds(path, row):
                 with self._writing():
                     write_row(path, row, SCHEMA)
             if row["status"] != "finished":
@@ -105,7 +96,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
     def _locate(self, run: Run) -> tuple[Path, Path]:
         """The run's folder and the file of its row, neither behind a link, which could lead elsewhere."""
         names = f"runs/{run.id}", f"data/{run.id}.parquet"
-        _refuse_links(self.out, *names)
+        refuse_links(self.out, *names)
         return self.out / names[0], self.out / names[1]
 
     @contextlib.contextmanager
@@ -115,6 +106,14 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         except OSError as error:
             kept = "runs that had finished are kept, and --resume continues from there"
             raise ValueError(f"{self.out} cannot be written to: {error.strerror}; {kept}") from error
+
+
+def _holds(path: Path, row: dict[str, Any]) -> bool:
+    """Whether a file holds a row, undamaged."""
+    try:
+        return path.exists() and read_row(path, SCHEMA).to_pylist() == [row]
+    except ValueError:
+        return False
 
 
 def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -137,50 +136,6 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
             "`python -m scripts.sweep --resume` runs it again"
         ) from error
     return run, row
-
-
-def _check_folder(out: Path, resume: bool) -> None:
-    """Refuse a folder that the sweep must not write to, before anything in it is touched."""
-    _refuse_links(out, ".lock", *_DESCRIPTION, "runs", "data")
-    # A sweep that is killed before it has written its config.json leaves these two, at most.
-    early = (".lock", f".config.json.*{PARTIAL}")
-    try:
-        paths = out.iterdir() if out.exists() else ()
-        others = sorted(path.name for path in paths if not any(map(path.match, early)))
-    except OSError as error:
-        raise ValueError(f"{out} must be a readable folder: {error.strerror}") from error
-    try:
-        exists = json.loads((out / "config.json").read_text(encoding="utf-8"))["command"] == "sweep"
-    except (OSError, ValueError, RecursionError, TypeError, KeyError):
-        exists = False
-    if exists and not resume:
-        raise ValueError(f"{out} already holds a sweep: add --resume to continue it, or name another --out")
-    if resume and not exists:
-        raise ValueError(f"--resume needs a sweep to continue; {out} does not hold one")
-    if others and not exists:
-        raise ValueError(f"a sweep must start in a new or empty folder; {out} holds {others[0]!r}")
-
-
-def _refuse_links(out: Path, *names: str) -> None:
-    """Refuse paths within a folder that are links, or lie behind one."""
-    for name in names:
-        for part in (Path(name), *Path(name).parents):
-            if part.name and (out / part).is_symlink():
-                raise ValueError(f"a sweep's folder must hold no symbolic links; {out / part} is one")
-
-
-def _acquire_lock(out: Path) -> int:
-    """The descriptor of the folder's lock, which is held until it is closed; a link is not followed."""
-    try:
-        lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise ValueError(f"{out / '.lock'} must be a writable file: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ValueError(f"another process is running the sweep in {out}") from None
-    return lock
 
 
 def _partial(folder: Path) -> Path:
@@ -213,11 +168,3 @@ def _remove_files(folder: Path) -> None:
             path.unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _describe_difference(before: Any, now: Any, name: str = "") -> str:
-    """The first part of nested tables that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        part = next(key for key in before | now if before.get(key) != now.get(key))
-        return _describe_difference(before.get(part), now.get(part), f"{name}.{part}" if name else part)
-    return f"its {name} was {before} and is now {now}"

@@ -12,10 +12,12 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, Trial, TrialState
 
+from agents.atomic_files import write_atomically
 from agents.benchmark.run import Run, execute
+from agents.benchmark.summaries import last_line
 from agents.learning import algorithms
 from agents.learning.algorithms import ALGORITHMS, TUNING_SEED
 from mesa_env.rules.scalar import ScalarGame
@@ -64,20 +66,37 @@ def suggest(trial: Trial, algorithm: str) -> dict[str, Any]:
     return chosen
 
 
-def run_study(
-    journal: Path, algorithm: str, game: ScalarGame, turns: int, trials: int, seeds: int, report: Report
-) -> optuna.Study:
-    """Run a study of so many trials, or resume it: `trials` includes those of earlier calls.
+def open_study(journal: Path, algorithm: str) -> optuna.Study:
+    """The study that a journal holds, or a new one; what a killed process wrote half of is dropped.
 
-    Every trial is `seeds` runs of `turns` decisions.
+    Only one process at a time may have it open.
+
+    Raises:
+        ValueError: If the journal is damaged.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=algorithm,
-        storage=JournalStorage(JournalFileBackend(str(journal))),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
-        load_if_exists=True,
-    )
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # failed trials are reported without a traceback
+    try:
+        _drop_half_line(journal)
+        return optuna.create_study(
+            study_name=algorithm,
+            storage=JournalStorage(JournalFileBackend(str(journal), _Unlocked(str(journal)))),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
+            load_if_exists=True,
+        )
+    except Exception as error:  # whatever a damaged journal makes optuna raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{journal} must be the journal of a study; it cannot be read: {reason}") from error
+
+
+def run_study(
+    study: optuna.Study, game: ScalarGame, turns: int, trials: int, seeds: int, report: Report
+) -> None:
+    """Run a study up to so many trials, which include those of earlier calls.
+
+    Every trial is `seeds` runs of `turns` decisions. A trial whose runs all failed has failed, and its
+    attribute "reason" says why.
+    """
+    algorithm = study.study_name
     ended = sum(trial.state.is_finished() for trial in study.trials)
     study.sampler = optuna.samplers.TPESampler(seed=ended, n_startup_trials=_STARTUP, multivariate=True)
     present = algorithms.checked_parameters(algorithm, {})
@@ -87,18 +106,55 @@ def run_study(
     def objective(trial: Trial) -> float:
         parameters = present | suggest(trial, algorithm)
         logarithms: list[float] = []
+        reasons: list[str] = []
         for number in range(seeds):
             run = Run.of("tuning", game, algorithm, parameters, turns, TUNING_SEED + number)
-            logarithms.append(_log_nash_conv(execute(run).row))
+            row = execute(run).row
+            if row["status"] == "failed":
+                reasons.append(last_line(row["traceback"]))
+            logarithms.append(_log_nash_conv(row))
             mean = sum(logarithms) / len(logarithms)
             trial.report(mean, number)
             trial.set_user_attr("nash_conv", [10**logarithm for logarithm in logarithms])
-            if number + 1 < seeds and trial.should_prune():
+            all_failed = len(reasons) == len(logarithms)
+            if number + 1 < seeds and not all_failed and trial.should_prune():
                 raise optuna.TrialPruned
+        if all_failed:
+            trial.set_user_attr("reason", reasons[0])
+            raise _FailedError
         return mean
 
-    study.optimize(objective, n_trials=trials - ended, callbacks=[report])
-    return study
+    study.optimize(objective, n_trials=trials - ended, callbacks=[report], catch=_FailedError)
+
+
+def reason_of_failure(study: optuna.Study) -> str | None:
+    """Why the first trial failed, if no trial of the study was completed; else None."""
+    if any(trial.state is TrialState.COMPLETE for trial in study.trials):
+        return None
+    reasons = (trial.user_attrs["reason"] for trial in study.trials if "reason" in trial.user_attrs)
+    return next(reasons, "no trial has ended")
+
+
+class _FailedError(Exception):
+    """All runs of a trial have failed."""
+
+
+class _Unlocked(JournalFileOpenLock):
+    """No lock: the run folder's keeps other processes out, and no killed process leaves it behind."""
+
+    def acquire(self) -> bool:
+        """Nothing to wait for."""
+        return True
+
+    def release(self) -> None:
+        """Nothing to release."""
+
+
+def _drop_half_line(journal: Path) -> None:
+    content = journal.read_bytes() if journal.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_atomically(journal, whole)
 
 
 def merge_tuned(algorithm: str, best: Mapping[str, Any]) -> dict[str, Any]:

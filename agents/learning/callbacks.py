@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from stable_baselines3.common.callbacks import BaseCallback
@@ -143,15 +144,22 @@ class CallbackAdapter(RolloutCallback):
 class Checkpoint(RolloutCallback):
     """Saves a checkpoint before every `every`-th rollout but the first, with the points of `curve`."""
 
-    def __init__(self, path: Path, every: int, curve: LearningCurve | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        every: int,
+        curve: LearningCurve | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Name the training, which alone the checkpoints are for, by its JSON-serializable `origin`."""
         super().__init__()
-        self.path, self.every, self.curve = path, every, curve
+        self.path, self.every, self.curve, self.origin = path, every, curve, origin or {}
         self._rollouts = 0
 
     def _on_rollout_start(self) -> None:
         if self._rollouts and self._rollouts % self.every == 0:
             assert isinstance(self.model, OnPolicyAlgorithm)
-            save_checkpoint(self.model, self.path, self.curve.points if self.curve else [])
+            save_checkpoint(self.model, self.path, self.curve.points if self.curve else [], self.origin)
         self._rollouts += 1
 
 

@@ -6,40 +6,39 @@ that it names. Load only files that you trust.
 """
 
 import contextlib
+import functools
 import io
 import json
 import pickle
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 from sb3_contrib import TQC, CrossQ, RecurrentPPO
 from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.atomic_files import write_atomically
+from agents.differences import describe_difference
 
 KNOWN: dict[str, type[BaseAlgorithm]] = {
     algorithm.__name__: algorithm for algorithm in (PPO, RecurrentPPO, A2C, SAC, TD3, TQC, CrossQ)
 }
 """Algorithms whose models can be loaded, by name."""
 
-_MARKS: dict[str, type[BaseAlgorithm]] = {
-    "clip_range": PPO,
-    "target_policy_noise": TD3,
-    "top_quantiles_to_drop_per_net": TQC,
-    "target_update_interval": SAC,
-    "policy_delay": CrossQ,
-    "normalize_advantage": A2C,
-}
-"""Attributes of a saved model, of which the first that it has tells its algorithm."""
+_ALGORITHM, _ORIGIN, _TRAINING = "algorithm.txt", "origin.json", "training.pkl"
 
-_ALGORITHM, _TRAINING = "algorithm.txt", "training.pkl"
+_ADDED = frozenset({"n_steps", "rollout_buffer_class", "rollout_buffer_kwargs", "_stats_window_size"})
+"""Attributes that models of earlier releases of Stable-Baselines3 may lack."""
 
 
 def model_file(model: BaseAlgorithm, **entries: bytes) -> bytes:
@@ -68,12 +67,19 @@ def load(path: str | Path) -> BaseAlgorithm:
     """
     with refuse_damage(path, "model of Stable-Baselines3"):
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            missing = {"data", "policy.pth"} - set(archive.namelist())
-            if damaged or missing:
-                raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
-            algorithm = _algorithm(archive)
-        return algorithm.load(path, device="cpu")
+            _check_whole(archive)
+            named = archive.read(_ALGORITHM).decode() if _ALGORITHM in archive.namelist() else None
+        if named is not None and named not in KNOWN:
+            raise ValueError(f"it holds a model of {named}, not of {', '.join(KNOWN)}")
+        return (KNOWN[named] if named else _recognize(path)).load(path, device="cpu")
+
+
+def _check_whole(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError if a part of a model's archive is damaged or missing."""
+    damaged = archive.testzip()
+    missing = {"data", "policy.pth"} - set(archive.namelist())
+    if damaged or missing:
+        raise ValueError(f"its part {damaged or min(missing)!r} is damaged or missing")
 
 
 @contextlib.contextmanager
@@ -88,55 +94,98 @@ def refuse_damage(path: str | Path, kind: str) -> Iterator[None]:
         raise ValueError(f"{path} must be a whole {kind}; it cannot be read: {reason}") from error
 
 
-def _algorithm(archive: zipfile.ZipFile) -> type[BaseAlgorithm]:
-    """The class of the algorithm that an archive names, or that its attributes suggest if it names none."""
-    if _ALGORITHM in archive.namelist():
-        name = archive.read(_ALGORITHM).decode()
-        if name not in KNOWN:
-            raise ValueError(f"it holds a model of {name}, not of {', '.join(KNOWN)}")
-        return KNOWN[name]
-    saved = json.loads(archive.read("data"))
-    policy = saved.get("policy_class") or {}
-    if str(policy.get("__module__", "")).startswith("sb3_contrib.common.recurrent"):
-        return RecurrentPPO
-    for mark, algorithm in _MARKS.items():
-        if mark in saved:
+def _recognize(path: str | Path) -> type[BaseAlgorithm]:
+    """The algorithm of a model that Stable-Baselines3 saved, whose file does not name it.
+
+    It is the one with exactly the attributes that the file holds, and a policy of its kind.
+    """
+    saved, _, _ = load_from_zip_file(path, device="cpu")
+    names, policy = set(saved or ()), (saved or {}).get("policy_class")
+    known: list[type[BaseAlgorithm]] = [RecurrentPPO, *KNOWN.values()]  # its policies are of PPO's kind, too
+    for algorithm in known:
+        kind = next(iter(algorithm.policy_aliases.values()))
+        every, always = _attributes(algorithm)
+        of_its_kind = isinstance(policy, type) and issubclass(policy, kind)
+        if of_its_kind and names <= every and always - names <= _ADDED:
             return algorithm
-    raise ValueError(f"it holds no model of {', '.join(KNOWN)}")
+    raise ValueError(f"it is not of {', '.join(KNOWN)}, by the attributes and the policy that it has")
 
 
-def save_checkpoint(model: OnPolicyAlgorithm, path: Path, points: list[dict[str, float]]) -> None:
+@functools.cache
+def _attributes(algorithm: type[BaseAlgorithm]) -> tuple[set[str], set[str]]:
+    """Names of the attributes that models of an algorithm have, and of those that every file holds."""
+    with torch.random.fork_rng(devices=[]):
+        build: Any = algorithm
+        model = build(next(iter(algorithm.policy_aliases)), gym.make("Pendulum-v1"), device="cpu")
+    tensors = {name.partition(".")[0] for names in model._get_torch_save_params() for name in names}
+    return set(vars(model)), set(vars(model)) - set(model._excluded_save_params()) - tensors
+
+
+class Resumed(NamedTuple):
+    """A training as a checkpoint holds it."""
+
+    model: OnPolicyAlgorithm
+    """Ready to resume."""
+    points: list[dict[str, float]]
+    """Those of its learning curve so far."""
+    logged: dict[str, tuple[Any, tuple[str, ...]]]
+    """What its logger has recorded since it last wrote, and the formats that each is not for."""
+
+
+def save_checkpoint(
+    model: OnPolicyAlgorithm,
+    path: Path,
+    points: list[dict[str, float]],
+    origin: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Save all that training needs to resume as if it had not been interrupted, in one file.
 
-    The model must be between two rollouts; `points` are those of its learning curve so far.
+    The model must be between two rollouts; `points` are those of its learning curve so far. The training is
+    named by its JSON-serializable `origin`.
     """
     assert model.env is not None
     training = {
         "environment": model.env,
         "games": model.env.unwrapped,  # which VecNormalize leaves out of its pickle
         "points": points,
+        "logged": {
+            name: (value, model.logger.name_to_excluded[name])
+            for name, value in model.logger.name_to_value.items()
+        },
         "torch": torch.get_rng_state(),
         "numpy": np.random.get_state(),  # noqa: NPY002 - Stable-Baselines3 draws its minibatches from it
         "python": random.getstate(),
     }
-    write_atomically(path, model_file(model, **{_TRAINING: pickle.dumps(training)}))
+    named = json.dumps(dict(origin)).encode()
+    write_atomically(path, model_file(model, **{_ORIGIN: named, _TRAINING: pickle.dumps(training)}))
 
 
-def load_checkpoint(path: Path) -> tuple[OnPolicyAlgorithm, list[dict[str, float]]]:
-    """A model ready to resume its training bit for bit, and the points of its learning curve so far.
+def load_checkpoint(path: Path, origin: Mapping[str, Any] | None = None) -> Resumed:
+    """Restore a training, so that it resumes bit for bit.
 
     This sets the global random generators that training uses. The file holds pickles: load only files you
     trust.
 
     Raises:
-        ValueError: If there is no such file, or it is not a whole checkpoint.
+        ValueError: If there is no such file, it is not a whole checkpoint, or it names another training than
+            `origin`, if that is given.
     """
+    with refuse_damage(path, "checkpoint"), zipfile.ZipFile(path) as archive:
+        _check_whole(archive)
+        training = archive.read(_TRAINING) if _TRAINING in archive.namelist() else None
+        named = json.loads(archive.read(_ORIGIN)) if _ORIGIN in archive.namelist() else {}
+    if training is None:
+        raise ValueError(f"{path} must be a checkpoint; it is a finished model")
+    if origin is not None and named != origin:
+        raise ValueError(f"{path} must be of this training; {describe_difference(named, dict(origin))}")
     model = load(path)
-    with zipfile.ZipFile(path) as archive:
-        if not isinstance(model, OnPolicyAlgorithm) or _TRAINING not in archive.namelist():
-            raise ValueError(f"{path} must be a checkpoint; it is a finished model")
-        with refuse_damage(path, "checkpoint"):
-            training = pickle.loads(archive.read(_TRAINING))
+    with refuse_damage(path, "checkpoint"):
+        return _restore(model, pickle.loads(training))
+
+
+def _restore(model: BaseAlgorithm, training: Mapping[str, Any]) -> Resumed:
+    if not isinstance(model, OnPolicyAlgorithm):
+        raise ValueError(f"it holds a model of {type(model).__name__}")
     environment = training["environment"]
     if isinstance(environment, VecNormalize):
         environment.set_venv(training["games"])
@@ -144,4 +193,4 @@ def load_checkpoint(path: Path) -> tuple[OnPolicyAlgorithm, list[dict[str, float
     torch.set_rng_state(training["torch"])
     np.random.set_state(training["numpy"])  # noqa: NPY002 - see save_checkpoint
     random.setstate(training["python"])
-    return model, training["points"]
+    return Resumed(model, training["points"], training["logged"])

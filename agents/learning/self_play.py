@@ -26,7 +26,6 @@ current goal, it does not care what becomes of that goal. Neither is the game's 
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -108,7 +107,6 @@ def new_learner(
     game: ScalarGame,
     settings: OnPolicySettings,
     seed: int,
-    logs: Path | None = None,
     problem: Problem = "self-play",
 ) -> OnPolicyAlgorithm:
     """A learner at the start of its training; `callbacks` must go with it.
@@ -117,7 +115,6 @@ def new_learner(
         game: The game, in self-play of fixed length; a (low, high) initial goal is drawn anew for every game.
         settings: Settings of the training, which also choose PPO, recurrent PPO or A2C.
         seed: Seed of the networks, the noise and the games.
-        logs: Folder for TensorBoard's files, if any.
         problem: What to learn.
 
     Raises:
@@ -130,7 +127,6 @@ def new_learner(
         "learning_rate": LinearSchedule(settings.learning_rate),
         "seed": seed,
         "device": "cpu",
-        "tensorboard_log": None if logs is None else str(logs),
         "policy_kwargs": policy_kwargs,
     }
     if problem == "self-play":

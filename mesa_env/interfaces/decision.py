@@ -11,6 +11,7 @@ from mesa_env.interfaces.spaces import GivenGame, validated_game
 from mesa_env.problems import BestResponse
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import shown
 
 Successors = Agent | Sequence[float] | Array | Literal["equilibrium"] | None
 """What plays after the deciding agent: an agent, coefficients, the game's oracle by name, or the default."""
@@ -112,7 +113,7 @@ def _best_response(game: GivenGame, successors: Successors) -> BestResponse:
     if successors != "equilibrium" or not isinstance(rules, ScalarGame):
         raise ValueError(
             "successors must be coefficients, an agent with predict, or 'equilibrium' where the game has an "
-            f"oracle; got {successors!r} for {type(rules).__name__}"
+            f"oracle; got {shown(successors)} for {type(rules).__name__}"
         )
     from mesa_env.solutions.oracles import oracle  # here, since solvers take long to import
 

@@ -115,6 +115,11 @@ def render(template: str, finding: Finding) -> str:
     return text
 
 
+def has_sections(results: str) -> bool:
+    """Whether a page has been written by `assemble`, as its marked sections tell."""
+    return _SECTION.search(results) is not None
+
+
 def assemble(results: str, sections: Mapping[str, str]) -> str:
     """Write docs/results.md again: its template, with sections in the order of `EXPERIMENTS`.
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import KroghInterpolator
 from scipy.optimize import minimize_scalar
 
+import mesa_env
 from mesa_env.numerics import (
     Refinement,
     bound_in_any_precision,
@@ -230,3 +235,50 @@ def test_bounds_allow_what_either_precision_makes_of_them():
     assert (allowed >= bounds.astype(np.float32)).all()
     np.testing.assert_array_equal(allowed > bounds, bounds.astype(np.float32) > bounds)
     assert bound_in_any_precision(0.1) > 0.1
+
+
+# -- Where compiled kernels are kept ----------------------------------------------------------------------
+
+SOLVE = """
+import mesa_env
+print(mesa_env.__file__, mesa_env.solve_equilibrium(mesa_env.Game())[0])
+"""
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A copy of the library, to be imported without a home."""
+    skipped = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(Path(mesa_env.__file__).parent, tmp_path / "site" / "mesa_env", ignore=skipped)
+
+
+def solve_without_home(installed):
+    environment = {"PYTHONPATH": str(installed.parent), "HOME": os.devnull, "XDG_CACHE_HOME": os.devnull}
+    command = [sys.executable, "-c", SOLVE]
+    done = subprocess.run(command, env=environment, cwd=os.sep, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    path, coefficient = done.stdout.split()
+    assert Path(path).is_relative_to(installed)
+    return float(coefficient)
+
+
+def test_kernels_run_where_no_folder_can_hold_their_code(installed):
+    for folder in [installed, *installed.rglob("*/")]:
+        if folder.is_dir():
+            (folder / "__pycache__").write_text("no folder, so that not even root can write to it")
+    assert solve_without_home(installed) == mesa_env.solve_equilibrium(mesa_env.Game())[0]
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_anew_where_their_code_is_damaged(installed):
+    expected = solve_without_home(installed)
+    kept = sorted(installed.rglob("*.nb[ic]"))
+    assert len(kept) > 3
+    for number, path in enumerate(kept):
+        content = path.read_bytes()
+        if number % 3 == 0:
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_bytes(content[:-9] if number % 3 == 1 else content[:30] + bytes(len(content)))
+    assert solve_without_home(installed) == expected

@@ -28,6 +28,7 @@ def test_the_learner_is_compared_with_every_reference_agent(tmp_path, capsys):
 def test_a_demo_stopped_before_its_first_checkpoint_starts_again(tmp_path):
     arguments = demo.Arguments(out=tmp_path, turns=6400)
     settings = PPOSettings(turns=arguments.turns)
-    RunFolder(tmp_path).record("train", train.Arguments(settings=settings, out=tmp_path))
+    with RunFolder(tmp_path, "train") as folder:
+        folder.record(train.Arguments(settings=settings, out=tmp_path))
     demo.main(arguments)
     assert (tmp_path / "model.zip").exists()

@@ -8,6 +8,7 @@ import pytest
 
 import agents
 import mesa_env
+from agents.benchmark.run_folder import RunFolder
 from agents.learning import neural
 from agents.learning.neural import NeuralSettings
 from agents.learning.settings import PPOSettings
@@ -122,7 +123,8 @@ def models(tmp_path_factory):
     for rules in ("DeceptiveAlignment", "Misconception"):
         game = SMALL[rules].build((-1.0, 1.0))
         settings = PPOSettings(turns=8 * game.episodes, games=8, hidden=4, epochs=1, minibatches=1)
-        train.train_learner(train.Arguments(game=SMALL[rules], settings=settings, out=folder / rules))
+        with RunFolder(folder / rules, "train") as run:
+            train.train_learner(run, train.Arguments(game=SMALL[rules], settings=settings, out=run.path))
         paths[rules] = folder / rules / "model.zip"
     policy = neural.train_policy(Decoupling([1.0, 0.0]), NeuralSettings(iterations=0, hidden=(4,)), 0)
     neural.save(policy, folder / "policy.pt")

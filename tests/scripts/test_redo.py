@@ -11,6 +11,7 @@ from agents.benchmark.store import REDONE, read_rows
 from scripts import redo
 from tests.agents.benchmark.test_run import tiny_run
 from tests.agents.benchmark.test_sweep_folder import keep_runs
+from tests.conftest import refused
 
 RUNS = [tiny_run("network"), tiny_run(stretch=1.0)]
 
@@ -125,3 +126,13 @@ def test_a_damaged_folder_is_refused_before_any_work(out, capsys):
     output = capsys.readouterr()
     assert str(folder) in output.err
     assert output.out == ""
+
+
+@pytest.mark.parametrize("link", ["redone", "redone/tiny"])
+def test_links_are_not_followed_out_of_the_sweep(out, tmp_path, capsys, link):
+    (tmp_path / "elsewhere").mkdir()
+    (out / link).parent.mkdir(exist_ok=True)
+    (out / link).symlink_to(tmp_path / "elsewhere")
+    message = refused(capsys, redo.main, redo.Arguments((out / "runs" / RUNS[0].id,)))
+    assert "must hold no symbolic links" in message
+    assert not list((tmp_path / "elsewhere").iterdir())

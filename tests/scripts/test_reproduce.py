@@ -68,7 +68,7 @@ def run(monkeypatch, tmp_path):
 def test_a_run_folder_has_figure_section_and_tables(run, tmp_path, capsys):
     run()
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} == {
+    assert {path.name for path in out.iterdir() if path.name != ".lock"} == {
         "config.json",
         "environment.json",
         "second.png",

@@ -168,7 +168,7 @@ def test_a_killed_driver_ends_its_workers_and_resume_runs_only_the_rest(tmp_path
         ({"turns": (0,)}, ("turns", "0")),
         ({"workers": 0}, ("workers", "0")),
         ({"seeds": tuple(range(201))}, ("200", "--yes", "201")),
-        ({"resume": True}, ("--resume", "does not hold one")),
+        ({"resume": True}, ("--resume", "holds none")),
         ({"grid": Path("nowhere.toml")}, ("nowhere.toml",)),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_finished_sweep_is_neither_overwritten_nor_repeated(tmp_path, capsys):
         folder.describe(sweep.Arguments(**arguments), arguments["grid"])
         for run in read_grid(arguments["grid"]).runs():
             folder.keep(run, execute(run))
-    assert "already holds a sweep" in refused(capsys, **arguments)
+    assert "already holds a run of sweep" in refused(capsys, **arguments)
     sweep.main(sweep.Arguments(**arguments, resume=True))
     assert "3 runs" in capsys.readouterr().out
     assert len(logged(tmp_path, "began")) == 3

@@ -29,6 +29,18 @@ def tiny_training(out, **changes):
     return train.Arguments(**{"game": GAME, "settings": TINY, "out": out, **changes})
 
 
+def learn(arguments):
+    """Train without an evaluation."""
+    with RunFolder(arguments.out, "train", arguments.resume) as folder:
+        return train.train_learner(folder, arguments)
+
+
+def record(out, **changes):
+    """A run folder in which nothing but its beginning is recorded."""
+    with RunFolder(out, "train") as folder:
+        folder.record(tiny_training(out, **changes))
+
+
 def parameters(path):
     return {name: value.clone() for name, value in agents.load(path).policy.state_dict().items()}
 
@@ -82,13 +94,13 @@ class TestTrain:
         assert [event.value for event in logged] == pytest.approx(list(curve["nash_conv"]), rel=1e-6)
 
     def test_a_curve_on_which_nothing_was_measured_has_a_header(self, tmp_path):
-        train.train_learner(tiny_training(tmp_path, settings=PPOSettings(turns=8 * 8, games=8, hidden=8)))
+        learn(tiny_training(tmp_path, settings=PPOSettings(turns=8 * 8, games=8, hidden=8)))
         curve = pd.read_csv(tmp_path / "learning_curve.csv")
         assert list(curve.columns) == ["turns", *mesa_env.METRICS]
         assert curve.empty
 
     def test_nothing_half_written_remains(self, finished):
-        names = {path.name for path in finished.iterdir()}
+        names = {path.name for path in finished.iterdir()} - {".lock"}
         assert names == {
             "config.json",
             "environment.json",
@@ -133,7 +145,7 @@ class TestTrain:
     def test_a_killed_run_resumes_bit_for_bit(self, tmp_path):
         whole, killed = tmp_path / "whole", tmp_path / "killed"
         settings = PPOSettings(turns=8 * 8 * 150, games=8, hidden=8, epochs=1, minibatches=1)
-        train.train_learner(tiny_training(whole, settings=settings))
+        learn(tiny_training(whole, settings=settings))
         options = ["--game.train=3", "--game.deploy=5", f"--out={killed}"]
         given = {name: value for name, value in dataclasses.asdict(settings).items() if value}
         options += [f"--settings.{name}={value}" for name, value in given.items()]
@@ -147,25 +159,25 @@ class TestTrain:
         process.wait()
         assert (killed / "checkpoint.zip").exists()
         assert not (killed / "model.zip").exists()
-        train.train_learner(tiny_training(killed, settings=settings, resume=True))
+        learn(tiny_training(killed, settings=settings, resume=True))
         assert_same(parameters(whole / "model.zip"), parameters(killed / "model.zip"))
         assert (whole / "learning_curve.csv").read_text() == (killed / "learning_curve.csv").read_text()
 
     def test_resuming_under_other_arguments_is_refused(self, tmp_path, capsys):
         out = tmp_path / "run"
-        RunFolder(out).record("train", tiny_training(out))
+        record(out)
         message = refused(capsys, train.main, tiny_training(out, seed=7, resume=True))
         assert "seed was 0 and is" in message
 
     def test_a_damaged_checkpoint_is_refused(self, tmp_path, capsys):
         out = tmp_path / "run"
-        RunFolder(out).record("train", tiny_training(out))
+        record(out)
         (out / "checkpoint.zip").write_bytes(b"half a zip")
         assert "checkpoint.zip" in refused(capsys, train.main, tiny_training(out, resume=True))
 
     @pytest.mark.parametrize("problem", ["initial", "current"])
     def test_controllers_train_by_the_same_command(self, tmp_path, problem):
-        model = train.train_learner(tiny_training(tmp_path, problem=problem))
+        model = learn(tiny_training(tmp_path, problem=problem))
         assert model.num_timesteps == TINY.turns
         assert agents.load(tmp_path / "model.zip").num_timesteps == TINY.turns
 

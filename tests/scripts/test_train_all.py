@@ -112,10 +112,11 @@ def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny
     jobs = read_jobs(tiny)
     train.main(jobs[0])
     before = (jobs[0].out / "model.zip").stat().st_mtime_ns
-    RunFolder(jobs[1].out).record("train", jobs[1])
-    assert [train_all.is_finished(job) for job in jobs] == [True, False, False, False]
+    with RunFolder(jobs[1].out, "train") as folder:
+        folder.record(jobs[1])
+    assert [train_all.is_finished(job.out) for job in jobs] == [True, False, False, False]
     train_all.main(dataclasses.replace(tiny, workers=2))
-    assert all(train_all.is_finished(job) for job in jobs)
+    assert all(train_all.is_finished(job.out) for job in jobs)
     assert (jobs[0].out / "model.zip").stat().st_mtime_ns == before
     train_all.main(tiny)  # nothing is left to do
 

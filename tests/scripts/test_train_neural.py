@@ -27,7 +27,7 @@ def tiny_network(out, **changes):
 def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
     out = tmp_path / "run"
     train_neural.main(tiny_network(out))
-    assert {path.name for path in out.iterdir()} == {
+    assert {path.name for path in out.iterdir() if path.name != ".lock"} == {
         "config.json",
         "environment.json",
         "evaluation.csv",
@@ -89,8 +89,9 @@ def test_networks_play_no_other_game(tmp_path, capsys, rules):
 def test_the_folder_of_another_kind_of_run_is_left_alone(tmp_path, capsys, file):
     (tmp_path / file).write_bytes(b"a run")
     message = refused(capsys, train_neural.main, tiny_network(tmp_path))
-    assert message == f"error: {tmp_path} holds another kind of run: name another --out"
-    assert [path.name for path in tmp_path.iterdir()] == [file]
+    words = "a run must start in a new or empty folder, or one of its own"
+    assert message == f"error: {words}; {tmp_path} holds {file!r}"
+    assert {path.name for path in tmp_path.iterdir()} == {file, ".lock"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """scripts/tune.py: studies are kept, resumed and shipped, and invalid ones are refused."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -75,4 +76,19 @@ def test_another_study_is_not_overwritten(tmp_path, capsys):
     main(tiny(tmp_path, trials=1, seeds=1))
     with pytest.raises(SystemExit):
         main(tiny(tmp_path, trials=1, seeds=1))
-    assert "already holds a study" in capsys.readouterr().err
+    assert "already holds a run of tune" in capsys.readouterr().err
+
+
+def test_a_study_in_which_every_trial_fails_says_why_and_ships_nothing(tmp_path, capsys):
+    arguments = Arguments(algorithm="ppo", turns=100, trials=2, seeds=1, out=tmp_path / "study", ship=7)
+    for resume in (False, True):
+        with pytest.raises(SystemExit) as exit_:
+            main(dataclasses.replace(arguments, resume=resume))
+        assert exit_.value.code == 1
+        message = capsys.readouterr().err
+        assert message.startswith(
+            "error: no trial was completed: ValueError: turns must allow one rollout of"
+        )
+        assert "Traceback" not in message
+    assert set(pd.read_csv(tmp_path / "study" / "trials.csv")["state"]) == {"FAIL"}
+    assert not list(tmp_path.rglob("best.json")) + list(tmp_path.rglob("tuned.json"))

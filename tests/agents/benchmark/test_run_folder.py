@@ -29,7 +29,8 @@ def read(path):
 @pytest.mark.parametrize("rules", GAMES)
 def test_a_run_is_recorded_with_its_game(tmp_path, rules):
     game = GAMES[rules](initial_goal=(-0.5, 0.25))
-    RunFolder(tmp_path / "run").record("train", Arguments(), game)
+    with RunFolder(tmp_path / "run", "train") as folder:
+        folder.record(Arguments(), game)
     assert read(tmp_path / "run" / "config.json") == {
         "command": "train",
         "out": "run",
@@ -41,22 +42,24 @@ def test_a_run_is_recorded_with_its_game(tmp_path, rules):
 
 
 def test_numbers_that_are_not_finite_are_null_in_json(tmp_path):
-    RunFolder(tmp_path).json("numbers.json", {"a": [1.5, math.nan], "b": (math.inf,), "c": tmp_path})
+    with RunFolder(tmp_path, "train") as folder:
+        folder.json("numbers.json", {"a": [1.5, math.nan], "b": (math.inf,), "c": tmp_path})
     assert read(tmp_path / "numbers.json") == {"a": [1.5, None], "b": [None], "c": str(tmp_path)}
 
 
 def test_a_file_cannot_be_a_run_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="must be writable"):
-        RunFolder(tmp_path / "file" / "run")
+        RunFolder(tmp_path / "file" / "run", "train")
 
 
 def test_figures_have_the_resolution_and_metadata_that_are_asked_for(tmp_path):
-    figure, folder = Figure(figsize=(2, 1)), RunFolder(tmp_path)
+    figure, folder = Figure(figsize=(2, 1)), RunFolder(tmp_path, "train")
     folder.figure("figure.png", figure)
     assert matplotlib.image.imread(tmp_path / "figure.png").shape[:2] == (150, 300)
     assert b"Software" in (tmp_path / "figure.png").read_bytes()
     folder.figure("small.png", figure, dpi=50, versioned=False)
+    folder.close()
     assert matplotlib.image.imread(tmp_path / "small.png").shape[:2] == (50, 100)
     assert b"Software" not in (tmp_path / "small.png").read_bytes()
 

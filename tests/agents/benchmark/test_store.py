@@ -1,9 +1,12 @@
 """Rows of a sweep's data set: their columns, how they are read back, and how repeated runs compare."""
 
 import json
+import random
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from agents.benchmark.run import execute
@@ -17,6 +20,7 @@ from agents.benchmark.store import (
     Comparison,
     compare_rows,
     empty_row,
+    read_row,
     read_rows,
     summarize_rows,
     write_row,
@@ -118,3 +122,34 @@ def test_differences_are_named():
 def test_agents_without_networks_have_no_weights_to_compare():
     row = ROW | {"weights": ""}
     assert compare_rows(row, row) == Comparison([], None, [])
+
+
+def test_no_flipped_bit_of_a_row_is_read_as_another_number(tmp_path):
+    path, generator = tmp_path / "row.parquet", random.Random(0)
+    write_row(path, ROW, SCHEMA)
+    content, written = path.read_bytes(), read_row(path, SCHEMA).to_pylist()
+    refusals = []
+    for _ in range(300):
+        place, damaged = generator.randrange(8 * len(content)), bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            assert read_row(path, SCHEMA).to_pylist() == written, place
+        except ValueError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 60
+    assert not any("\n" in refusal for refusal in refusals)
+
+
+def test_a_row_that_was_written_again_with_another_number_is_refused(tmp_path):
+    path = tmp_path / "row.parquet"
+    write_row(path, ROW, SCHEMA)
+    digest = pq.read_schema(path).metadata
+    pq.write_table(pa.Table.from_pylist([ROW | {"nash_conv": 0.0}], SCHEMA.with_metadata(digest)), path)
+    with pytest.raises(ValueError, match="its values have changed since they were written"):
+        read_row(path, SCHEMA)
+
+
+def test_rows_without_a_digest_are_read_as_they_are(tmp_path):
+    pq.write_table(pa.Table.from_pylist([ROW], SCHEMA), tmp_path / "row.parquet")
+    assert read_row(tmp_path / "row.parquet", SCHEMA).to_pylist() == [ROW]

@@ -11,8 +11,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from sb3_contrib import TQC, CrossQ
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 
 import agents
 import mesa_env
@@ -204,7 +204,7 @@ def interrupt_and_resume(case, path, checkpoint_every, curve_every):
         model.learn(turns, callback=[*measured()[1], Interruption(rollout * 4 + rollout // 2)])
     # Whatever the process does in between must not matter.
     torch.manual_seed(99), random.seed(99), np.random.seed(99)  # noqa: NPY002
-    model, points = checkpoints.load_checkpoint(path)
+    model, points, _ = checkpoints.load_checkpoint(path)
     assert model.num_timesteps == 4 // checkpoint_every * checkpoint_every * rollout
     curve, resumed = measured(points)
     return model.learn(turns - model.num_timesteps, callback=resumed, reset_num_timesteps=False), curve
@@ -249,6 +249,68 @@ def test_a_checkpoint_is_an_agent_too(tmp_path):
         assert archive.testzip() is None
 
 
+ORIGIN = {
+    "game": {"rules": "Game", "discount": 1.0},
+    "settings": {"hidden": 8},
+    "seed": 1,
+    "problem": "initial",
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint that names its training."""
+    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.zip"
+    train(SMALL, PPOSettings(turns=48, games=4, hidden=8), callbacks=[Checkpoint(path, 2, origin=ORIGIN)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 3}, "its seed was 1 and is now 3"),
+        ({"game": {"rules": "Misconception"}}, "its game.rules was Game and is now Misconception"),
+        ({"game": ORIGIN["game"] | {"discount": 0.5}}, "its game.discount was 1.0 and is now 0.5"),
+        ({"settings": {"hidden": 64}}, "its settings.hidden was 8 and is now 64"),
+        ({"problem": "self-play"}, "its problem was initial and is now self-play"),
+    ],
+)
+def test_the_checkpoint_of_another_training_is_refused_before_it_is_unpickled(
+    change, words, checkpoint, monkeypatch
+):
+    assert checkpoints.load_checkpoint(checkpoint, ORIGIN).model.num_timesteps == 32
+    monkeypatch.setattr(checkpoints, "load", lambda _: pytest.fail("its pickles were read"))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(checkpoint))} must be of this training; {words}$"):
+        checkpoints.load_checkpoint(checkpoint, ORIGIN | change)
+
+
+def test_a_checkpoint_that_names_no_training_is_refused(checkpoint, tmp_path):
+    path = tmp_path / "checkpoint.zip"
+    with zipfile.ZipFile(checkpoint) as whole, zipfile.ZipFile(path, "w") as archive:
+        for part in set(whole.namelist()) - {"origin.json"}:
+            archive.writestr(part, whole.read(part))
+    with pytest.raises(ValueError, match="must be of this training; its game was None"):
+        checkpoints.load_checkpoint(path, ORIGIN)
+
+
+def test_no_flipped_bit_of_a_checkpoint_resumes_another_training(checkpoint, tmp_path):
+    content, generator = checkpoint.read_bytes(), random.Random(0)
+    path, refusals = tmp_path / "checkpoint.zip", []
+    expected = checkpoints.load_checkpoint(checkpoint, ORIGIN).model.policy.state_dict()
+    for _ in range(60):
+        place, damaged = generator.randrange(8 * len(content)), bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = checkpoints.load_checkpoint(path, ORIGIN).model.policy.state_dict()
+        except ValueError as error:
+            refusals.append(str(error))
+        else:
+            assert all(torch.equal(found[name], value) for name, value in expected.items()), place
+    assert len(refusals) > 20
+    assert not any("\n" in refusal for refusal in refusals)
+
+
 # -- Whose models they are --------------------------------------------------------------------------------
 
 
@@ -279,3 +341,52 @@ def test_models_that_stable_baselines3_saved_are_agents_too(algorithm, tmp_path)
     observations = np.stack([environment.observation_space.sample() for _ in range(5)])
     expected, _ = model.predict(observations, deterministic=True)
     np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], expected)
+
+
+class Flavored(A2C):
+    """A user's own algorithm, which a file of A2C's attributes and one more comes from."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.flavor = 1
+
+
+class Discrete(gymnasium.Env):
+    """An environment whose actions are counted, as some algorithms want it."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+
+@pytest.mark.parametrize(
+    "algorithm", [TRPO, ARS, Flavored, DQN, QRDQN, MaskablePPO], ids=lambda algorithm: algorithm.__name__
+)
+def test_models_of_algorithms_that_are_not_known_are_refused(algorithm, tmp_path):
+    counted = algorithm in (DQN, QRDQN, MaskablePPO)
+    environment = Discrete() if counted else gymnasium.make("mesa_env/BestResponse-v0", game=SMALL)
+    algorithm("MlpPolicy", environment, device="cpu", seed=0).save(tmp_path / "model.zip")
+    with pytest.raises(
+        ValueError, match=r"^[^\n]*model.zip must be [^\n]* it is not of PPO, RecurrentPPO, A2C"
+    ):
+        agents.load(tmp_path / "model.zip")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        (SAC, {"ent_coef": 0.1}),
+        (TQC, {"ent_coef": 0.1}),
+        (PPO, {"clip_range_vf": 0.2, "use_sde": True}),
+        (A2C, {"use_rms_prop": False}),
+    ],
+)
+def test_options_do_not_hide_of_which_algorithm_a_model_is(algorithm, options, tmp_path):
+    environment = gymnasium.make("mesa_env/BestResponse-v0", game=SMALL)
+    algorithm("MlpPolicy", environment, device="cpu", **options).save(tmp_path / "model.zip")
+    assert type(agents.load(tmp_path / "model.zip")) is algorithm
+
+
+def test_a_recurrent_model_is_not_taken_for_another(tmp_path):
+    environment = gymnasium.make("mesa_env/BestResponse-v0", game=SMALL)
+    RecurrentPPO("MlpLstmPolicy", environment, device="cpu").save(tmp_path / "model.zip")
+    assert type(agents.load(tmp_path / "model.zip")) is RecurrentPPO

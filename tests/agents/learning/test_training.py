@@ -78,7 +78,7 @@ def test_a_training_in_a_folder_resumes_from_its_checkpoint(problem, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         interrupted.run([Interruption(16 * 5 + 8)])
     assert (tmp_path / "interrupted" / CHECKPOINT).exists()
-    resumed = Training(SMALL, SIX_ROLLOUTS, 99, problem, tmp_path / "interrupted", resume=True)
+    resumed = Training(SMALL, SIX_ROLLOUTS, 5, problem, tmp_path / "interrupted", resume=True)
     assert resumed.model.num_timesteps == 64
     model = resumed.run()
     assert model.num_timesteps == expected.num_timesteps == 96

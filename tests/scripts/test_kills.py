@@ -1,0 +1,213 @@
+"""Runs that are killed at any point: called again they complete, with the files of an uninterrupted run."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+import agents
+from agents import atomic_files
+from agents.benchmark import run_folder
+from agents.learning import checkpoints, neural
+from agents.learning.settings import NeuralSettings, PPOSettings
+from scripts import comparison, demo, train, train_neural
+from scripts.arguments import GameArguments
+from tests.conftest import refused
+
+GAME = GameArguments(train=3, deploy=5)
+NEURAL = GameArguments(rules="Decoupling", train=2, deploy=2, decoupling=10.0)
+TRAIN = train.Arguments(game=GAME, settings=PPOSettings(turns=8 * 8 * 30, games=8, hidden=8))
+NETWORK = train_neural.Arguments(game=NEURAL, settings=NeuralSettings(iterations=3, games=2, hidden=(4,)))
+
+
+def changed(arguments, **changes):
+    return type(arguments)(**vars(arguments) | changes)
+
+
+def weights(path):
+    model = neural.load(path) if path.suffix == ".pt" else agents.load(path).policy
+    return {name: tensor.tolist() for name, tensor in model.state_dict().items()}
+
+
+def logged(out):
+    """Every scalar in the files of a TensorBoard log but the speed, those that it would not show included."""
+    events = [
+        event
+        for path in sorted(out.glob("tensorboard/*/events*"))
+        for event in EventFileLoader(str(path)).Load()
+    ]
+    values = [
+        (value.tag, event.step, value.tensor.float_val[:])
+        for event in events
+        for value in event.summary.value
+    ]
+    return [entry for entry in values if entry[0] != "time/fps"]
+
+
+def outcome(out):
+    """What a run has left, apart from when and how it was called."""
+    found = {path.name for path in out.iterdir() if path.name != ".lock"}
+    tables = {path.name: path.read_text() for path in out.glob("*.csv")}
+    config = json.loads((out / "config.json").read_text())
+    config = {name: value for name, value in config.items() if name not in ("out", "resume")}
+    game = (out / "game.json").read_text()
+    model = weights(out / ("policy.pt" if (out / "policy.pt").exists() else "model.zip"))
+    return found, tables, config, game, model, (out / "figure.png").read_bytes(), logged(out)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folders of uninterrupted runs, by command."""
+    folder = tmp_path_factory.mktemp("whole")
+    train.main(changed(TRAIN, out=folder / "train"))
+    train_neural.main(changed(NETWORK, out=folder / "train_neural"))
+    return {name: folder / name for name in ("train", "train_neural")}
+
+
+class Killed(BaseException):
+    """Ends a command where kill −9 would: nothing more is written."""
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Ends the command at the writing of a file, by name, until `kill.off()`."""
+
+    def at(name):
+        def write(path, content):
+            if path.name == name:
+                raise Killed
+            atomic_files.write_atomically(path, content)
+
+        for module in (run_folder, checkpoints, neural):
+            monkeypatch.setattr(module, "write_atomically", write)
+
+    at.off = monkeypatch.undo
+    return at
+
+
+FILES = ["environment.json", "game.json", "learning_curve.csv", "model.zip", "evaluation.csv", "figure.png"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_training_killed_before_any_of_its_files_completes(file, whole, tmp_path, kill):
+    out = tmp_path / "run"
+    kill(file)
+    with pytest.raises(Killed):
+        train.main(changed(TRAIN, out=out))
+    kill.off()
+    assert not comparison.is_finished(out)
+    train.main(changed(TRAIN, out=out, resume=True))
+    assert outcome(out) == outcome(whole["train"])
+
+
+@pytest.mark.parametrize(
+    "file", ["environment.json", "game.json", "policy.pt", "evaluation.csv", "figure.png"]
+)
+@pytest.mark.parametrize("before", [None, "the same", "another"])
+def test_a_neural_training_killed_before_any_of_its_files_completes(file, before, whole, tmp_path, kill):
+    out = tmp_path / "run"
+    if before:
+        train_neural.main(changed(NETWORK, out=out, seed=7 if before == "another" else 0))
+    kill(file)
+    with pytest.raises(Killed):
+        train_neural.main(changed(NETWORK, out=out))
+    kill.off()
+    train_neural.main(changed(NETWORK, out=out))
+    assert outcome(out) == outcome(whole["train_neural"])
+
+
+@pytest.mark.parametrize(("command", "file"), [("train", "model.zip"), ("train_neural", "policy.pt")])
+def test_what_was_trained_is_evaluated_without_being_trained_again(
+    command, file, whole, tmp_path, monkeypatch
+):
+    out = shutil.copytree(whole[command], tmp_path / "run")
+    for name in ("evaluation.csv", "figure.png"):
+        (out / name).unlink()
+    monkeypatch.setattr("agents.learning.training.Training.run", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("agents.learning.neural.train_policy", lambda *_: pytest.fail("trained"))
+    before = (out / file).read_bytes()
+    if command == "train":
+        train.main(changed(TRAIN, out=out, resume=True))
+    else:
+        train_neural.main(changed(NETWORK, out=out))
+    assert (out / file).read_bytes() == before
+    for name in ("evaluation.csv", "figure.png"):
+        assert (out / name).read_bytes() == (whole[command] / name).read_bytes()
+
+
+def test_a_damaged_model_is_refused_before_the_evaluation(whole, tmp_path, capsys):
+    out = shutil.copytree(whole["train"], tmp_path / "run")
+    (out / "figure.png").unlink()
+    (out / "model.zip").write_bytes((out / "model.zip").read_bytes()[:-40])
+    message = refused(capsys, train.main, changed(TRAIN, out=out, resume=True))
+    assert "model.zip must be a whole model of Stable-Baselines3" in message
+
+
+def test_a_demo_killed_before_its_figure_is_evaluated_again(tmp_path, kill):
+    arguments = demo.Arguments(out=tmp_path / "run", turns=6400)
+    kill("figure.png")
+    with pytest.raises(Killed):
+        demo.main(arguments)
+    kill.off()
+    table = (tmp_path / "run" / "comparison.csv").read_text()
+    before = weights(tmp_path / "run" / "model.zip")
+    demo.main(arguments)
+    assert (tmp_path / "run" / "comparison.csv").read_text() == table
+    assert weights(tmp_path / "run" / "model.zip") == before
+    assert (tmp_path / "run" / "figure.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 3}, "its seed was 0 and is now 3"),
+        ({"game": GameArguments(train=2, deploy=5)}, "its game.learning_rates was "),
+        ({"game": GameArguments(rules="Misconception", train=3, deploy=5)}, "its game.rules was "),
+        ({"problem": "initial"}, "its problem was self-play and is now initial"),
+    ],
+)
+def test_the_checkpoint_of_another_run_is_refused(changes, words, tmp_path, capsys, kill):
+    (tmp_path / "mine").mkdir()
+    for out, given in ((tmp_path / "other", {}), (tmp_path / "mine", changes)):
+        kill("learning_curve.csv")
+        with pytest.raises(Killed):
+            train.main(changed(TRAIN, out=out, **given))
+        kill.off()
+    shutil.copy(tmp_path / "other" / "checkpoint.zip", tmp_path / "mine" / "checkpoint.zip")
+    capsys.readouterr()
+    message = refused(capsys, train.main, changed(TRAIN, out=tmp_path / "mine", resume=True, **changes))
+    assert f"checkpoint.zip must be of this training; {words}" in message
+    assert not (tmp_path / "mine" / "model.zip").exists()
+
+
+@pytest.mark.slow
+def test_trainings_killed_at_random_complete(tmp_path):
+    settings = PPOSettings(turns=8 * 8 * 60, games=8, hidden=8, epochs=1, minibatches=1)
+    arguments, generator = changed(TRAIN, settings=settings), random.Random(0)
+    train.main(changed(arguments, out=tmp_path / "whole"))
+    expected = outcome(tmp_path / "whole")
+    options = ["--game.train=3", "--game.deploy=5", "--settings.turns=3840", "--settings.games=8"]
+    options += ["--settings.hidden=8", "--settings.epochs=1", "--settings.minibatches=1"]
+    for number in range(2):
+        out, kills = tmp_path / str(number), 0
+        while not comparison.is_finished(out):
+            resume = ["--resume"] if (out / "config.json").exists() else []
+            call = [sys.executable, "-m", "scripts.train", *options, f"--out={out}", *resume]
+            process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            while kills < 3 and process.poll() is None and not (out / "config.json").exists():
+                time.sleep(0.01)
+            if kills < 3:
+                time.sleep(generator.uniform(0, 0.8))
+                process.send_signal(signal.SIGKILL)
+            error = process.communicate()[1]
+            assert process.returncode in (0, -signal.SIGKILL), error
+            kills += 1
+        assert outcome(out) == expected
+    assert len(pd.read_csv(tmp_path / "whole" / "learning_curve.csv")) == 6
