@@ -1,7 +1,8 @@
 """The main job: train a learner by self-play on the post's first experiment and compare it with all agents.
 
 After Ctrl-C, a second call resumes from the last checkpoint; a demo that has been trained is only evaluated
-again.
+again. Both load OUT/model.zip or OUT/checkpoint.zip, which hold pickles and run code that they name: name
+only a folder whose content this command has written.
 """
 
 import dataclasses

@@ -1,7 +1,8 @@
 """Compare agents, by name or model file, on one game from many initial goals.
 
-An entry of --agents is a name (see below), the model.zip of a run (it holds pickles: name only files you
-trust), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose interval is then over seeds.
+An entry of --agents is a name (see below), the model.zip of a run (it holds pickles, which run code that they
+name when it is loaded: name only files that you trust), the policy.pt of scripts/train_neural.py (which runs
+no code), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose interval is then over seeds.
 Names: equilibrium, myopic, compliant, guard, random; for the base game also grid, precommitment, best_of_K.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 import mesa_env
+from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
@@ -30,7 +32,7 @@ class Arguments:
     initial_goal: tuple[float, ...] = (-1.0, 1.0)
     """θ_0 of the games: one number, or low and high of the range to draw it from."""
     games: int = 100
-    """Games per agent, if θ_0 is drawn."""
+    """Games per agent, if θ_0 is drawn; games × episodes are at most 10 000 000."""
     figure_goal: float = 0.8
     """θ_0 of the figure's games."""
     seed: int = 0
@@ -48,9 +50,10 @@ def main(arguments: Arguments) -> None:
     from scripts import figures
 
     with refusing_bad_input():
-        validated_whole("seed", arguments.seed, 0)
+        validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validated_whole("games", arguments.games, 1)
         game = arguments.game.build(arguments.initial_goal)
+        validate_batch(arguments.games, game)
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
         folder = RunFolder(arguments.out)

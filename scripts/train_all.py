@@ -1,12 +1,12 @@
 """Train the learners of a TOML file that are missing.
 
 NAMES are groups of scripts/learners.toml (results, variants, networks), or single learners of a group, such
-as variants.memory. Finished learners are left as they are; interrupted ones resume, but for networks, which
-begin again.
+as variants.memory. Finished learners are left as they are; networks that were interrupted begin again, and
+others resume: this loads the checkpoint.zip in the folder that the file names, which holds pickles. They run
+code that they name, so name only a file whose folders you trust.
 """
 
 import multiprocessing
-import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,9 +15,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from agents.limits import LARGEST_SEED, MOST_WORKERS
+from agents.text_files import read_toml
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from scripts import train, train_neural
 from scripts.arguments import refusing_bad_input, run_command
+from scripts.output import prepare_output
 
 Job = train.Arguments | train_neural.Arguments
 _COMMANDS = {"train": train, "train_neural": train_neural}
@@ -32,7 +35,7 @@ class Arguments:
     seeds: tuple[int, ...] | None = None
     """Seeds in place of those in the file."""
     workers: int = 1
-    """Processes that train at the same time."""
+    """Processes that train at the same time; at most 1024."""
     file: Path = Path("scripts/learners.toml")
     """The TOML file."""
 
@@ -40,20 +43,17 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Train all learners that are not finished."""
     with refusing_bad_input():
-        validated_whole("workers", arguments.workers, 1)
+        validated_whole("workers", arguments.workers, 1, MOST_WORKERS)
         jobs = [job for job in read_jobs(arguments) if not is_finished(job)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.workers, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(arguments.workers, context, prepare_output, max_tasks_per_child=1) as pool:
         for future in [pool.submit(train_one, job) for job in jobs]:
             future.result()
 
 
 def read_jobs(arguments: Arguments) -> list[Job]:
     """The trainings asked for, one per learner and seed; a ValueError says what is wrong with them."""
-    try:
-        groups = tomllib.loads(arguments.file.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{arguments.file} must be a TOML file of learners: {error}") from error
+    groups = read_toml(arguments.file, "a file of learners")
     learners: dict[str, dict[str, Any]] = {}
     for group, content in groups.items():
         if not isinstance(content, dict) or not isinstance(content.get("learners"), dict):
@@ -87,8 +87,15 @@ def _build_jobs(name: str, learner: Mapping[str, Any], seeds: tuple[int, ...] | 
     except (AttributeError, TypeError) as error:
         raise ValueError(f"learner {name}: {error!r}") from error
     for seed in seeds or learner["seeds"]:
-        folder = Path(learner["folder"].format(learner=name, seed=seed))
-        yield replace(job, seed=validated_whole("seed", seed, 0), out=folder)
+        seed = validated_whole("seed", seed, 0, LARGEST_SEED)
+        yield replace(job, seed=seed, out=_folder(name, learner["folder"], seed))
+
+
+def _folder(name: str, pattern: Any, seed: int) -> Path:
+    """The run folder of a learner and seed, whose places `pattern` names."""
+    if not isinstance(pattern, str) or not pattern.strip() or "\0" in pattern:
+        raise ValueError(f"learner {name}: its folder must be a path; got {pattern!r}")
+    return Path(pattern.replace("{learner}", name).replace("{seed}", str(seed)))
 
 
 def _fill_in(default: Any, key: str, value: Any) -> Any:

@@ -63,10 +63,12 @@ def validated_range(name: str, value: object, low: float, high: float) -> float 
     return first, last
 
 
-def validated_whole(name: str, value: object, low: int) -> int:
-    """Check that `value` is a whole number of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise ValueError(f"{name} must be a whole number ≥ {low}; got {value!r}")
+def validated_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Check that `value` is a whole number of at least `low`, and at most `high` where that is given."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        allowed = f"≥ {low}" if high is None else f"in {low}…{high}"
+        raise ValueError(f"{name} must be a whole number {allowed}; got {value!r}")
     return int(value)
 
 

@@ -125,15 +125,15 @@ def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny
     [
         ({"names": ("tini",)}, "", "", "learners.toml are named tiny, tiny.short"),
         ({"names": ("tini",)}, "", "", "did you mean 'tiny'"),
-        ({"workers": 0}, "", "", "workers must be a whole number ≥ 1; got 0"),
-        ({"seeds": (-1,)}, "", "", "seed must be a whole number ≥ 0; got -1"),
+        ({"workers": 0}, "", "", "workers must be a whole number in 1…1024; got 0"),
+        ({"seeds": (-1,)}, "", "", "seed must be a whole number in 0…4294967295; got -1"),
         ({}, "hidden = 4", "hidden = 0", "hidden must be a whole number ≥ 1; got 0"),
         ({}, "hidden = 4", "width = 4", "learner short: "),
         ({}, "train_neural", "retrain", "command must be one of train, train_neural; got 'retrain'"),
         ({}, "learners.", "pupils.", "must be a group with a table of learners"),
         ({}, "seeds = ", "number = ", "must have a folder and seeds; it has no seeds"),
         ({}, "folder = ", "path = ", "must have a folder and seeds; it has no folder"),
-        ({}, "[tiny]", "[tiny", "must be a TOML file of learners"),
+        ({}, "[tiny]", "[tiny", "a file of learners must be a TOML file"),
     ],
 )
 def test_bad_learners_are_refused_before_any_work(tiny, capsys, changes, old, new, words):
