@@ -2,7 +2,7 @@
 
 import re
 
-_MARKUP = re.compile(r"[\\`*~$<>\[\]#|&]|(?<!\w)_|_(?!\w)")
+_MARKUP = re.compile(r"[\\`*~$<>\[\]#&]|(?<!\w)_|_(?!\w)")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "$": "&#36;"}  # GitHub reads math after a backslash
 
 
@@ -22,8 +22,18 @@ def shorten(text: str, most: int) -> str:
 
 
 def escape_markdown(text: object, most: int = 300) -> str:
-    """A text that Markdown, its tables and the HTML and math within it show as given, in one line."""
+    """A text in one line that Markdown shows as given, without HTML, links or math.
+
+    In a table, `tables.markdown_table` escapes its pipes.
+    """
     return _MARKUP.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), printable(text, most))
+
+
+def code_span(text: object) -> str:
+    """A text in one line that Markdown shows as code."""
+    line = printable(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence}{line}{fence}" if fence == "`" else f"{fence} {line} {fence}"
 
 
 def escape_mathtext(text: object, most: int = 60) -> str:

@@ -104,7 +104,7 @@ def update_documentation(docs: Path, run: Path, name: str, section: str, finding
     for file in files:
         write_atomically(results / file, (run / file).read_bytes())
     text = page.assemble((docs / "results.md").read_text(encoding="utf-8"), {name: section})
-    write_atomically(docs / "results.md", text.encode())
+    write_atomically(docs / "results.md", text.encode(errors="replace"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from agents.benchmark.figures import WIDTH
 from agents.benchmark.summaries import Sweep, list_pairs
+from agents.plain_text import escape_mathtext
 from mesa_env.evaluation import statistics
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
@@ -75,7 +76,7 @@ def summarize_losses(sweep: Sweep) -> pd.DataFrame:
 
 def draw_episodes(sweep: Sweep) -> Figure:
     """Heat map of exploitability by episode, signed by direction; one panel per game."""
-    names = list(sweep.contestants)
+    names = list(map(escape_mathtext, sweep.contestants))
     height = 0.75 + 0.24 * len(names)
     figure = Figure(figsize=(WIDTH, height * len(sweep.games) + 0.5), layout="constrained")
     panels = figure.subplots(len(sweep.games), 1, squeeze=False)[:, 0]

@@ -15,6 +15,7 @@ from agents.benchmark.losses import summarize_losses
 from agents.benchmark.summaries import Sweep, second_half_factor
 from agents.benchmark.tables import markdown_table
 from agents.learning.algorithms import TUNING_SEED
+from agents.plain_text import code_span
 from mesa_env import Game
 from mesa_env.evaluation import statistics
 
@@ -75,7 +76,7 @@ def fill_template(
         {name: markdown_table(table) if len(table) else "None." for name, table in tables.items()},
         sections="\n\n".join(sections),
         folder=folder,
-        command=command,
+        command=code_span(command),
         notes=notes.strip(),
         tuning_seed=TUNING_SEED,
         confidence=f"{100 * statistics.CONFIDENCE:g}",
@@ -102,6 +103,9 @@ def check_notes(notes: str, numbers: pd.DataFrame) -> None:
         rows = numbers[(numbers["game"] == game) & (numbers["contestant"] == learner)]
         if column not in rows or rows.empty:
             raise ValueError(f"the sweep has no {column} of {learner} on {game}, which {check} needs")
-        value = float(rows[column].iloc[0])
-        if not _OPERATORS[comparison](value, float(bound)):
+        try:
+            value, limit = float(rows[column].iloc[0]), float(bound)
+        except ValueError as error:
+            raise ValueError(f"a check compares numbers; {check} does not") from error
+        if not _OPERATORS[comparison](value, limit):
             raise ValueError(f"notes must follow from the rows; {column} is {value:g}, which fails {check}")

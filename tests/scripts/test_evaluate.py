@@ -69,7 +69,7 @@ def test_a_label_that_comes_twice_is_refused(tmp_path, capsys):
 
 def test_a_seed_below_0_is_refused(tmp_path, capsys):
     message = refused(capsys, evaluate.main, evaluate.Arguments(seed=-1, out=tmp_path))
-    assert message == "error: seed must be a whole number ≥ 0; got -1"
+    assert message == "error: seed must be a whole number in 0…4294967295; got -1"
 
 
 def test_learning_rates_can_be_given_one_by_one(tmp_path):

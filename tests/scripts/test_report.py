@@ -98,7 +98,7 @@ def test_a_sweep_whose_runs_all_failed_is_refused(tmp_path, capsys):
 def test_missing_notes_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         report_on(tmp_path, made_up_rows(SMALL, FEW, range(1)), notes=tmp_path / "none.md")
-    assert "notes must be a Markdown file" in capsys.readouterr().err
+    assert "notes must be a readable file" in capsys.readouterr().err
 
 
 def test_notes_that_the_rows_do_not_support_are_refused_before_anything_is_written(tmp_path, capsys):
