@@ -43,16 +43,16 @@ def main(arguments: Arguments) -> None:
     contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": learner}
     contestants |= {name: agents.make(name, game) for name in agents.NAMES if name not in contestants}
     games = pd.DataFrame(mesa_env.compare(game, contestants, [GOAL]))
-    tables.show_summary(mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest")
-
-    paid = mesa_env.play(mesa_env.env(game=game), learner)["episode_0"]
-    cost = float(games.set_index("agent")["mesa_cost"]["learned"])
-    print(f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}.")
     folder = RunFolder(arguments.out)
     folder.table("comparison.csv", games)
     titles = {"equilibrium": "the exact oracle", "learned": "learned by self-play"}
     played = {title: mesa_env.rollout(game, contestants[name], GOAL) for name, title in titles.items()}
     folder.figure("figure.png", figures.side_by_side(game, played))
+
+    tables.show_summary(mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest")
+    paid = mesa_env.play(mesa_env.env(game=game), learner)["episode_0"]
+    cost = float(games.set_index("agent")["mesa_cost"]["learned"])
+    print(f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}.")
     print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import sys
 
 
@@ -23,8 +24,21 @@ def abandon_output() -> bool:
     broken = False
     for stream in (sys.stdout, sys.stderr):
         try:
+            if _reader_is_gone(stream.fileno()):
+                raise BrokenPipeError
             stream.flush()
+        except io.UnsupportedOperation:
+            continue  # no file, as in a test
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             broken = True
     return broken
+
+
+def _reader_is_gone(descriptor: int) -> bool:
+    """Whether what is written goes to a pipe without a reader; a failed flush need not fail again."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))

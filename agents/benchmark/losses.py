@@ -20,6 +20,8 @@ from mesa_env.rules.scalar import ScalarGame
 _COLORS = LinearSegmentedColormap.from_list(
     "loss", ["#08306b", "#2f79b5", "#a6cbe3", "#ffffff", "#f9c499", "#e0702a", "#7f2704"]
 )
+_MOST_MARKS = 500
+"""Marks in a row that can still be told apart at the width of a figure; more are left out."""
 _DECADES = 5
 """Decades of loss that the colors distinguish."""
 
@@ -123,8 +125,8 @@ def _hatch(axes: Axes, cells: Array) -> None:
     """Hatch cells of a heat map, neighbors in a row together."""
     look: dict[str, Any] = {"hatch": "//////", "edgecolor": "white", "linewidth": 0, "alpha": 0.45}
     for row, marked in enumerate(cells):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]])))
-        for start, end in edges.reshape(-1, 2):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]]))).reshape(-1, 2)
+        for start, end in edges if len(edges) <= _MOST_MARKS else ():
             axes.add_patch(Rectangle((start - 0.5, row - 0.5), end - start, 1, fill=False, **look))
 
 
@@ -132,7 +134,8 @@ def _mark_deployment(axes: Axes, training: Array | None, length: int) -> None:
     """Lines between training and deployment."""
     if training is None or len(training) != length:
         return
-    for change in np.flatnonzero(np.diff(training)):
+    changes = np.flatnonzero(np.diff(training))
+    for change in changes if len(changes) <= _MOST_MARKS else ():
         axes.axvline(change + 0.5, color="black", linewidth=1.4)
     if training[0] and not training.all():
         edge = int(training.argmin()) - 0.5

@@ -1,5 +1,6 @@
 """Tables for people: drawn in the terminal, or written as Markdown."""
 
+import errno
 import itertools
 import math
 import os
@@ -27,6 +28,18 @@ _HEADINGS = {
     "compliance_gap": "compliance\ngap",
 }
 _WIDE, _SHORTEST_NAME = 132, 12
+
+
+class Screen(Console):
+    """A terminal that shows all text as it is given, and says so if nobody reads it."""
+
+    def __init__(self, width: int | None = None, stderr: bool = False) -> None:
+        """Write to standard output or error; the width is by default the terminal's."""
+        super().__init__(width=width, stderr=stderr, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Leave to the caller what Rich would turn into exit code 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class _Column(NamedTuple):
@@ -77,7 +90,7 @@ def _print_parts(title: str, columns: list[_Column]) -> None:
         if needed <= room:
             break
     for part in parts:
-        console(max(room, needed)).print(_draw_part(title, part, max(room, needed), room, narrowest))
+        Screen(max(room, needed)).print(_draw_part(title, part, max(room, needed), room, narrowest))
 
 
 def _draw_part(title: str, part: list[_Column], room: int, screen: int, narrowest: bool) -> Table:
@@ -116,15 +129,10 @@ def markdown_table(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
-def console(width: int | None = None) -> Console:
-    """The terminal, or a console of some width, which shows all text as it is given.
-
-    Where output is not a terminal and `COLUMNS` does not say how wide it is, it is wide enough for a summary.
-    """
-    terminal = Console(width=width, markup=False, emoji=False)
-    if width or terminal.is_terminal or "COLUMNS" in os.environ:
-        return terminal
-    return console(_WIDE)
+def console() -> Screen:
+    """The terminal; where it is none and has no `COLUMNS`, it is wide enough for a summary in one table."""
+    terminal = Screen()
+    return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Screen(_WIDE)
 
 
 def number(value: float) -> str:
