@@ -24,6 +24,8 @@ def test_a_byte_order_mark_is_no_text(mark, tmp_path):
         (b"x = " + b"[" * 65 + b"]" * 65, "at most 64 deep"),
         (b"x = " + b"{a=" * 100_000, "at most 64 deep"),
         (b"a." * 70 + b"a = 1", "at most 64 deep"),
+        (b'"=" . ' * 200_000 + b"a = 1", "must have at most 1000000 bytes"),
+        (b'"=".' * 200_000 + b"a = 1", "at most 64 deep"),
         (b"x = 1" + b"0" * 5000, "must be a TOML file"),
     ],
 )
@@ -55,10 +57,10 @@ def test_bad_json_is_one_sentence(content, words, tmp_path):
 
 
 def test_files_without_an_end_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(text_files, "LARGEST", 10)
+    monkeypatch.setattr(text_files, "LARGEST_TOML", 10)
     (tmp_path / "long").write_text("01234567890")
     with pytest.raises(ValueError, match="must have at most 10 bytes"):
-        read_text(tmp_path / "long", "it")
+        read_toml(tmp_path / "long", "it")
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "a\0b"])
