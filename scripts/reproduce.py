@@ -50,6 +50,8 @@ def main(arguments: Arguments) -> None:
             raise ValueError(
                 f"--docs must name a folder with a results.md; there is none at {arguments.docs}"
             )
+        if arguments.learners and not arguments.learners.is_dir():
+            raise ValueError(f"--learners must name a folder of learners; {arguments.learners} is none")
     folder.record("reproduce", arguments)
     for name in arguments.names:
         print(f"{name} …")

@@ -43,6 +43,8 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Train all learners that are not finished."""
     with refusing_bad_input():
+        if arguments.seeds == ():
+            raise ValueError("--seeds must name at least one seed; got none")
         validated_whole("workers", arguments.workers, 1, MOST_WORKERS)
         jobs = [job for job in read_jobs(arguments) if not is_finished(job)]
     context = multiprocessing.get_context("spawn")

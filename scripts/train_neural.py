@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.learning.settings import NeuralSettings
-from agents.limits import LARGEST_SEED
+from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Decoupling
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
@@ -47,6 +47,7 @@ def main(arguments: Arguments) -> None:
         if not isinstance(game, Decoupling):
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
         validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
+        validate_batch(arguments.settings.games, game)
         judged = arguments.game.build((arguments.evaluation_goal,))
         if (arguments.out / "model.zip").exists() or (arguments.out / "checkpoint.zip").exists():
             raise ValueError(f"{arguments.out} holds another kind of run: name another --out")
