@@ -1,7 +1,7 @@
 """Bad calls of every command, made from the command's own arguments, and what must come of them.
 
 `python -m tests.faults.bad_calls --count 3000 --seed 1` tries so many, and prints those that end in anything
-but one sentence and exit code 2. Nothing is trained or measured: a call that would be is reported as accepted.
+but one sentence and exit code 2. Nothing is trained or measured: a call that would is reported as accepted.
 """
 
 import argparse
