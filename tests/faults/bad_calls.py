@@ -46,7 +46,7 @@ WORK = {
     "mesa_env.compare",
     "mesa_env.solutions.parameter_maps.equilibrium_map",
     "agents.benchmark.workers.LocalWorkers.results",
-    "agents.benchmark.tuning.run_study",
+    "agents.benchmark.tuning.execute",
     "agents.benchmark.speed.measure_oracle",
     "scripts.train_all.ProcessPoolExecutor",
     "scripts.experiments.post.compute_first",
