@@ -21,13 +21,15 @@ from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
+_MOST_AGENTS = 100  # of which a figure has one panel each
+
 
 @dataclass(frozen=True)
 class Arguments:
     """Arguments of scripts.evaluate."""
 
     agents: tuple[str, ...] | None = None
-    """Names, model files, or LABEL=FILE,FILE,…; by default every name that the game's agents have."""
+    """At most 100 names, model files, or LABEL=FILE,FILE,…; by default all names of the game's agents."""
     game: GameArguments = field(default_factory=GameArguments)
     initial_goal: tuple[float, ...] = (-1.0, 1.0)
     """θ_0 of the games: one number, or low and high of the range to draw it from."""
@@ -81,6 +83,8 @@ def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Seque
     entries = names if arguments.agents is None else arguments.agents
     if not entries:
         raise ValueError(f"--agents must name at least one of {', '.join(agents.NAMES)}, or a model file")
+    if len(entries) > _MOST_AGENTS:
+        raise ValueError(f"--agents must name at most {_MOST_AGENTS} agents; got {len(entries)}")
     contestants: dict[str, Sequence[Agent]] = {}
     for entry in entries:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)

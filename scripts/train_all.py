@@ -9,6 +9,7 @@ code that they name, so name only a file whose folders you trust.
 import multiprocessing
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,8 +50,11 @@ def main(arguments: Arguments) -> None:
         jobs = [job for job in read_jobs(arguments) if not is_finished(job)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, context, prepare_output, max_tasks_per_child=1) as pool:
-        for future in [pool.submit(train_one, job) for job in jobs]:
-            future.result()
+        try:
+            for future in [pool.submit(train_one, job) for job in jobs]:
+                future.result()
+        except BrokenProcessPool:
+            raise OSError("a process that trained has died; a second call resumes what it left") from None
 
 
 def read_jobs(arguments: Arguments) -> list[Job]:
