@@ -7,18 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 
 from agents.limits import build_bounded_game
-from agents.plain_text import printable
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
-from scripts.output import abandon_output, prepare_output
+from scripts.output import ending_without_traceback, refuse
 
 ArgumentsT = TypeVar("ArgumentsT")
-_BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
 @dataclass(frozen=True)
@@ -96,27 +94,10 @@ def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
 
 
 def run_command(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:
-    """Parse the command line and run the command.
-
-    It ends without a traceback on Ctrl-C, on a full disk, and where its output is not read to the end.
-    """
-    prepare_output()
-    try:
-        try:
-            _refuse_empty_arguments()
-            command(tyro.cli(arguments, description=sys.modules[command.__module__].__doc__))
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError as error:
-        if abandon_output():
-            sys.exit(_BROKEN_PIPE)
-        _refuse(error)
-    except (OSError, MemoryError, UnicodeError) as error:
-        abandon_output()
-        _refuse(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    """Parse the command line and run the command."""
+    with ending_without_traceback():
+        _refuse_empty_arguments()
+        command(tyro.cli(arguments, description=sys.modules[command.__module__].__doc__))
 
 
 @contextlib.contextmanager
@@ -125,12 +106,7 @@ def refusing_bad_input() -> Iterator[None]:
     try:
         yield
     except (ValueError, OverflowError, RecursionError, MemoryError) as error:
-        _refuse(error)
-
-
-def _refuse(error: BaseException) -> NoReturn:
-    print(f"error: {printable(error) or type(error).__name__}", file=sys.stderr)
-    sys.exit(2)
+        refuse(error)
 
 
 def _refuse_empty_arguments() -> None:
@@ -140,4 +116,4 @@ def _refuse_empty_arguments() -> None:
             argument.partition("=") if argument.startswith("--") else (before, "", argument)
         )
         if not value and (equals or not argument):
-            _refuse(ValueError(f"no argument may be empty; the one of {option} is"))
+            refuse(ValueError(f"no argument may be empty; the one of {option} is"))

@@ -88,8 +88,10 @@ def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Seque
     contestants: dict[str, Sequence[Agent]] = {}
     for entry in entries:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
-        if label in contestants:
-            raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")
+        if label in contestants or not label.isprintable():
+            raise ValueError(
+                f"every agent needs a printable label of its own; {label!r} comes twice, or is none"
+            )
         contestants[label] = [load_player(name, game, arguments.seed) for name in models.split(",")]
     return contestants
 

@@ -1,9 +1,43 @@
-"""What commands print: any text in any encoding, and nothing more once nobody reads it."""
+"""What commands print, and how they end: any text in any encoding, and no traceback."""
 
+import contextlib
 import io
 import os
 import select
 import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from agents.plain_text import printable
+
+_BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended
+
+
+@contextlib.contextmanager
+def ending_without_traceback() -> Iterator[None]:
+    """End on Ctrl-C or a full disk with one line, and silently where nobody reads on."""
+    prepare_output()
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        if abandon_output():
+            sys.exit(_BROKEN_PIPE)
+        refuse(error)
+    except (OSError, MemoryError, UnicodeError) as error:
+        abandon_output()
+        refuse(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def refuse(error: BaseException) -> NoReturn:
+    """Say in one line what is wrong, and exit with code 2."""
+    print(f"error: {printable(error) or type(error).__name__}", file=sys.stderr)
+    sys.exit(2)
 
 
 def prepare_output() -> None:

@@ -26,6 +26,7 @@ A grid is declared in a TOML file:
 
 import dataclasses
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -158,6 +159,10 @@ def check_label(label: str) -> None:
             "a game's label must be at most 100 letters, digits and _, and after the first also . + -; "
             f"got {label!r}"
         )
+    try:
+        os.fsencode(label)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a game's label must be one that files here may have: {error}") from error
 
 
 def _game(label: str, given: Any) -> ScalarGame:
