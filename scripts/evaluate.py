@@ -59,8 +59,8 @@ def main(arguments: Arguments) -> None:
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
         folder = RunFolder(arguments.out)
-    goals = game.start(np.random.default_rng(arguments.seed).random((arguments.games, game.n_uniforms))).goal
-    goals = goals if game.n_uniforms else goals[:1]
+    count = arguments.games if game.n_uniforms else 1
+    goals = game.start(np.random.default_rng(arguments.seed).random((count, game.n_uniforms))).goal
     games = pd.DataFrame(mesa_env.compare(game, contestants, goals, arguments.seed))
     summary = mesa_env.summarize(games)
     folder.record("evaluate", arguments, game)
@@ -89,9 +89,7 @@ def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Seque
     for entry in entries:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
         if label in contestants or not label.isprintable():
-            raise ValueError(
-                f"every agent needs a printable label of its own; {label!r} comes twice, or is none"
-            )
+            raise ValueError(f"labels must be printable and differ; {label!r} is not, or comes twice")
         contestants[label] = [load_player(name, game, arguments.seed) for name in models.split(",")]
     return contestants
 

@@ -144,7 +144,7 @@ def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny
             {},
             "seeds = [0, 1]",
             "seeds = [0]\nthreads = 'x'",
-            "learner short: threads must be of type <class 'int'>",
+            "threads must be of type <class 'int'>",
         ),
         ({}, "seeds = [0, 1]", "seeds = [0]\nproblem = 'x'", "learner short: problem must be of type"),
         ({}, "seeds = [0, 1]", "seeds = [0]\nresume = true", "learner short: there is no 'resume'"),
