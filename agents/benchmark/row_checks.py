@@ -19,13 +19,15 @@ MOST_GAMES, MOST_CELLS = 100, 1000
 _TIMES = ("curve_turns", "curve_seconds")
 
 
-def check_rows(rows: pd.DataFrame) -> None:
-    """Refuse rows that no sweep writes.
+def check_rows(rows: pd.DataFrame, redone: pd.DataFrame) -> None:
+    """Refuse rows that no sweep, or no comparison with runs that were redone, writes.
 
     Raises:
         ValueError: If a row's text, numbers or lists do not fit together, two rows are of one run, or there
             are more games or episodes than a report can show.
     """
+    if redone.isna().any(axis=None):
+        raise ValueError("rows of runs that were redone must have all of their values; some are missing")
     for row in rows.to_dict("records"):
         try:
             _check_row(row)

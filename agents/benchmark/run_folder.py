@@ -120,7 +120,11 @@ def _version(package: str) -> str:
 def _git(*arguments: str) -> str | None:
     command, here = ["git", "--no-optional-locks", *arguments], Path(__file__).parent
     try:
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return (
+            subprocess.run(command, cwd=here, capture_output=True, check=True)
+            .stdout.decode(errors="replace")
+            .strip()
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -50,7 +50,7 @@ class Sweep:
         needed = "a report needs at least one finished run"
         if rows.empty:
             raise ValueError(f"{needed}; the sweep has no rows yet")
-        check_rows(rows)
+        check_rows(rows, redone)
         if not (rows["status"] == "finished").any():
             first = last_line(rows["traceback"].iloc[0])
             raise ValueError(f"{needed}; all {len(rows)} of the sweep failed, the first with {first!r}")

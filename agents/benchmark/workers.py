@@ -165,11 +165,11 @@ def _check_cluster(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
     command = [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1])", address]
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS_TO_CONNECT)
+        subprocess.run(command, capture_output=True, check=True, timeout=_SECONDS_TO_CONNECT)
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"no answer within {_SECONDS_TO_CONNECT:g} seconds") from error
     except subprocess.CalledProcessError as error:
-        raise ValueError(error.stderr.strip().rpartition("\n")[2]) from error
+        raise ValueError(error.stderr.decode(errors="replace").strip().rpartition("\n")[2]) from error
 
 
 def _modules(algorithms: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ from unittest import mock
 import numpy as np
 
 from agents.benchmark.run import execute
-from agents.benchmark.store import SCHEMA, write_row
+from agents.benchmark.store import REDONE, SCHEMA, write_row
 from agents.benchmark.sweep_folder import SweepFolder
 from agents.learning import algorithms
 from agents.learning.settings import NeuralSettings, PPOSettings
@@ -70,6 +70,9 @@ _VALUES = [
 ]
 
 
+REDONE_ROW: dict[str, Any] = {"run_id": "tiny/ppo/1500000/0", "algorithm": "ppo", "game": "tiny"}
+REDONE_ROW |= dict.fromkeys(("same_weights", "same_evaluation", "same_versions"), True)
+
 KINDS = {
     "grid": ("grid.toml", "sweep --grid grid.toml --out new"),
     "learners": ("learners.toml", "train_all tiny --file learners.toml"),
@@ -79,6 +82,7 @@ KINDS = {
     "result of a run, resumed": ("sweep/runs/{run}/result.json", _SWEPT),
     "config of a sweep": ("sweep/config.json", _SWEPT),
     "row of a report": ("rows/data/tiny/ppo/1500000/0.parquet", "report rows --out new"),
+    "row of a run that was redone": ("rows/redone/tiny.parquet", "report rows --out new"),
     "row of a sweep": ("sweep/data/{run}.parquet", _SWEPT),
     "config of a training": ("halted/config.json", _RESUMED),
     "checkpoint": ("halted/checkpoint.zip", _RESUMED),
@@ -113,8 +117,8 @@ def prepare(folder: Path) -> str:
         kept.keep(run, execute(run))
     for row in made_up_rows(SMALL, FEW, range(2)).to_dict("records"):
         write_row(folder / "rows" / "data" / f"{row['run_id']}.parquet", row, SCHEMA)
-    arguments = train.Arguments(game=_GAME, settings=_SETTINGS, out=folder / "trained")
-    train.main(arguments)
+    write_row(folder / "rows" / "redone" / "tiny.parquet", REDONE_ROW, REDONE)
+    train.main(train.Arguments(game=_GAME, settings=_SETTINGS, out=folder / "trained"))
     with (
         mock.patch("agents.learning.checkpoints.save", side_effect=KeyboardInterrupt),
         contextlib.suppress(KeyboardInterrupt),
@@ -187,9 +191,11 @@ DAMAGE: dict[str, Damage] = {
 
 def hostile_row(path: Path, generator: random.Random) -> None:
     """Write a row again with one of its values changed to one that its type allows."""
-    row = made_up_rows(SMALL, FEW, range(1)).to_dict("records")[0]
-    name = generator.choice(SCHEMA.names)
-    kind = str(SCHEMA.field(name).type)
+    row, schema = REDONE_ROW.copy(), REDONE
+    if "redone" not in path.parts:
+        row, schema = made_up_rows(SMALL, FEW, range(1)).to_dict("records")[0], SCHEMA
+    name = generator.choice(schema.names)
+    kind = str(schema.field(name).type)
     choices: dict[str, list[Any]] = {
         "string": [
             *_HOSTILE,
@@ -200,11 +206,12 @@ def hostile_row(path: Path, generator: random.Random) -> None:
             "[" * 10**5,
         ],
         "int64": [None, -1, 0, 2**62],
+        "bool": [None, True, False],
         "double": [None, float("nan"), float("inf"), -float("inf"), -1e300, 1e300],
     }
     several = [[], None, [1], [1] * 7, np.arange(20)[::-1].tolist(), [None] * 20, [0] * 20, [1] * 10**5]
     row[name] = generator.choice(choices.get(kind, several))
-    write_row(path, row, SCHEMA)
+    write_row(path, row, schema)
 
 
 def cases(count: int, seed: int) -> Iterator[tuple[str, str, int]]:
@@ -212,7 +219,10 @@ def cases(count: int, seed: int) -> Iterator[tuple[str, str, int]]:
     generator = random.Random(seed)
     for number in range(count):
         kind = list(KINDS)[number % len(KINDS)]
-        ways = [*DAMAGE, *(["hostile"] * 6 if kind == "row of a report" else [])]
+        ways = [
+            *DAMAGE,
+            *(["hostile"] * 6 if kind in ("row of a report", "row of a run that was redone") else []),
+        ]
         yield kind, generator.choice(ways) if number >= len(KINDS) else "replace", generator.randrange(2**31)
 
 
