@@ -78,6 +78,8 @@ class Grid:
         Raises:
             ValueError: If a game, algorithm or parameter does not exist, or a number is out of its range.
         """
+        if twice := [name for name, count in Counter(self.algorithms).items() if count > 1]:
+            raise ValueError(f"all algorithms of a grid must differ; {twice[0]!r} comes twice")
         parameters = {}
         for name in (*self.algorithms, *self.parameters):
             given = _table(f"parameters.{name}", self.parameters.get(name, {}))

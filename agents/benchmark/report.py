@@ -22,6 +22,7 @@ from mesa_env.evaluation import statistics
 _TEMPLATE = Path(__file__).parents[2] / "docs" / "templates" / "benchmark.md"
 _REFERENCES = {"myopic": "c = 1 throughout", "guard": "full deception by hand"}
 _CHECK = re.compile(r"<!-- check: (\w+) of (.+?) on (\S+) (<=|>=|==|<|>) (\S+) -->")
+_START, _MOST_CHECKS, _LONGEST_CHECK = "<!-- check:", 1000, 500
 _OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 
 
@@ -95,7 +96,12 @@ def check_notes(notes: str, numbers: pd.DataFrame) -> None:
     Raises:
         ValueError: If a check fails, cannot be read, or asks for a number that the sweep does not have.
     """
-    for check in re.findall(r"<!-- check:.*?-->", notes, flags=re.DOTALL):
+    checks = notes.split(_START)[1:]
+    if len(checks) > _MOST_CHECKS:
+        raise ValueError(f"notes must have at most {_MOST_CHECKS} checks; got {len(checks)}")
+    for rest in checks:
+        body, end, _ = rest.partition("-->")
+        check = f"{_START}{body[:_LONGEST_CHECK]}{end}"
         parts = _CHECK.fullmatch(check)
         if parts is None:
             raise ValueError(f"checks are <!-- check: COLUMN of LEARNER on GAME <= NUMBER -->; got {check}")
