@@ -61,7 +61,8 @@ results: .venv/ready
 		self-play=$(call models,one) judge_initial=runs/initial/model.zip precommitment \
 		judge_current=runs/current/model.zip myopic
 
-# The learners of docs/results.md; reproduce.py plays them. About an hour with two workers.
+# The learners of docs/results.md; `python -m scripts.reproduce NAME --learners runs/variants` plays them. About an hour
+# with two workers.
 variants: .venv/ready
 	$(BIN)/python -m scripts.train_all variants networks --workers $(WORKERS)
 

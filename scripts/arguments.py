@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
+from agents.limits import build_bounded_game
 from mesa_env.agent import Agent
-from mesa_env.rules.parameters import build_game
 from mesa_env.rules.scalar import ScalarGame
+from scripts.output import ending_without_traceback, refuse
 
 ArgumentsT = TypeVar("ArgumentsT")
 
@@ -31,7 +33,7 @@ class GameArguments:
     ] = "DeceptiveAlignment"
     """Which game: the base game, or one of its variants."""
     train: int | None = None
-    """Training episodes."""
+    """Training episodes; a game has at most 100 000 episodes in all."""
     deploy: int | None = None
     """Deployment episodes, after training; 0 with --train 100 is the post's second experiment."""
     learning_rate: float | None = None
@@ -47,7 +49,7 @@ class GameArguments:
     goal_bound: float | None = None
     """The base optimizer keeps goals within ± this."""
     max_episodes: int | None = None
-    """InfiniteHorizon: episodes after which the game is cut short."""
+    """InfiniteHorizon: episodes after which the game is cut short; at most 100 000."""
     belief_learning_rate: float | None = None
     """Misconception: ρ, the belief's learning rate as a multiple of the goal's."""
     initial_belief: float | tuple[float, float] | None = None
@@ -72,7 +74,7 @@ class GameArguments:
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
         goal = initial_goal if len(initial_goal) == 2 else initial_goal[0]
-        return build_game(self.given() | {"initial_goal": goal})
+        return build_bounded_game(self.given() | {"initial_goal": goal})
 
 
 def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
@@ -92,22 +94,26 @@ def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
 
 
 def run_command(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:
-    """Parse the command line and run the command; Ctrl-C or a full disk ends it without a traceback."""
-    try:
+    """Parse the command line and run the command."""
+    with ending_without_traceback():
+        _refuse_empty_arguments()
         command(tyro.cli(arguments, description=sys.modules[command.__module__].__doc__))
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 @contextlib.contextmanager
 def refusing_bad_input() -> Iterator[None]:
-    """Turn a ValueError about invalid input, before any work is done, into one line and exit code 2."""
+    """Turn an error about invalid input, before any work is done, into one line and exit code 2."""
     try:
         yield
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (ValueError, OverflowError, RecursionError, MemoryError) as error:
+        refuse(error)
+
+
+def _refuse_empty_arguments() -> None:
+    """Refuse "", which `Path` would take for the working folder."""
+    for before, argument in itertools.pairwise(sys.argv):
+        option, equals, value = (
+            argument.partition("=") if argument.startswith("--") else (before, "", argument)
+        )
+        if not value and (equals or not argument):
+            refuse(ValueError(f"no argument may be empty; the one of {option} is"))

@@ -1,7 +1,8 @@
 """The main job: train a learner by self-play on the post's first experiment and compare it with all agents.
 
 After Ctrl-C, a second call resumes from the last checkpoint; a demo that has been trained is only evaluated
-again.
+again. Both load OUT/model.zip or OUT/checkpoint.zip, which hold pickles and run code that they name: name
+only a folder whose content this command has written.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mesa_env
+from agents.limits import LARGEST_SEED
 from mesa_env.agent import Agent
 from mesa_env.rules.validation import validated_whole
 from scripts import train
@@ -52,6 +54,10 @@ def main(arguments: Arguments) -> None:
         contestants: dict[str, Agent] = {"equilibrium": agents.make("equilibrium", game), "learned": learner}
         contestants |= {name: agents.make(name, game) for name in agents.NAMES if name not in contestants}
         games = pd.DataFrame(mesa_env.compare(game, contestants, [GOAL]))
+        folder.table("comparison.csv", games)
+        titles = {"equilibrium": "the exact oracle", "learned": "learned by self-play"}
+        played = {title: mesa_env.rollout(game, contestants[name], GOAL) for name, title in titles.items()}
+        folder.figure("figure.png", figures.side_by_side(game, played))
         tables.show_summary(
             mesa_env.summarize(games), "The exact oracle, the self-taught learner, and the rest"
         )
@@ -60,10 +66,6 @@ def main(arguments: Arguments) -> None:
         print(
             f"Played in the PettingZoo environment, it pays its first agent {paid:.4f}; −J_0 is {-cost:.4f}."
         )
-        folder.table("comparison.csv", games)
-        titles = {"equilibrium": "the exact oracle", "learned": "learned by self-play"}
-        played = {title: mesa_env.rollout(game, contestants[name], GOAL) for name, title in titles.items()}
-        folder.figure("figure.png", figures.side_by_side(game, played))
         print(f"run folder: {arguments.out} (table: comparison.csv; figure: figure.png)")
 
 
@@ -72,7 +74,7 @@ def _training(arguments: Arguments) -> train.Arguments:
 
     settings = PPOSettings(turns=arguments.turns)
     settings.whole_turns(mesa_env.Game())
-    validated_whole("seed", arguments.seed, 0)
+    validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
     return train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
 
 

@@ -1,7 +1,8 @@
 """Compare agents, by name or model file, on one game from many initial goals.
 
-An entry of --agents is a name (see below), the model.zip of a run (it holds pickles: name only files you
-trust), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose interval is then over seeds.
+An entry of --agents is a name (see below), the model.zip of a run (it holds pickles, which run code that they
+name when it is loaded: name only files that you trust), the policy.pt of scripts/train_neural.py (which runs
+no code), or LABEL=FILE,FILE,… for one learner trained from several seeds, whose interval is then over seeds.
 Names: equilibrium, myopic, compliant, guard, random; for the base game also grid, precommitment, best_of_K.
 """
 
@@ -13,11 +14,14 @@ import numpy as np
 from gymnasium.spaces import Box
 
 import mesa_env
+from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
+
+_MOST_AGENTS = 100  # of which a figure has one panel each
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,12 @@ class Arguments:
     """Arguments of scripts.evaluate."""
 
     agents: tuple[str, ...] | None = None
-    """Names, model files, or LABEL=FILE,FILE,…; by default every name that the game's agents have."""
+    """At most 100 names, model files, or LABEL=FILE,FILE,…; by default all names of the game's agents."""
     game: GameArguments = field(default_factory=GameArguments)
     initial_goal: tuple[float, ...] = (-1.0, 1.0)
     """θ_0 of the games: one number, or low and high of the range to draw it from."""
     games: int = 100
-    """Games per agent, if θ_0 is drawn."""
+    """Games per agent, if θ_0 is drawn; games × episodes are at most 10 000 000."""
     figure_goal: float = 0.8
     """θ_0 of the figure's games."""
     seed: int = 0
@@ -48,17 +52,16 @@ def main(arguments: Arguments) -> None:
     from scripts import figures
 
     with refusing_bad_input():
-        validated_whole("seed", arguments.seed, 0)
+        validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validated_whole("games", arguments.games, 1)
         game = arguments.game.build(arguments.initial_goal)
+        validate_batch(arguments.games, game)
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
         folder = RunFolder(arguments.out, "evaluate")
     with folder:
-        goals = game.start(
-            np.random.default_rng(arguments.seed).random((arguments.games, game.n_uniforms))
-        ).goal
-        goals = goals if game.n_uniforms else goals[:1]
+        count = arguments.games if game.n_uniforms else 1
+        goals = game.start(np.random.default_rng(arguments.seed).random((count, game.n_uniforms))).goal
         games = pd.DataFrame(mesa_env.compare(game, contestants, goals, arguments.seed))
         summary = mesa_env.summarize(games)
         folder.record(arguments, game)
@@ -85,11 +88,13 @@ def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Seque
     entries = names if arguments.agents is None else arguments.agents
     if not entries:
         raise ValueError(f"--agents must name at least one of {', '.join(agents.NAMES)}, or a model file")
+    if len(entries) > _MOST_AGENTS:
+        raise ValueError(f"--agents must name at most {_MOST_AGENTS} agents; got {len(entries)}")
     contestants: dict[str, Sequence[Agent]] = {}
     for entry in entries:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)
-        if label in contestants:
-            raise ValueError(f"every agent needs a label of its own; {label!r} comes twice")
+        if label in contestants or not label.isprintable():
+            raise ValueError(f"labels must be printable and differ; {label!r} is not, or comes twice")
         contestants[label] = [load_player(name, game, arguments.seed) for name in models.split(",")]
     return contestants
 

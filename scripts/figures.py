@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from agents.plain_text import escape_mathtext
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules.scalar import ScalarGame
 
@@ -25,7 +26,7 @@ def side_by_side(game: ScalarGame, played: Mapping[str, Trajectory]) -> Figure:
         axes.plot(trajectory.coefficients[:window], label="coefficient c")
         axes.plot(rates[:window], color="0.6", label="learning rate η")
         axes.plot(trajectory.outputs[:window], linestyle="--", label="output cθ")
-        axes.set(title=name, xlabel="episode")
+        axes.set(title=escape_mathtext(name), xlabel="episode")
         axes.grid(alpha=0.3)
     for axes in grid[len(played) :]:
         axes.set_axis_off()

@@ -3,6 +3,9 @@
 Under the same versions a run should give the same weights bit for bit, or at least the same evaluation. The
 comparison is added to OUT/redone of the sweep that a folder lies in, for scripts/report.py. The exit code is
 1 if a run fails, or differs under the same versions.
+
+A folder may name an algorithm of somebody's own, "module:function". Its module is imported, which runs it,
+only with --trust, and never from a file in the folder or in the sweep that the folder lies in.
 """
 
 import contextlib
@@ -13,6 +16,8 @@ from typing import Annotated
 
 import tyro
 
+from agents.limits import build_bounded_game
+from agents.text_files import parse_json
 from scripts.arguments import refusing_bad_input, run_command
 
 
@@ -24,6 +29,8 @@ class Arguments:
     """Folders of finished runs, such as runs/sweep/runs/one/ppo/1000000/0."""
     workers: int = 1
     """Runs at once."""
+    trust: bool = False
+    """Import and run the modules of "module:function" algorithms that the folders name."""
 
 
 def main(arguments: Arguments) -> None:
@@ -41,6 +48,10 @@ def main(arguments: Arguments) -> None:
         for folder, _, row in recorded:
             if row["status"] != "finished":
                 raise ValueError(f"only finished runs can be compared; the one in {folder} failed")
+        for folder, run, row in recorded:
+            parse_json(row["versions_json"])
+            build_bounded_game(run.game)
+            _check_algorithm(run.algorithm, folder, arguments.trust)
         workers = LocalWorkers(arguments.workers)
         records = {id(run): (redone_file(folder, row), row) for folder, run, row in recorded}
     broken = False
@@ -58,6 +69,21 @@ def main(arguments: Arguments) -> None:
                 write_comparison(file, row, comparison)
     if broken:
         sys.exit(1)
+
+
+def _check_algorithm(name: str, folder: Path, trust: bool) -> None:
+    """Refuse to import what a folder names without the user's word, or from a file that came with it."""
+    from agents.benchmark.sweep_folder import sweep_of
+    from agents.learning.algorithms import ALGORITHMS, paths_of_module
+
+    if name in ALGORITHMS:
+        return
+    if not trust:
+        raise ValueError(f"{folder} names code of its own, {name!r}; --trust imports and runs it")
+    own = (sweep_of(folder) or folder).resolve()
+    for path in paths_of_module(name):
+        if path.is_relative_to(own):
+            raise ValueError(f"code must not come from the folder of a run; {name!r} would, from {path}")
 
 
 if __name__ == "__main__":

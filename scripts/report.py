@@ -7,12 +7,14 @@ report of the committed sweep.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from agents.text_files import read_text
 from scripts.arguments import refusing_bad_input, run_command
 
 if TYPE_CHECKING:
@@ -43,10 +45,11 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         rows = read_rows(arguments.sweep)
         sweep = summaries.Sweep.of(rows, read_rows(arguments.sweep, "redone", REDONE))
-        notes = _read_notes(arguments.notes) if arguments.notes else ""
+        notes = read_text(arguments.notes, "notes") if arguments.notes else ""
         summary, references = summaries.summarize(sweep), report.measure_references(sweep)
-        command = f"python -m scripts.report {arguments.sweep} --out {arguments.out}"
-        command += f" --notes {arguments.notes}" if arguments.notes else ""
+        words = [arguments.sweep, "--out", arguments.out]
+        words += ["--notes", arguments.notes] if arguments.notes else []
+        command = f"python -m scripts.report {shlex.join(map(str, words))}"
         text = report.fill_template(sweep, summary, references, "benchmark", command, notes)
         folder = _open_folder(arguments.out)
     with folder:
@@ -65,7 +68,7 @@ def main(arguments: Arguments) -> None:
         folder.table("summary.csv", summary)
         folder.table("curves.csv", summaries.curves_table(sweep))
         folder.table("episodes.csv", summaries.episodes_table(sweep))
-        write_atomically(arguments.out / "benchmark.md", text.encode())
+        write_atomically(arguments.out / "benchmark.md", text.encode(errors="replace"))
     tables.show(summary[_SHOWN], "NashConv: interquartile means and intervals over seeds")
     print(f"report: {arguments.out / 'benchmark.md'}")
 
@@ -81,13 +84,6 @@ def _open_folder(out: Path) -> RunFolder:
         folder.close()
         raise ValueError(f"{out / 'benchmark.md'} is not of an earlier report: name another --out")
     return folder
-
-
-def _read_notes(notes: Path) -> str:
-    try:
-        return notes.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"notes must be a Markdown file; {notes} cannot be read: {error}") from error
 
 
 if __name__ == "__main__":

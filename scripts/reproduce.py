@@ -1,9 +1,12 @@
 """Reproduce experiments: the post's own, and those that it left as next steps (docs/results.md).
 
-Each experiment computes its oracles and plays the learners that `make variants` has trained; where those are
-missing, it uses the documentation's tables of them. It prints its answers, and writes tables, a figure and a
-section of results to a run folder; with --docs they replace those in the documentation, too. It fails if its
-numbers do not support what its template in docs/templates/results claims.
+Each experiment computes its oracles, prints its answers, and writes tables, a figure and a section of results
+to a run folder; with --docs they replace those in the documentation, too. It fails if its numbers do not
+support what its template in docs/templates/results claims.
+
+Measures of learners are those of the documentation's tables. With --learners FOLDER, the learners in that
+folder are loaded and played instead; `make variants` trains them in runs/variants. Their files hold pickles,
+and loading one runs code that it names: name only a folder that you trust.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ class Arguments:
     """Experiments to reproduce."""
     out: Path = Path("runs/reproduce")
     """Run folder; earlier results in it are replaced."""
+    learners: Path | None = None
+    """Folder whose trained learners are loaded, which runs what is in them, and played."""
     docs: Path | None = None
     """Folder of the documentation; its results.md, tables and figures are updated."""
 
@@ -40,6 +45,8 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder
 
     with refusing_bad_input():
+        if arguments.learners and not arguments.learners.is_dir():
+            raise ValueError(f"--learners must name a folder of learners; {arguments.learners} is none")
         if arguments.docs:
             _check_documentation(arguments.docs)
         folder = RunFolder(arguments.out, "reproduce")
@@ -47,8 +54,9 @@ def main(arguments: Arguments) -> None:
         folder.record(arguments)
         for name in arguments.names:
             print(f"{name} …")
-            finding: Finding = pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")()
+            compute = pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")
             with refusing_bad_input():
+                finding: Finding = compute(arguments.learners)
                 section = write(folder, name, finding)
             if arguments.docs:
                 update_documentation(arguments.docs, folder.path, name, section, finding)
@@ -89,7 +97,7 @@ def write(folder: RunFolder, name: str, finding: Finding) -> str:
     for question, answer, effect in page.answers_in(section):
         print(f"{question}\n  {answer}\n  ({effect})")
     if finding.learners == "recorded":
-        print(f"learners as recorded in docs/results/{name}_*.csv: `make variants` trains them")
+        print(f"learners as recorded in docs/results/{name}_*.csv: --learners FOLDER plays others")
     return section
 
 
@@ -105,11 +113,11 @@ def update_documentation(docs: Path, run: Path, name: str, section: str, finding
     if finding.learners in (None, "trained") or not (results / f"{name}.png").exists():
         files.append(f"{name}.png")
     else:
-        print(f"{results / name}.png is unchanged: it shows learners, which are missing here")
+        print(f"{results / name}.png is unchanged: it shows learners, which --learners did not name")
     for file in files:
         write_atomically(results / file, (run / file).read_bytes())
     text = page.assemble((docs / "results.md").read_text(encoding="utf-8"), {name: section})
-    write_atomically(docs / "results.md", text.encode())
+    write_atomically(docs / "results.md", text.encode(errors="replace"))
 
 
 if __name__ == "__main__":

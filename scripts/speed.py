@@ -11,17 +11,19 @@ from pathlib import Path
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import refusing_bad_input, run_command
 
+_MOST = {"repeats": 1000, "games": 1_000_000, "environments": 100_000}
+
 
 @dataclass(frozen=True)
 class Arguments:
     """Arguments of scripts.speed."""
 
     repeats: int = 5
-    """Repeats of every measurement; the median counts."""
+    """Repeats of every measurement, at most 1000; the median counts."""
     games: int = 100_000
-    """Random games for the batched oracle."""
+    """Random games for the batched oracle; at most 1 000 000."""
     environments: int = 4096
-    """Environments in a batch."""
+    """Environments in a batch; at most 100 000."""
     out: Path = Path("runs/speed")
     """Run folder; earlier measurements in it are replaced."""
 
@@ -37,8 +39,8 @@ def main(arguments: Arguments) -> None:
 
     repeats, environments = arguments.repeats, arguments.environments
     with refusing_bad_input():
-        for name in ("repeats", "games", "environments"):
-            validated_whole(name, getattr(arguments, name), 1)
+        for name, most in _MOST.items():
+            validated_whole(name, getattr(arguments, name), 1, most)
         folder = RunFolder(arguments.out, "speed")
     with folder:
         torch.set_num_threads(1)

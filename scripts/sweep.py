@@ -6,6 +6,9 @@ report. A run that fails is recorded with its traceback, and the others continue
 --resume continues it, skips what has finished and retries what has failed. The exit code is 1 if any run
 failed.
 
+An algorithm that the grid or --algorithms names as "module:function" is imported, which runs it: name only
+grids and modules that you trust. Nothing is imported that OUT alone names.
+
 With --ray ADDRESS the same runs are tasks of one CPU on a Ray cluster ("auto", "host:port" or
 "ray://host:port"), with the same results bit for bit where processors and versions are the same. Its nodes
 need the project's dependencies (pip install ".[cluster]"); the code itself is sent to them, as are the
@@ -29,7 +32,8 @@ class Arguments:
     """Arguments of scripts.sweep."""
 
     grid: Path = Path(__file__).parents[1] / "agents" / "benchmark" / "benchmark.toml"
-    """The declared grid, a TOML file (agents/benchmark/grid.py says how); by default the committed one."""
+    """The declared grid, a TOML file (agents/benchmark/grid.py says how) of at most 100 000 runs; by default
+    the committed one."""
     games: tuple[str, ...] | None = None
     """Only these of the grid's games, or others by name with their defaults."""
     algorithms: tuple[str, ...] | None = None
@@ -41,7 +45,7 @@ class Arguments:
     out: Path = Path("runs/sweep")
     """The sweep's folder."""
     workers: int = os.cpu_count() or 1
-    """Runs at once, on this machine."""
+    """Runs at once, on this machine; at most 1024."""
     ray: str | None = None
     """Address of a Ray cluster to run on instead."""
     resume: bool = False

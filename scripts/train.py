@@ -6,7 +6,8 @@ comparison).
 
 The run folder holds the configuration, versions, TensorBoard logs, the learning curve, a checkpoint, the
 model (model.zip, an agent for scripts/evaluate.py) and its evaluation. An interrupted run resumes with
---resume.
+--resume, which loads OUT/checkpoint.zip: it holds pickles, which run code that they name, so resume only runs
+that you trust.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agents.learning.settings import PPOSettings
+from agents.limits import LARGEST_SEED, MOST_WORKERS
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
@@ -40,11 +42,12 @@ class Arguments:
     seed: int = 0
     """Seed of the networks, the noise and the games."""
     threads: int = 1
-    """PyTorch's threads; the networks are small, and one is fastest."""
+    """PyTorch's threads, which change the numbers: sums are added up in another order. One is fastest."""
     out: Path = Path("runs/train")
     """Run folder."""
     resume: bool = False
-    """Resume from the folder's last checkpoint, with the arguments that the run was started with."""
+    """Resume from the folder's last checkpoint, with the arguments that the run was started with; the
+    checkpoint is loaded, which runs code that it names."""
 
 
 def train_learner(folder: RunFolder, arguments: Arguments) -> BaseAlgorithm:
@@ -82,8 +85,8 @@ def main(arguments: Arguments) -> None:
     from scripts.comparison import compare_with_oracle, is_finished
 
     with refusing_bad_input():
-        validated_whole("seed", arguments.seed, 0)
-        validated_whole("threads", arguments.threads, 1)
+        validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
+        validated_whole("threads", arguments.threads, 1, MOST_WORKERS)
         arguments.game.build(arguments.initial_goal)
         game = arguments.game.build((arguments.evaluation_goal,))
         folder = RunFolder(arguments.out, "train", arguments.resume)

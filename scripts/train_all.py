@@ -1,27 +1,27 @@
 """Train the learners of a TOML file that are missing.
 
 NAMES are groups of scripts/learners.toml (results, variants, networks), or single learners of a group, such
-as variants.memory. Finished learners are left as they are; interrupted ones resume, but for networks, which
-begin again.
+as variants.memory. Finished learners are left as they are; networks that were interrupted begin again, and
+others resume: this loads the checkpoint.zip in the folder that the file names, which holds pickles. They run
+code that they name, so name only a file whose folders you trust.
 """
 
 import multiprocessing
-import tomllib
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from mesa_env.rules.validation import did_you_mean, validated_whole
+from agents.limits import MOST_WORKERS
+from mesa_env.rules.validation import validated_whole
 from scripts import train, train_neural
 from scripts.arguments import refusing_bad_input, run_command
 from scripts.comparison import is_finished
-
-Job = train.Arguments | train_neural.Arguments
-_COMMANDS = {"train": train, "train_neural": train_neural}
+from scripts.learner_files import Job, read_jobs
+from scripts.output import prepare_output
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Arguments:
     seeds: tuple[int, ...] | None = None
     """Seeds in place of those in the file."""
     workers: int = 1
-    """Processes that train at the same time."""
+    """Processes that train at the same time; at most 1024."""
     file: Path = Path("scripts/learners.toml")
     """The TOML file."""
 
@@ -41,63 +41,16 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Train all learners that are not finished."""
     with refusing_bad_input():
-        validated_whole("workers", arguments.workers, 1)
-        jobs = [job for job in read_jobs(arguments) if not is_finished(job.out)]
+        validated_whole("workers", arguments.workers, 1, MOST_WORKERS)
+        jobs = read_jobs(arguments.file, arguments.names, arguments.seeds)
+        jobs = [job for job in jobs if not is_finished(job.out)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.workers, context, max_tasks_per_child=1) as pool:
-        for future in [pool.submit(train_one, job) for job in jobs]:
-            future.result()
-
-
-def read_jobs(arguments: Arguments) -> list[Job]:
-    """The trainings asked for, one per learner and seed; a ValueError says what is wrong with them."""
-    try:
-        groups = tomllib.loads(arguments.file.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{arguments.file} must be a TOML file of learners: {error}") from error
-    learners: dict[str, dict[str, Any]] = {}
-    for group, content in groups.items():
-        if not isinstance(content, dict) or not isinstance(content.get("learners"), dict):
-            raise ValueError(f"{group} in {arguments.file} must be a group with a table of learners")
-        shared = {key: value for key, value in content.items() if key != "learners"}
-        learners |= {f"{group}.{name}": shared | learner for name, learner in content["learners"].items()}
-    jobs: list[Job] = []
-    for name in arguments.names:
-        chosen = [learner for learner in learners if name in (learner, learner.partition(".")[0])]
-        if not chosen:
-            known = [*groups, *learners]
-            allowed = f"learners in {arguments.file} are named {', '.join(known)}"
-            raise ValueError(f"{allowed}; got {name!r}{did_you_mean(name, known)}")
-        for learner in chosen:
-            jobs += _build_jobs(learner.partition(".")[2], learners[learner], arguments.seeds)
-    return jobs
-
-
-def _build_jobs(name: str, learner: Mapping[str, Any], seeds: tuple[int, ...] | None) -> Iterator[Job]:
-    """A learner's trainings: the default arguments of its command, with the values that it gives."""
-    command = learner.get("command", "train")
-    if command not in _COMMANDS:
-        raise ValueError(f"learner {name}: command must be one of {', '.join(_COMMANDS)}; got {command!r}")
-    for key in ("folder",) if seeds else ("folder", "seeds"):
-        if key not in learner:
-            raise ValueError(f"learner {name} must have a folder and seeds; it has no {key}")
-    given = {key: value for key, value in learner.items() if key not in ("command", "folder", "seeds")}
-    try:
-        default = _COMMANDS[command].Arguments()
-        job: Job = replace(default, **{key: _fill_in(default, key, value) for key, value in given.items()})
-    except (AttributeError, TypeError) as error:
-        raise ValueError(f"learner {name}: {error!r}") from error
-    for seed in seeds or learner["seeds"]:
-        folder = Path(learner["folder"].format(learner=name, seed=seed))
-        yield replace(job, seed=validated_whole("seed", seed, 0), out=folder)
-
-
-def _fill_in(default: Any, key: str, value: Any) -> Any:
-    """A value as arguments hold it: a table gives fields of the default, and a list is a tuple."""
-    if isinstance(value, dict):
-        inner = getattr(default, key)
-        return replace(inner, **{name: _fill_in(inner, name, entry) for name, entry in value.items()})
-    return tuple(value) if isinstance(value, list) else value
+    with ProcessPoolExecutor(arguments.workers, context, prepare_output, max_tasks_per_child=1) as pool:
+        try:
+            for future in [pool.submit(train_one, job) for job in jobs]:
+                future.result()
+        except BrokenProcessPool:
+            raise OSError("a process that trained has died; a second call resumes what it left") from None
 
 
 def train_one(job: Job) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.limits import MOST_TURNS
 from mesa_env.rules.validation import did_you_mean, validated_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
@@ -34,11 +35,11 @@ class Arguments:
     algorithm: str
     """What to tune: ppo, a2c, sac, td3, tqc or crossq."""
     turns: int
-    """Decisions of every run."""
+    """Decisions of every run; at most 10 000 000 000."""
     trials: int = 20
-    """Sets of parameters to try, the present ones among them."""
+    """Sets of parameters to try, the present ones among them; at most 10 000."""
     seeds: int = 2
-    """Runs per trial, from the seeds 100, 101, …"""
+    """Runs per trial, from the seeds 100, 101, …; at most 1000."""
     game: GameArguments = field(default_factory=GameArguments)
     out: Path = Path("runs/tune")
     """Run folder."""
@@ -59,10 +60,10 @@ def main(arguments: Arguments) -> None:
         folder = RunFolder(arguments.out, "tune", arguments.resume)
 
     def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        folder.table("trials.csv", study.trials_dataframe())
         given = trial.user_attrs
         result = f"failed, {given['reason']}" if "reason" in given else f"NashConv {given['nash_conv']}"
         print(f"trial {trial.number}: {result}, {trial.params}", flush=True)
-        folder.table("trials.csv", study.trials_dataframe())
 
     with folder:
         with refusing_bad_input():
@@ -111,9 +112,9 @@ def _check(arguments: Arguments) -> None:
     if name not in ALGORITHMS:
         hint = did_you_mean(name, ALGORITHMS)
         raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {name!r}{hint}")
-    for count in ("turns", "trials", "seeds", "ship"):
+    for count, most in {"turns": MOST_TURNS, "trials": 10_000, "seeds": 1000, "ship": MOST_TURNS}.items():
         if (number := getattr(arguments, count)) is not None:
-            validated_whole(count, number, 1)
+            validated_whole(count, number, 1, most)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from agents.benchmark.summaries import Sweep, learning_curves
 from agents.learning.algorithms import ALGORITHMS
+from agents.plain_text import escape_mathtext
 from mesa_env.evaluation import statistics
 from mesa_env.rules.rules import Array
 
@@ -107,7 +108,8 @@ def draw_learning(sweep: Sweep, game: str, references: Mapping[str, float]) -> F
         for contestant, style in assign_styles(sweep.contestants).items():
             grid, values = statistics.on_common_grid(learning_curves(sweep.run(game, contestant), time))
             if len(grid):
-                _draw_curve(axes, grid, values.clip(SMALLEST_SHOWN, LARGEST_SHOWN), style, contestant)
+                shown = values.clip(SMALLEST_SHOWN, LARGEST_SHOWN)
+                _draw_curve(axes, grid, shown, style, escape_mathtext(contestant))
         axes.set(xscale="log", yscale="log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, linewidth=0.6)
@@ -155,7 +157,8 @@ def draw_profiles(sweep: Sweep) -> Figure:
         rows = sweep.rows[sweep.rows["contestant"] == contestant]
         percent = 100 * rows["relative_exploitability"].astype(np.float64).clip(SMALLEST_SHOWN)
         strata = [np.asarray(stratum, dtype=np.float64) for _, stratum in percent.groupby(rows["game"])]
-        _draw_band(axes, thresholds, statistics.profile(strata, thresholds), style, contestant, 25, 0.15)
+        profile, label = statistics.profile(strata, thresholds), escape_mathtext(contestant)
+        _draw_band(axes, thresholds, profile, style, label, 25, 0.15)
     axes.set(xscale="log", xlim=(low, high), ylim=(-0.03, 1.03))
     axes.set(xlabel="τ: relative exploitability, %", ylabel="share of runs at or below τ")
     axes.grid(alpha=0.25, linewidth=0.6)
@@ -179,7 +182,7 @@ def _draw_panels(
         axes.set_title(game, fontsize=10)
         axes.grid(axis="x", alpha=0.3, linewidth=0.6)
         axes.tick_params(axis="y", length=0)
-    grid[0].set_yticks(range(len(sweep.contestants)), list(sweep.contestants))
+    grid[0].set_yticks(range(len(sweep.contestants)), list(map(escape_mathtext, sweep.contestants)))
     grid[0].set_ylim(len(sweep.contestants) - 0.5, -0.5)
     styles = assign_styles(sweep.contestants)
     for row in summary.to_dict("records"):

@@ -26,8 +26,8 @@ A grid is declared in a TOML file:
 
 import dataclasses
 import itertools
+import os
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,15 +36,15 @@ from typing import Any, Self
 
 from agents.benchmark.run import Run
 from agents.learning import algorithms
+from agents.limits import LARGEST_SEED, MOST_RUNS, MOST_TURNS, build_bounded_game
+from agents.text_files import read_toml
 from mesa_env import GAMES
 from mesa_env.rules import BASE
-from mesa_env.rules.parameters import build_game
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, validated_whole
 
-_LARGEST_SEED = 2**32 - 1  # the largest that NumPy's generators accept
 _INITIAL_GOAL = (-1.0, 1.0)
-_LABEL = re.compile(r"\w[\w.+-]*")
+_LABEL = re.compile(r"\w[\w.+-]{0,99}")
 _Given = Iterable[Any] | None
 
 
@@ -78,18 +78,29 @@ class Grid:
         Raises:
             ValueError: If a game, algorithm or parameter does not exist, or a number is out of its range.
         """
+        if twice := [name for name, count in Counter(self.algorithms).items() if count > 1]:
+            raise ValueError(f"all algorithms of a grid must differ; {twice[0]!r} comes twice")
         parameters = {}
         for name in (*self.algorithms, *self.parameters):
             given = _table(f"parameters.{name}", self.parameters.get(name, {}))
             parameters[name] = algorithms.checked_parameters(name, given)
         games = {label: _game(label, given) for label, given in self.games.items()}
         seeds = {label: _seeds(self.seeds_of.get(label, self.seeds)) for label in games}
-        runs = [
-            Run.of(label, game, name, parameters[name], turns, seed)
+        turns_of = {(label, name): self._turns(label, name) for label in games for name in self.algorithms}
+        count = sum(len(seeds[label]) * len(turns) for (label, _), turns in turns_of.items())
+        if count > MOST_RUNS:
+            raise ValueError(f"a grid must have at most {MOST_RUNS} runs; it has {count}")
+        first = {
+            (label, name): Run.of(label, game, name, parameters[name], turns=1, seed=0)
             for label, game in games.items()
+            for name in self.algorithms
+        }
+        runs = [
+            dataclasses.replace(first[label, name], turns=turns, seed=seed)
+            for label in games
             for seed in seeds[label]
             for name in self.algorithms
-            for turns in self._turns(label, name)
+            for turns in turns_of[label, name]
         ]
         if not runs:
             raise ValueError(
@@ -98,8 +109,9 @@ class Grid:
         ((most_common, count),) = Counter(run.id for run in runs).most_common(1)
         if count > 1:
             raise ValueError(f"all runs of a grid must differ; {most_common} appears {count} times")
-        order = list(dict.fromkeys(itertools.chain(*seeds.values())))
-        return sorted(runs, key=lambda run: order.index(run.seed))
+        distinct = dict.fromkeys(itertools.chain(*seeds.values()))
+        order = {seed: place for place, seed in enumerate(distinct)}
+        return sorted(runs, key=lambda run: order[run.seed])
 
     def game(self, label: str) -> Any:
         """The declared parameters of a game; none if the label is the name of a game with its defaults."""
@@ -115,7 +127,7 @@ class Grid:
                 declared = declared.get(algorithm)
             if declared is not None:
                 numbers = declared if isinstance(declared, list) else [declared]
-                return [validated_whole(entry, number, 1) for number in numbers]
+                return [validated_whole(entry, number, 1, MOST_TURNS) for number in numbers]
         tuned = algorithms.tuned(algorithm).turns
         if tuned is None:
             raise ValueError(f"{algorithm} is not tuned, so its turns must be given")
@@ -124,12 +136,7 @@ class Grid:
 
 def read_grid(path: Path) -> Grid:
     """Read a declared grid; raises ValueError if the file does not hold one."""
-    try:
-        declared = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"a grid must be a TOML file; {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"a grid must be a TOML file; {path} is not one: {error}") from error
+    declared = read_toml(path, "a grid")
     entries = [entry.name for entry in dataclasses.fields(Grid)]
     for name in declared:
         if name not in entries:
@@ -147,25 +154,32 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
-def _game(label: str, given: Any) -> ScalarGame:
+def check_label(label: str) -> None:
+    """Refuse a game's label that cannot be part of a file's name."""
     if not _LABEL.fullmatch(label):
         raise ValueError(
-            f"a game's label must be letters, digits and _, and after the first also . + -; got {label!r}"
+            "a game's label must be at most 100 letters, digits and _, and after the first also . + -; "
+            f"got {label!r}"
         )
+    try:
+        os.fsencode(label)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a game's label must be one that files here may have: {error}") from error
+
+
+def _game(label: str, given: Any) -> ScalarGame:
+    check_label(label)
     defaults = {"rules": label if label in GAMES else BASE, "initial_goal": _INITIAL_GOAL}
     try:
-        return build_game(defaults | dict(_table(f"games.{label}", given)))
+        return build_bounded_game(defaults | dict(_table(f"games.{label}", given)))
     except ValueError as error:
         raise ValueError(f"games.{label}: {error}") from error
 
 
 def _seeds(given: Any) -> list[int]:
     if not isinstance(given, list):
-        return list(range(validated_whole("seeds", given, 1)))
-    for seed in given:
-        if validated_whole("seeds", seed, 0) > _LARGEST_SEED:
-            raise ValueError(f"seeds must be at most {_LARGEST_SEED}; got {seed}")
-    return given
+        return list(range(validated_whole("seeds", given, 1, MOST_RUNS)))
+    return [validated_whole("seeds", seed, 0, LARGEST_SEED) for seed in given]
 
 
 def _table(name: str, given: Any) -> Mapping[str, Any]:

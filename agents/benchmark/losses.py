@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from agents.benchmark.figures import WIDTH
 from agents.benchmark.summaries import Sweep, list_pairs
+from agents.plain_text import escape_mathtext
 from mesa_env.evaluation import statistics
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
@@ -19,6 +20,8 @@ from mesa_env.rules.scalar import ScalarGame
 _COLORS = LinearSegmentedColormap.from_list(
     "loss", ["#08306b", "#2f79b5", "#a6cbe3", "#ffffff", "#f9c499", "#e0702a", "#7f2704"]
 )
+_MOST_MARKS = 500
+"""Marks in a row that can still be told apart at the width of a figure; more are left out."""
 _DECADES = 5
 """Decades of loss that the colors distinguish."""
 
@@ -75,7 +78,7 @@ def summarize_losses(sweep: Sweep) -> pd.DataFrame:
 
 def draw_episodes(sweep: Sweep) -> Figure:
     """Heat map of exploitability by episode, signed by direction; one panel per game."""
-    names = list(sweep.contestants)
+    names = list(map(escape_mathtext, sweep.contestants))
     height = 0.75 + 0.24 * len(names)
     figure = Figure(figsize=(WIDTH, height * len(sweep.games) + 0.5), layout="constrained")
     panels = figure.subplots(len(sweep.games), 1, squeeze=False)[:, 0]
@@ -122,8 +125,8 @@ def _hatch(axes: Axes, cells: Array) -> None:
     """Hatch cells of a heat map, neighbors in a row together."""
     look: dict[str, Any] = {"hatch": "//////", "edgecolor": "white", "linewidth": 0, "alpha": 0.45}
     for row, marked in enumerate(cells):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]])))
-        for start, end in edges.reshape(-1, 2):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]]))).reshape(-1, 2)
+        for start, end in edges if len(edges) <= _MOST_MARKS else ():
             axes.add_patch(Rectangle((start - 0.5, row - 0.5), end - start, 1, fill=False, **look))
 
 
@@ -131,7 +134,8 @@ def _mark_deployment(axes: Axes, training: Array | None, length: int) -> None:
     """Lines between training and deployment."""
     if training is None or len(training) != length:
         return
-    for change in np.flatnonzero(np.diff(training)):
+    changes = np.flatnonzero(np.diff(training))
+    for change in changes if len(changes) <= _MOST_MARKS else ():
         axes.axvline(change + 0.5, color="black", linewidth=1.4)
     if training[0] and not training.all():
         edge = int(training.argmin()) - 0.5

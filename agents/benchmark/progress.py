@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents.benchmark.run import Result
+from agents.benchmark.tables import Screen
 
 
 class SweepProgress(Progress):
@@ -14,7 +15,7 @@ class SweepProgress(Progress):
     def __init__(self, runs: int, slots: int, console: Console | None = None) -> None:
         """Show progress through `runs` runs, of which up to `slots` run at once."""
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        super().__init__(*columns, console=console or Console(stderr=True), speed_estimate_period=math.inf)
+        super().__init__(*columns, console=console or Screen(stderr=True), speed_estimate_period=math.inf)
         self._left, self._slots, self._failures = runs, slots, 0
         self._line = self.add_task(self._status(), total=runs)
 

@@ -15,12 +15,14 @@ from agents.benchmark.losses import summarize_losses
 from agents.benchmark.summaries import Sweep, second_half_factor
 from agents.benchmark.tables import markdown_table
 from agents.learning.algorithms import TUNING_SEED
+from agents.plain_text import code_span
 from mesa_env import Game
 from mesa_env.evaluation import statistics
 
 _TEMPLATE = Path(__file__).parents[2] / "docs" / "templates" / "benchmark.md"
 _REFERENCES = {"myopic": "c = 1 throughout", "guard": "full deception by hand"}
 _CHECK = re.compile(r"<!-- check: (\w+) of (.+?) on (\S+) (<=|>=|==|<|>) (\S+) -->")
+_START, _MOST_CHECKS, _LONGEST_CHECK = "<!-- check:", 1000, 500
 _OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 
 
@@ -75,7 +77,7 @@ def fill_template(
         {name: markdown_table(table) if len(table) else "None." for name, table in tables.items()},
         sections="\n\n".join(sections),
         folder=folder,
-        command=command,
+        command=code_span(command),
         notes=notes.strip(),
         tuning_seed=TUNING_SEED,
         confidence=f"{100 * statistics.CONFIDENCE:g}",
@@ -94,7 +96,12 @@ def check_notes(notes: str, numbers: pd.DataFrame) -> None:
     Raises:
         ValueError: If a check fails, cannot be read, or asks for a number that the sweep does not have.
     """
-    for check in re.findall(r"<!-- check:.*?-->", notes, flags=re.DOTALL):
+    checks = notes.split(_START)[1:]
+    if len(checks) > _MOST_CHECKS:
+        raise ValueError(f"notes must have at most {_MOST_CHECKS} checks; got {len(checks)}")
+    for rest in checks:
+        body, end, _ = rest.partition("-->")
+        check = f"{_START}{body[:_LONGEST_CHECK]}{end}"
         parts = _CHECK.fullmatch(check)
         if parts is None:
             raise ValueError(f"checks are <!-- check: COLUMN of LEARNER on GAME <= NUMBER -->; got {check}")
@@ -102,6 +109,9 @@ def check_notes(notes: str, numbers: pd.DataFrame) -> None:
         rows = numbers[(numbers["game"] == game) & (numbers["contestant"] == learner)]
         if column not in rows or rows.empty:
             raise ValueError(f"the sweep has no {column} of {learner} on {game}, which {check} needs")
-        value = float(rows[column].iloc[0])
-        if not _OPERATORS[comparison](value, float(bound)):
+        try:
+            value, limit = float(rows[column].iloc[0]), float(bound)
+        except ValueError as error:
+            raise ValueError(f"a check compares numbers; {check} does not") from error
+        if not _OPERATORS[comparison](value, limit):
             raise ValueError(f"notes must follow from the rows; {column} is {value:g}, which fails {check}")

@@ -11,6 +11,7 @@ import pandas as pd
 from agents.benchmark.summaries import THRESHOLDS, Sweep, last_line, summarize_all_games
 from agents.benchmark.tables import number
 from agents.learning import algorithms
+from agents.plain_text import code_span, escape_markdown
 from mesa_env.evaluation import statistics
 
 
@@ -18,13 +19,14 @@ def describe_sweep(sweep: Sweep) -> pd.DataFrame:
     """What was run, and where: one row per fact."""
     rows = sweep.rows
     versions = [_join(json.loads(text), " ") for text in _distinct(rows["versions_json"])]
+    revisions = [code_span(revision[:10]) for revision in _distinct(rows["git_revision"])]
     facts = {
         "runs": len(rows),
         "runs on tuning seeds": int((rows["seed"] >= algorithms.TUNING_SEED).sum()),
-        "learners": ", ".join(sweep.contestants),
+        "learners": ", ".join(map(escape_markdown, sweep.contestants)),
         "training, core-hours": f"{rows['seconds'].sum() / 3600:.2g}",
-        "processor": ", ".join(_distinct(rows["processor"])),
-        "revision": ", ".join(f"`{revision[:10]}`" for revision in _distinct(rows["git_revision"])),
+        "processor": ", ".join(map(escape_markdown, _distinct(rows["processor"]))),
+        "revision": ", ".join(revisions),
         "versions": "; or ".join(versions),
     }
     return pd.DataFrame(facts.items(), columns=["sweep", ""])
@@ -57,6 +59,7 @@ def answer(sweep: Sweep, summary: pd.DataFrame) -> pd.DataFrame:
     for label in sweep.games:
         own = summary[(summary["game"] == label) & np.isfinite(summary["nash_conv_median"])]
         own = own.sort_values("nash_conv_median", kind="stable")
+        own = own.assign(contestant=own["contestant"].map(escape_markdown))
         near = {t: own[own["nash_conv_median"] <= t]["contestant"] for t in THRESHOLDS}
         table.append(
             {
@@ -84,6 +87,7 @@ def compare_overall(sweep: Sweep) -> pd.DataFrame:
     """One row per learner, over all games."""
     table = summarize_all_games(sweep).rename(columns={"contestant": "learner"})
     intervals = _format_intervals(table, "relative_exploitability", 100, " %")
+    table["learner"] = table["learner"].map(escape_markdown)
     return table[["learner", "games", "runs", "failed"]].assign(**{"relative exploitability": intervals})
 
 
@@ -93,7 +97,7 @@ def compare_learners(own: pd.DataFrame) -> pd.DataFrame:
     medians = [(f"**{number(m)}**" if m == best < np.inf else number(m)) for m in own["nash_conv_median"]]
     return pd.DataFrame(
         {
-            "learner": own["contestant"],
+            "learner": own["contestant"].map(escape_markdown),
             "runs": own["runs"].astype(str) + own["failed"].map(lambda count: f" ({count})" if count else ""),
             "turns": own["turns"].map(_abbreviate),
             "NashConv": _format_intervals(own, "nash_conv"),
@@ -118,7 +122,7 @@ def describe_losses(losses: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "game": losses["game"],
-            "learner": losses["contestant"],
+            "learner": losses["contestant"].map(escape_markdown),
             "half of it is lost by agents": first.where(first == last, first + " to " + last),
             "lost in training": shares["in_training"],
             "error in training": losses["training_error"],
@@ -130,14 +134,15 @@ def describe_losses(losses: pd.DataFrame) -> pd.DataFrame:
 def list_failures(sweep: Sweep) -> pd.DataFrame:
     """One row per failed run."""
     rows = sweep.rows[sweep.rows["status"] != "finished"]
-    return pd.DataFrame({"run": rows["run_id"], "error": rows["traceback"].map(last_line)})
+    errors = rows["traceback"].map(last_line).map(escape_markdown)
+    return pd.DataFrame({"run": rows["run_id"].map(escape_markdown), "error": errors})
 
 
 def count_redone(sweep: Sweep) -> pd.DataFrame:
     """One row per algorithm, and under which versions its runs were redone: how many were the same."""
     redone, weights, evaluation = sweep.redone, sweep.redone["same_weights"], sweep.redone["same_evaluation"]
     outcomes = {
-        "algorithm": redone["algorithm"],
+        "algorithm": redone["algorithm"].map(escape_markdown),
         "versions": np.where(redone["same_versions"], "the same", "others"),
         "redone": 1,
         "same weights, bit for bit": weights,
@@ -153,7 +158,7 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
     for algorithm, texts in sweep.rows.groupby("algorithm", sort=False)["parameters_json"]:
         several = [json.loads(text) for text in _distinct(texts)]
         others = "; others in other runs" if len(several) > 1 else ""
-        row = {"algorithm": str(algorithm), "parameters": _join(several[0]) + others}
+        row = {"algorithm": escape_markdown(algorithm), "parameters": _join(several[0]) + others}
         tuned = algorithms.tuned(str(algorithm))
         study = tuned.study
         if study and all(given | tuned.parameters == given for given in several):
@@ -162,7 +167,7 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
                 "trials": f"{study['trials']} of {_abbreviate(study['turns'])} turns",
                 "seeds": ", ".join(map(str, study["seeds"])),
                 "abandoned": str(study["pruned"]),
-                "by hand": study.get("by_hand", "–"),
+                "by hand": escape_markdown(study.get("by_hand", "–")),
             }
         table.append(row)
     return pd.DataFrame(table).fillna("–")
@@ -191,7 +196,7 @@ def _format_with_seed(table: pd.DataFrame, name: str) -> list[str]:
 
 def _join(values: Mapping[str, object], separator: str = ", ") -> str:
     texts = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in values.items()}
-    return separator.join(f"{name} {text}" for name, text in texts.items())
+    return separator.join(escape_markdown(f"{name} {text}") for name, text in texts.items())
 
 
 def _first_finite(values: pd.Series) -> float:

@@ -26,12 +26,14 @@ from agents.benchmark.store import CURVE, empty_row
 from agents.learning import algorithms, checkpoints
 from agents.learning.callbacks import LearningCurve
 from agents.learning.games import typical_goals
+from agents.limits import LARGEST_SEED, MOST_TURNS
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import build_game, describe_game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import validated_whole
 
 POINTS, POINTS_SIMULATED = 20, 5
 """Points of a learning curve, in games whose audit is in closed form or simulates them."""
@@ -54,6 +56,14 @@ class Run:
     turns: int
     """Decisions that the algorithm is paid for."""
     seed: int
+
+    def __post_init__(self) -> None:
+        """Check what a file might have said; the algorithm checks its own parameters."""
+        for name, kind in {"label": str, "algorithm": str, "game": dict, "parameters": dict}.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"a run's {name} must be a {kind.__name__}; got {getattr(self, name)!r}")
+        validated_whole("turns", self.turns, 1, MOST_TURNS)
+        validated_whole("seed", self.seed, 0, LARGEST_SEED)
 
     @classmethod
     def of(

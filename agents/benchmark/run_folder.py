@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from agents.atomic_files import refuse_links, write_atomically, written_in_part
+from agents.text_files import read_json
 from mesa_env.rules.parameters import describe_game
 from mesa_env.rules.scalar import ScalarGame
 
@@ -98,11 +99,11 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         """Write a CSV file; numbers in full precision."""
-        write_atomically(self.path / name, table.to_csv(index=False).encode())
+        write_atomically(self.path / name, table.to_csv(index=False).encode(errors="replace"))
 
     def text(self, name: str, text: str) -> None:
         """Write a text file."""
-        write_atomically(self.path / name, text.encode())
+        write_atomically(self.path / name, text.encode(errors="replace"))
 
     def figure(self, name: str, figure: Figure, dpi: int = 150, versioned: bool = True) -> None:
         """Write a PNG file, with Matplotlib's version in it unless it is not to be `versioned`."""
@@ -169,11 +170,9 @@ def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> 
     """Raise ValueError unless the run in `arguments.out` has the same arguments, apart from those `free`."""
     path = arguments.out / "config.json"
     try:
-        recorded = json.loads(path.read_text())
-    except (OSError, ValueError):
-        recorded = None
-    if not isinstance(recorded, dict):
-        raise ValueError(f"{path} must hold the arguments of the run beside it; it does not")
+        recorded = read_json(path, "arguments")
+    except ValueError as error:
+        raise ValueError(f"{path} must hold the arguments of the run beside it; it does not") from error
     given: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(arguments), default=str))
     for name, value in given.items():
         if name not in free and value != recorded.get(name):
@@ -219,14 +218,18 @@ def _version(package: str) -> str:
 def _git(*arguments: str) -> str | None:
     command, here = ["git", "--no-optional-locks", *arguments], Path(__file__).parent
     try:
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return (
+            subprocess.run(command, cwd=here, capture_output=True, check=True)
+            .stdout.decode(errors="replace")
+            .strip()
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

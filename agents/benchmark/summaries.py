@@ -4,7 +4,6 @@ A *contestant* is an algorithm with its number of turns; if no game has an algor
 numbers of turns, a contestant goes by its algorithm's name alone.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -13,10 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from agents.benchmark.row_checks import check_rows, check_size
 from agents.benchmark.store import LISTS
 from agents.learning.algorithms import ALGORITHMS
+from agents.limits import build_bounded_game
+from agents.text_files import parse_json
 from mesa_env.evaluation import statistics
-from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
 
@@ -44,11 +45,12 @@ class Sweep:
         """Check and sort a sweep's rows.
 
         Raises:
-            ValueError: If no run has finished, or two games share one label.
+            ValueError: If no run has finished, two games share one label, or a row is none of a sweep.
         """
         needed = "a report needs at least one finished run"
         if rows.empty:
             raise ValueError(f"{needed}; the sweep has no rows yet")
+        check_rows(rows, redone)
         if not (rows["status"] == "finished").any():
             first = last_line(rows["traceback"].iloc[0])
             raise ValueError(f"{needed}; all {len(rows)} of the sweep failed, the first with {first!r}")
@@ -62,6 +64,7 @@ class Sweep:
         )
         rows = rows.sort_values(["rank", "algorithm", "turns", "game", "seed"], kind="stable")
         contestants = dict(zip(rows["contestant"], rows["algorithm"], strict=True))
+        check_size(len(games), len(contestants))
         return cls(rows.drop(columns="rank").reset_index(drop=True), redone, games, contestants)
 
     @property
@@ -94,7 +97,7 @@ def _build_games(rows: pd.DataFrame) -> dict[str, ScalarGame]:
         if texts.nunique() > 1:
             raise ValueError(f"a label must stand for one game; {label!r} stands for {texts.nunique()}")
         try:
-            games[str(label)] = build_game(json.loads(texts.iloc[0]))
+            games[str(label)] = build_bounded_game(parse_json(texts.iloc[0]))
         except ValueError as error:
             raise ValueError(f"game_json of {label} must describe a game: {error}") from error
     return games

@@ -15,7 +15,6 @@ A sweep deletes and overwrites only files that it wrote, each known by its name,
 import contextlib
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from agents.benchmark.run import Result, Run
 from agents.benchmark.run_folder import RunFolder, as_json, without_nan
 from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
 from agents.differences import describe_difference
+from agents.text_files import read_json, read_text
 
 _FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
 
@@ -49,7 +49,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         """Record the sweep's arguments and its grid."""
         with self._writing():
             self.folder.record(arguments)
-            self.folder.text("grid.toml", grid.read_text())
+            self.folder.text("grid.toml", read_text(grid, "a grid"))
 
     def unfinished(self, runs: Iterable[Run]) -> list[Run]:
         """Those of the runs that have not finished yet; rows that are missing or damaged are restored.
@@ -121,21 +121,27 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
     if not folder.is_dir():
         raise ValueError(f"{folder} must be the folder of a run; there is no such folder")
     try:
-        result = json.loads((folder / "result.json").read_text())
+        result = read_json(folder / "result.json", "the record of a run")
         row, digests = result["row"], result["sha256"]
         for name, digest in digests.items():
             if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{name} has changed since it was written")
-        run = Run(**json.loads((folder / "config.json").read_text()))
+        run = Run(**read_json(folder / "config.json", "a run"))
         if set(row) != set(COLUMNS):
             raise ValueError("result.json has other columns than a row")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
         raise ValueError(
             f"{folder} must be the complete folder of a run, and is damaged: {reason}; delete it, and "
             "`python -m scripts.sweep --resume` runs it again"
         ) from error
     return run, row
+
+
+def sweep_of(folder: Path) -> Path | None:
+    """The sweep that a run's folder lies in, as its layout tells; None if it was moved out of it."""
+    parents = folder.resolve().parents
+    return next((out for out in parents if (out / "runs").is_dir() and (out / "data").is_dir()), None)
 
 
 def _partial(folder: Path) -> Path:
@@ -152,7 +158,7 @@ def _clear_partial(folder: Path, row: Path) -> None:
 
 def _replace(folder: Path, by: Path) -> None:
     """Remove an earlier attempt's files; anything else in its folder moves to the new one."""
-    written = {"result.json", *json.loads((folder / "result.json").read_text())["sha256"]}
+    written = {"result.json", *read_json(folder / "result.json", "the record of a run")["sha256"]}
     for path in folder.iterdir():
         if path.name not in written:
             path.rename(by / path.name)

@@ -1,11 +1,19 @@
 """Tables for people: drawn in the terminal, or written as Markdown."""
 
+import errno
+import itertools
 import math
+import os
+from typing import Literal, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+
+from agents.plain_text import printable, shorten
 
 _HEADINGS = {
     "c_first": "c first",
@@ -19,36 +27,98 @@ _HEADINGS = {
     "nash_conv": "NashConv",
     "compliance_gap": "compliance\ngap",
 }
-_WIDE = 132
+_WIDE, _SHORTEST_NAME = 132, 12
+
+
+class Screen(Console):
+    """A terminal that shows all text as it is given, and says so if nobody reads it."""
+
+    def __init__(self, width: int | None = None, stderr: bool = False) -> None:
+        """Write to standard output or error; the width is by default the terminal's."""
+        super().__init__(width=width, stderr=stderr, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Leave to the caller what Rich would turn into exit code 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+class _Column(NamedTuple):
+    """A column of a table: numbers are shown whole at any width, names may be cut."""
+
+    heading: str
+    cells: list[str]
+    is_name: bool
+
+    def width(self, narrowest: bool = False) -> int:
+        """Cells of the terminal that its text takes; if `narrowest`, with the heading's words in lines."""
+        heading = self.heading.split() if narrowest else self.heading.split("\n")
+        lines = [line for cell in self.cells for line in cell.split("\n")]
+        return max(map(cell_len, ["", *heading, *lines]))
 
 
 def show_summary(summary: pd.DataFrame, title: str) -> None:
-    """Print one row per agent: each metric's mean, over ± half its confidence interval if it has one.
-
-    All metrics share one table if the terminal is wide enough; otherwise there are two tables.
-    """
-    screen, metrics = console(), list(_HEADINGS)
-    size = len(metrics) if screen.width >= _WIDE else len(metrics) // 2
-    for start in range(0, len(metrics), size):
-        part = metrics[start : start + size]
-        table = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("agent", no_wrap=True)
-        for metric in part:
-            table.add_column(_HEADINGS[metric], justify="right", no_wrap=True)
-        for agent, row in summary.iterrows():
-            table.add_row(str(agent), *(_cell(*row[metric][["mean", "low", "high"]]) for metric in part))
-        screen.print(table)
-    screen.print("NashConv: what all agents could gain, each deviating alone, in units of their own θ².")
+    """Print one row per agent: each metric's mean, over ± half its confidence interval if it has one."""
+    names = _Column("agent", [printable(agent) for agent in summary.index], True)
+    metrics = [
+        _Column(
+            heading, [_cell(*row[["mean", "low", "high"]]) for _, row in summary[metric].iterrows()], False
+        )
+        for metric, heading in _HEADINGS.items()
+    ]
+    _print_parts(title, [names, *metrics])
+    console().print("NashConv: what all agents could gain, each deviating alone, in units of their own θ².")
 
 
 def show(table: pd.DataFrame, title: str) -> None:
     """Print a data frame as it is, numbers to 4 significant digits."""
-    screen = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD)
-    for column in table.columns:
-        screen.add_column(str(column), justify="left" if table[column].dtype == object else "right")
-    for row in table.itertuples(index=False):
-        screen.add_row(*map(_text, row))
-    console().print(screen)
+    columns = [
+        _Column(str(name), list(map(_text, column)), not is_numeric_dtype(column))
+        for name, column in table.items()
+    ]
+    _print_parts(title, columns)
+
+
+def _print_parts(title: str, columns: list[_Column]) -> None:
+    """Print a table: whole if it fits, else in parts, each of which has the names that it begins with."""
+    room = console().width
+    names = list(itertools.takewhile(lambda column: column.is_name, columns))
+    others = columns[len(names) :] or [_Column("", [""] * len(columns[0].cells), False)]
+    for count, narrowest in itertools.product(range(1, len(others) + 1), (False, True)):
+        size = -(-len(others) // count)
+        parts = [[*names, *others[start : start + size]] for start in range(0, len(others), size)]
+        needed = max(sum(_least_width(column, room, narrowest) + 2 for column in part) + 1 for part in parts)
+        if needed <= room:
+            break
+    for part in parts:
+        Screen(max(room, needed)).print(_draw_part(title, part, max(room, needed), room, narrowest))
+
+
+def _draw_part(title: str, part: list[_Column], room: int, screen: int, narrowest: bool) -> Table:
+    """One part of a table; names share the room that numbers leave."""
+    least = [_least_width(column, screen, narrowest) for column in part]
+    left = room - sum(width + 2 for width in least) - 1
+    table = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    cells = []
+    for column, width in zip(part, least, strict=True):
+        more = min(left, column.width() - width) if column.is_name else 0
+        left -= more
+        justify: Literal["left", "right"] = "left" if column.is_name else "right"
+        table.add_column(column.heading, justify=justify, width=width + more)
+        cells.append([_cut_words(cell, width + more) if column.is_name else cell for cell in column.cells])
+    for row in zip(*cells, strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _least_width(column: _Column, screen: int, narrowest: bool) -> int:
+    """What a column needs at least: all of its numbers, or a readable part of its names."""
+    width = column.width(narrowest)
+    return min(width, max(_SHORTEST_NAME, screen // 4)) if column.is_name else width
+
+
+def _cut_words(text: str, width: int) -> str:
+    """A text of which every word fits into a column."""
+    return " ".join(shorten(word, width) for word in text.split(" "))
 
 
 def markdown_table(table: pd.DataFrame) -> str:
@@ -59,10 +129,10 @@ def markdown_table(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
-def console() -> Console:
-    """The terminal; where output is not a terminal, a console wide enough for one table."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=_WIDE)
+def console() -> Screen:
+    """The terminal; where it is none and has no `COLUMNS`, it is wide enough for a summary in one table."""
+    terminal = Screen()
+    return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Screen(_WIDE)
 
 
 def number(value: float) -> str:
@@ -75,7 +145,7 @@ def number(value: float) -> str:
 
 
 def _text(value: object) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else printable(value)
 
 
 def _cell(mean: float, low: float, high: float) -> str:

@@ -20,6 +20,7 @@ from multiprocessing import connection
 
 from agents.benchmark.run import Result, Run, describe, execute, fail
 from agents.benchmark.run_folder import environment
+from agents.limits import MOST_WORKERS
 from mesa_env.rules.validation import validated_whole
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
@@ -39,7 +40,7 @@ class LocalWorkers:
 
     def __init__(self, slots: int) -> None:
         """Execute `slots` ≥ 1 runs at once."""
-        self.slots = validated_whole("workers", slots, 1)
+        self.slots = validated_whole("workers", slots, 1, MOST_WORKERS)
 
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
         """Execute all runs and yield each one as it ends; closing the generator ends those still running."""
@@ -164,11 +165,11 @@ def _check_cluster(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
     command = [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1])", address]
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS_TO_CONNECT)
+        subprocess.run(command, capture_output=True, check=True, timeout=_SECONDS_TO_CONNECT)
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"no answer within {_SECONDS_TO_CONNECT:g} seconds") from error
     except subprocess.CalledProcessError as error:
-        raise ValueError(error.stderr.strip().rpartition("\n")[2]) from error
+        raise ValueError(error.stderr.decode(errors="replace").strip().rpartition("\n")[2]) from error
 
 
 def _modules(algorithms: Iterable[str]) -> list[str]:

@@ -9,15 +9,16 @@ PyTorch is imported when the first training begins.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
-import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.learning.settings import A2CSettings, OffPolicySettings, OnPolicySettings, PPOSettings
+from agents.text_files import read_json
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean
@@ -74,6 +75,12 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 """The algorithms that have names."""
 
+TUNED = Path(__file__).with_name("tuned.json")
+"""What tuning has found, as scripts/tune.py writes it."""
+
+_STUDY = {"turns": 0, "game": {}, "trials": 0, "pruned": 0, "seeds": []}
+"""Entries of a study that reports show."""
+
 TUNING_SEED = 100
 """First of the seeds that parameters are tuned on; reports use smaller ones."""
 
@@ -101,13 +108,26 @@ def algorithm(name: str) -> Algorithm:
         )
     try:
         found: Algorithm = pkgutil.resolve_name(name)
-    except Exception as error:  # whatever a module may raise when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module may raise when it is imported
         raise ValueError(f"{name!r} must name a function of a module: {error}") from error
     try:
         inspect.signature(found).bind_partial(None, 0, 0, None)
     except (TypeError, ValueError):
         raise ValueError(f"{name!r} must be a function of (game, turns, seed, watch, *, ...)") from None
     return found
+
+
+def paths_of_module(name: str) -> list[Path]:
+    """Where the top-level module of "module:function" lies; found without importing it."""
+    module = name.partition(":")[0].partition(".")[0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise ValueError(f"{name!r} must name a function of a module; there is no module {module!r}")
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location else [])]
+    return [Path(place).resolve() for place in places if place]
 
 
 def parameters_of(function: Algorithm) -> dict[str, Any]:
@@ -141,6 +161,24 @@ def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tuned(name: str) -> Tuned:
-    """What tuning has found for an algorithm; empty for one of your own."""
-    found = json.loads(resources.files("agents.learning").joinpath("tuned.json").read_text())
-    return Tuned(**found[name]) if name in found else Tuned(None, {}, {})
+    """What tuning has found for an algorithm; empty for one of your own.
+
+    Raises:
+        ValueError: If `TUNED` does not say it as scripts/tune.py does.
+    """
+    entry = read_json(TUNED, "the tuned parameters").get(name)
+    if entry is None:
+        return Tuned(None, {}, {})
+    entry = _checked_entries(f"{name} in {TUNED}", entry, Tuned(0, {}, {})._asdict())
+    _checked_entries(f"the study of {name} in {TUNED}", entry["study"], _STUDY)
+    return Tuned(**entry)
+
+
+def _checked_entries(where: str, given: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Check that a table has entries of the same kinds as those given."""
+    for entry, example in kinds.items():
+        value = given.get(entry) if isinstance(given, dict) else None
+        if type(value) is not type(example):
+            raise ValueError(f"{where} must have {entry}, a {type(example).__name__}; got {value!r}")
+    result: dict[str, Any] = given
+    return result

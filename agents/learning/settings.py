@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from agents.learning.games import decisions_alike
+from agents.limits import MOST_TURNS, validate_batch
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_number, validated_whole
 
@@ -15,6 +16,11 @@ GROUP_SIZE = 8
 """How many games share their random numbers, where games differ in more than the goal's scale."""
 
 Activation = Literal["relu", "silu", "tanh"]
+
+MOST_UNITS = 4096
+"""Units of a network's layer."""
+_MOST = {"turns": MOST_TURNS, "hidden": MOST_UNITS, "buffer_size": 10_000_000}
+_MOST_OTHERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class OnPolicySettings:
     def whole_turns(self, game: ScalarGame) -> int:
         """Turns of the whole rollouts that fit into `turns`; refuses settings in which not even one fits."""
         self.group_size_in(game)
+        validate_batch(self.games, game)
         rollout = self.games * game.episodes
         if self.turns < rollout:
             raise ValueError(
@@ -125,8 +132,8 @@ class NeuralSettings:
 
     def __post_init__(self) -> None:
         """Validate every setting."""
-        validated_whole("iterations", self.iterations, 0)
-        validated_whole("games", self.games, 1)
+        validated_whole("iterations", self.iterations, 0, 10 * _MOST_OTHERS)
+        validated_whole("games", self.games, 1, _MOST_OTHERS)
         validated_number("learning_rate", self.learning_rate, high=1.0, above=0.0)
         validated_number("weight_decay", self.weight_decay, 0.0)
         validated_number("initial_scale", self.initial_scale, 0.0)
@@ -134,15 +141,16 @@ class NeuralSettings:
 
 
 def validated_widths(hidden: Sequence[int]) -> tuple[int, ...]:
-    """Check the widths of a network's hidden layers."""
-    return tuple(validated_whole("a hidden layer's width", width, 1) for width in hidden)
+    """Check the widths of a network's hidden layers, of which it has at most 100."""
+    validated_whole("hidden layers", len(hidden), 0, 100)
+    return tuple(validated_whole("a hidden layer's width", width, 1, MOST_UNITS) for width in hidden)
 
 
 def _validate_numbers(settings: OnPolicySettings | OffPolicySettings) -> None:
-    """Whole numbers must be at least 1, other numbers finite and above 0."""
+    """Whole numbers must be at least 1 and not too large for memory, other numbers finite and above 0."""
     for entry in fields(settings):
         value = getattr(settings, entry.name)
         if entry.type == "int":
-            validated_whole(entry.name, value, 1)
+            validated_whole(entry.name, value, 1, _MOST.get(entry.name, _MOST_OTHERS))
         elif entry.type == "float" and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{entry.name} must be a finite number above 0; got {value}")

@@ -147,10 +147,9 @@ def validated_range(name: str, value: object, low: float, high: float) -> float 
 
 def validated_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Check that `value` is a whole number of at least `low`, and at most `high` where that is given."""
-    if not is_whole(value) or value < low:
-        raise ValueError(f"{name} must be a whole number ≥ {low}; got {shown(value)}")
-    if high is not None and value > high:
-        raise ValueError(f"{name} must be at most {high}; got {shown(value)}")
+    if not is_whole(value) or value < low or (high is not None and value > high):
+        allowed = f"≥ {low}" if high is None else f"in {low}…{high}"
+        raise ValueError(f"{name} must be a whole number {allowed}; got {shown(value)}")
     return int(value)
 
 

@@ -1,5 +1,7 @@
 """From which decoupling of slope and output on is the goal untouchable?"""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -45,13 +47,13 @@ def find_untouchable(regularization: float) -> float:
     return high
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """The equilibrium by decoupling."""
+    learners = Learners("decoupling", trained, Contest("decoupling", Decoupling()))
     table, fine = (
         sweep(solve, ["delta"], zip(deltas, strict=True)) for deltas in (SHOWN, np.linspace(0, 1.2, 61))
     )
     limits = pd.Series({weight: find_untouchable(weight) for weight in REGULARIZATIONS})
-    learners = Learners("decoupling", Contest("decoupling", Decoupling()))
     tables, figure = {"sweep": table, "fine": fine}, draw(fine, learners)
     numbers = {
         **{f"limit_{number}": limit for number, limit in enumerate(limits)},

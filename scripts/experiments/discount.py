@@ -1,6 +1,7 @@
 """Does more patience make more deception?"""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,12 +22,12 @@ def solve(eta: float, gamma: float) -> dict[str, float]:
     return describe(play(Game(train_then_deploy(TRAINING, 80, eta), discount=gamma)))
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """The equilibrium by discount, at a small and at the post's learning rate."""
+    learners = Learners("discount", trained, Contest("discount", Game(discount=0.95)))
     table, curves = (sweep(solve, ["eta", "gamma"], product(ETAS, gammas)) for gammas in (SHOWN, FINE))
     weights = 0.9 ** np.arange(TRAINING + 80)
     numbers = {"discounts": len(FINE), "weight_of_deployment": weights[TRAINING:].sum() / weights.sum()}
-    learners = Learners("discount", Contest("discount", Game(discount=0.95)))
     tables, figure = {"sweep": table, "curves": curves}, draw(curves, learners)
     return learners.complete(Finding(tables, figure, _check_claims(curves), numbers))
 

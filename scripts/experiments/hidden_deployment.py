@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -124,8 +125,10 @@ def measure_learners(learners: Learners) -> pd.DataFrame:
     return table
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """Costs and openness by shift, shifts of clean defection, and learners with and without memory."""
+    goals = np.full(200, GOAL)
+    learners = Learners("hidden_deployment", trained, *CONTESTS, by="given", columns=COLUMNS, goals=goals)
     shifts = sweep(measure, KEYS, product(LENGTHS, SHIFTS))
     clean = sweep(find_clean_shifts, ["length", "observed"], product(LENGTHS, EPISODES))
     certificates = sweep(certify, KEYS, product(LENGTHS, (0.0, 1.0, 4.0, 10.0)))
@@ -137,7 +140,6 @@ def compute() -> Finding:
     kept, long = np.abs(blind.goals[:, -1]) / GOAL, blind.details["mode"].sum(axis=1) >= SHORT
     numbers = {"threshold": thresholds[0], "check_middle": middle, "check_doubtful": doubtful}
     numbers |= {"kept_short": kept[~long].mean(), "kept_long": kept[long].mean()}
-    learners = Learners("hidden_deployment", *CONTESTS, by="given", columns=COLUMNS, goals=np.full(200, GOAL))
     learned = learners.table(lambda: measure_learners(learners))
     claims = _check_claims(shifts, clean, numbers["kept_long"]) | check_learners(learned)
     claims |= {"threshold_rises": (np.diff(thresholds) > 0).all()}

@@ -1,6 +1,7 @@
 """Does training forever end in robust alignment, and how slowly?"""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,11 +41,11 @@ def solve(eta: float, gamma: float) -> dict[str, float]:
     }
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """Training forever, and deployment forever after 20 episodes of training."""
+    learners = Learners("infinite_horizon", trained, *CONTESTS, columns=("c_first", "mesa_cost"))
     table = sweep(solve, ["eta", "gamma"], product(ETAS, DISCOUNTS))
     deployed, finite = solve_infinite_horizon(DEPLOYED), mesa_env.solve_equilibrium(Game(discount=0.99))
-    learners = Learners("infinite_horizon", *CONTESTS, columns=("c_first", "mesa_cost"))
     claims = _check_claims(table, deployed, finite)
     numbers = {
         "lost": 1 - table["left"][1.0, 0.9],

@@ -2,6 +2,7 @@
 
 import dataclasses
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,9 @@ def certify(kappa: float, first: float) -> dict[str, float]:
     return gains | dict(zip(("change_of_c", "change_of_gamma"), refinement(game), strict=True))
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """Naive and foreseeing planners from every first discount, beside a frozen one."""
+    learners = Learners("learnable_discount", trained, *CONTESTS)
     games = play()
 
     def measure(*setting: Any) -> dict[str, float]:
@@ -75,7 +77,6 @@ def compute() -> Finding:
         "louder": naive["loss_deployment"] / frozen["loss_deployment"],
         "check_theta": frozen["theta_20"],
     }
-    learners = Learners("learnable_discount", *CONTESTS)
     tables, figure = (
         {"outcomes": outcomes, "all": table, "certificates": certificates},
         draw(table, games, learners),

@@ -1,4 +1,4 @@
-"""Trained learners beside their oracles; where they are missing, the documentation's tables of them."""
+"""Trained learners beside their oracles; where none are named, the documentation's tables of them."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,8 +18,6 @@ from mesa_env.rules.scalar import ScalarGame
 from scripts.experiments.finding import Finding, Source, play
 from scripts.experiments.page import read_template, tables_of
 
-TRAINED = Path("runs/variants")
-"""Where `make variants` saves what it trains: one run folder per learner and seed."""
 RECORDED = Path("docs/results")
 """Where the documentation keeps its tables of learners."""
 
@@ -40,13 +38,14 @@ class Learners:
     """The learners of one experiment.
 
     Attributes:
-        models: Models by learner and "seed n"; empty unless all of them were found.
+        models: Models by learner and "seed n"; empty if no folder of them is named.
         source: Where measures of them come from.
     """
 
     def __init__(
         self,
         experiment: str,
+        trained: Path | None,
         *contests: Contest,
         columns: Sequence[str] = ("c_first", "c_last_training", "retention", "mesa_cost"),
         goals: ArrayLike = (0.8, -0.4),
@@ -56,22 +55,27 @@ class Learners:
         table: str = "learners",
         load: Callable[[Path], Any] = agents.load,
     ) -> None:
-        """Load the models from `TRAINED`, or look for their `table` in `RECORDED`.
+        """Load the models from `trained`, or look for their `table` in `RECORDED`.
 
+        `trained` has one run folder per learner and seed, as `make variants` writes them. Models may be
+        pickles, which run code when they are loaded: nothing is loaded but from a folder that a user names.
         `columns` are shown, of games from all `goals`, and contests' labels in the column `by`. The first
         contest of a learner is the one that it was trained for.
+
+        Raises:
+            ValueError: If a folder is named in which a model is missing or damaged.
         """
         self._experiment, self._contests, self._by = experiment, contests, by
         self._columns, self._goals = ["relative_exploitability", *columns], np.asarray(goals)
         names = dict.fromkeys(contest.learner for contest in contests)
-        paths = {name: [TRAINED / f"{name}-{seed}" / file for seed in range(seeds)] for name in names}
-        found = all(path.exists() for files in paths.values() for path in files)
         self.models: dict[str, dict[str, Any]] = {
-            name: {f"seed {seed}": load(path) for seed, path in enumerate(files)} if found else {}
-            for name, files in paths.items()
+            name: {f"seed {seed}": load(trained / f"{name}-{seed}" / file) for seed in range(seeds)}
+            if trained
+            else {}
+            for name in names
         }
         recorded = (RECORDED / f"{experiment}_{table}.csv").exists()
-        self.source: Source = "trained" if found else "recorded" if recorded else "missing"
+        self.source: Source = "trained" if trained else "recorded" if recorded else "missing"
 
     def table(self, measure: Measure | None = None, name: str = "learners") -> pd.DataFrame:
         """The table `name`: as recorded where the learners are missing, else as measured."""

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,8 +49,9 @@ def certify(rho: float, oracle: MisconceptionOracle) -> dict[str, float]:
     }
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """The equilibrium by first belief and by relative learning rate of the belief."""
+    learners = Learners("misconception", trained, Contest("misconception", SHORT))
     oracles = {rho: MisconceptionOracle(make_game(rho, LONG.initial_belief)) for rho in RHOS}
     settings = list(product(RHOS, BELIEFS))
     games = {(rho, first): finding.play(make_game(rho, first), oracles[rho]) for rho, first in settings}
@@ -64,7 +66,6 @@ def compute() -> Finding:
         "check_theta": check.goals[5],
         "check_b": check.details["belief"][5],
     }
-    learners = Learners("misconception", Contest("misconception", SHORT))
     tables, figure = {"outcomes": table, "certificate": certificate}, draw(table, games, oracles, learners)
     return learners.complete(Finding(tables, figure, _check_claims(table, certificate), numbers))
 

@@ -1,6 +1,7 @@
 """Do networks find gradient hacking by themselves, and what prevents it?"""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,10 @@ def count_steps(output: Array, goals: Array) -> int:
     return int(((edges[1::2] - edges[::2]) * (goals[1] - goals[0]) >= 0.05).sum())
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """Networks trained on one θ_0 and on many, with and without weight decay."""
     contests = [Contest(kind, GAME) for kind in NETWORKS]
-    learners = Learners("neural", *contests, seeds=5, file="policy.pt", table="networks", load=load)
+    learners = Learners("neural", trained, *contests, seeds=5, file="policy.pt", table="networks", load=load)
     figure = draw(learners.models)
     if learners.source == "missing":
         return Finding({}, figure, {}, {"threshold": HACK}, "missing")

@@ -23,7 +23,7 @@ from scripts.experiments import EXPERIMENTS
 from scripts.experiments.finding import Finding, select
 
 TEMPLATES = Path(__file__).parents[2] / "docs" / "templates"
-MISSING = "(No trained learners were found: `make variants` trains them.)"
+MISSING = "(No learners were measured: `make variants` trains them, and --learners plays them.)"
 
 _CLAIM = re.compile(r"\[\[(?!learners\]\])([\w ]+)\]\]\s*(.*?)\s*\[\[/\]\]", flags=re.DOTALL)
 _LEARNERS = re.compile(r"\[\[learners\]\]\s*(.*?)\s*\[\[/learners\]\]", flags=re.DOTALL)

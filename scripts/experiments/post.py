@@ -1,6 +1,7 @@
 """The post's two experiments: its published numbers, those of its grid search, and exact ones."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,12 +14,12 @@ from scripts.experiments.finding import Finding, play
 START, END = "starting coefficient", "final |θ|"
 
 
-def compute_first() -> Finding:
+def compute_first(_trained: Path | None = None) -> Finding:
     """20 episodes of training, then 80 of deployment."""
     return compare_with_published(Game(train_then_deploy(20, 80)), {"θ_0": 0.8, START: 0.03})
 
 
-def compute_second() -> Finding:
+def compute_second(_trained: Path | None = None) -> Finding:
     """100 episodes of training."""
     return compare_with_published(Game(train_then_deploy(100, 0)), {"θ_0": 0.8, START: 0.05, END: 0.08})
 

@@ -1,6 +1,7 @@
 """Does a regularizer on the goal make deception pay less, and where does it tip?"""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,9 @@ def solve_past_half() -> "pd.Series[float]":
     return pd.Series(mesa_env.solve_equilibria(schedules, 1.0, weights)[:, 0], index=weights)
 
 
-def compute() -> Finding:
+def compute(trained: Path | None = None) -> Finding:
     """The equilibrium by regularization, at a small and at the post's learning rate."""
+    learners = Learners("regularization", trained, Contest("regularization", Game(regularization=0.01)))
     table = sweep(solve, KEYS, product(ETAS, SHOWN))
     fine = [(eta, weight) for eta in ETAS for weight in np.linspace(0, LARGEST / eta, 400).tolist()]
     curves = sweep(solve, KEYS, fine).reset_index()
@@ -82,7 +84,6 @@ def compute() -> Finding:
     claims = _check_claims(curves, tips) | {"opens_past_half": opens}
     numbers = {"half_saving": find_half_saving(), "c_0_at_04": past_half.iloc[0]}
     numbers |= {"half_open": half_open, "bounded": bounded}
-    learners = Learners("regularization", Contest("regularization", Game(regularization=0.01)))
     tables, figure = {"sweep": table, "curves": curves, "tips": tips}, draw(curves, past_half, learners)
     return learners.complete(Finding(tables, figure, claims, numbers))
 

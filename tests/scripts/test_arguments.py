@@ -1,6 +1,7 @@
 """Arguments that the commands share: every game can be named, and the folder of another run is refused."""
 
 import dataclasses
+import importlib
 import subprocess
 import sys
 import typing
@@ -17,7 +18,9 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
-from scripts.arguments import GameArguments
+from scripts import evaluate, train
+from scripts.arguments import GameArguments, refusing_bad_input, run_command
+from tests.conftest import refused
 
 
 def test_every_game_can_be_named():
@@ -97,3 +100,77 @@ def test_help_loads_no_heavy_library(command):
 
 def test_the_second_experiment_is_the_first_command_with_other_numbers():
     assert GameArguments(train=100, deploy=0).build((0.8,)) == Game(train_then_deploy(100, 0))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("demo", "pickles"),
+        ("evaluate", "pickles"),
+        ("train", "pickles"),
+        ("train_all", "pickles"),
+        ("reproduce", "pickles"),
+        ("redo", "imported"),
+        ("sweep", "imported"),
+    ],
+)
+def test_help_says_what_a_command_loads_and_runs(command, words, capsys):
+    module = importlib.import_module(f"scripts.{command}")
+    with pytest.raises(SystemExit):
+        tyro.cli(module.Arguments, args=["--help"], description=module.__doc__)
+    text = " ".join(capsys.readouterr().out.split())
+    assert words in text
+    assert "trust" in text or command == "demo"
+
+
+def test_help_says_that_threads_change_the_numbers(capsys):
+    with pytest.raises(SystemExit):
+        tyro.cli(train.Arguments, args=["--help"])
+    assert "which change the numbers" in " ".join(capsys.readouterr().out.replace("│", "").split())
+
+
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="], ["--agents", "myopic", ""]])
+def test_no_argument_may_be_empty(words, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *words])
+    assert "no argument may be empty" in refused(capsys, run_command, evaluate.main, evaluate.Arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"train": 10**12},
+        {"deploy": 100_001},
+        {"train": 60_000, "deploy": 60_000},
+        {"learning_rates": (0.1,) * 100_001},
+        {"rules": "InfiniteHorizon", "max_episodes": 10**12},
+    ],
+)
+def test_a_game_has_at_most_so_many_episodes(parameters):
+    with pytest.raises(ValueError, match="100000"):
+        GameArguments(**parameters).build((0.8,))
+    assert GameArguments(train=50_000, deploy=50_000).build((0.8,)).episodes == 100_000
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), OSError("two\nlines"), UnicodeError("no text"), OverflowError()]
+)
+def test_whatever_a_machine_lacks_is_one_line(error, monkeypatch, capsys):
+    def command(_):
+        with refusing_bad_input():
+            raise error
+
+    command.__module__ = evaluate.__name__
+    monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+    refused(capsys, run_command, command, evaluate.Arguments)
+
+
+def test_errors_that_are_no_refusal_keep_their_traceback(monkeypatch):
+    def command(_):
+        raise ZeroDivisionError
+
+    command.__module__ = evaluate.__name__
+    monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+    with pytest.raises(ZeroDivisionError):
+        run_command(command, evaluate.Arguments)

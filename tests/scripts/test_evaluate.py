@@ -65,12 +65,25 @@ def test_no_games_and_no_agents_are_refused(tmp_path, capsys):
 
 def test_a_label_that_comes_twice_is_refused(tmp_path, capsys):
     twice = evaluate.Arguments(agents=("a=guard", "a=myopic"), out=tmp_path)
-    assert "'a' comes twice" in refused(capsys, evaluate.main, twice)
+    assert "'a' is not, or comes twice" in refused(capsys, evaluate.main, twice)
+
+
+@pytest.mark.parametrize("label", ["\udcff", "a\nb", "\x1b[31m", "\0"])
+def test_labels_that_cannot_be_printed_are_refused(label, tmp_path, capsys):
+    arguments = evaluate.Arguments(agents=(f"{label}=myopic",), out=tmp_path / "out")
+    assert "labels must be printable" in refused(capsys, evaluate.main, arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_agents_than_a_figure_has_room_for_are_refused(tmp_path, capsys):
+    many = tuple(f"a{number}=myopic" for number in range(101))
+    arguments = evaluate.Arguments(agents=many, out=tmp_path / "out")
+    assert "at most 100 agents; got 101" in refused(capsys, evaluate.main, arguments)
 
 
 def test_a_seed_below_0_is_refused(tmp_path, capsys):
     message = refused(capsys, evaluate.main, evaluate.Arguments(seed=-1, out=tmp_path))
-    assert message == "error: seed must be a whole number ≥ 0; got -1"
+    assert message == "error: seed must be a whole number in 0…4294967295; got -1"
 
 
 def test_learning_rates_can_be_given_one_by_one(tmp_path):

@@ -1,7 +1,9 @@
 """scripts/redo.py: a run's folder is enough to repeat it, and differences are reported."""
 
+import hashlib
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -48,7 +50,7 @@ def rewrite(folder, **changes):
 
 
 def test_a_repeated_run_gives_the_same_weights_in_another_process(out, capsys):
-    redo.main(redo.Arguments((out / "runs" / RUNS[0].id,)))
+    redo.main(redo.Arguments((out / "runs" / RUNS[0].id,), trust=True))
     assert capsys.readouterr().out.strip() == f"{RUNS[0].id}: same weights, bit for bit"
     (comparison,) = read_rows(out, "redone", REDONE).to_dict("records")
     assert comparison == {
@@ -62,7 +64,7 @@ def test_a_repeated_run_gives_the_same_weights_in_another_process(out, capsys):
 
 
 def test_agents_without_weights_are_compared_by_their_evaluation(out, capsys, here):
-    redo.main(redo.Arguments((out / "runs" / RUNS[1].id,)))
+    redo.main(redo.Arguments((out / "runs" / RUNS[1].id,), trust=True))
     assert "same evaluation, no weights" in capsys.readouterr().out
     assert not read_rows(out, "redone", REDONE)["same_weights"].item()
 
@@ -71,7 +73,7 @@ def test_a_difference_under_the_same_versions_is_an_error(out, capsys, here):
     folder = out / "runs" / RUNS[0].id
     rewrite(folder, nash_conv=0.5)
     with pytest.raises(SystemExit) as exit_:
-        redo.main(redo.Arguments((out / "runs" / RUNS[1].id, folder)))
+        redo.main(redo.Arguments((out / "runs" / RUNS[1].id, folder), trust=True))
     assert exit_.value.code == 1
     output = capsys.readouterr().out.splitlines()
     assert output == [f"{RUNS[1].id}: same evaluation, no weights", f"{RUNS[0].id}: differs in nash_conv"]
@@ -83,20 +85,20 @@ def test_a_difference_under_other_versions_is_not_an_error(out, capsys, here):
     folder = out / "runs" / RUNS[0].id
     versions = json.loads(execute(RUNS[0]).row["versions_json"])
     rewrite(folder, nash_conv=0.5, versions_json=json.dumps(versions | {"torch": "1.0"}))
-    redo.main(redo.Arguments((folder,)))
+    redo.main(redo.Arguments((folder,), trust=True))
     assert f"differs in nash_conv (torch 1.0 → {versions['torch']})" in capsys.readouterr().out
     assert not read_rows(out, "redone", REDONE)["same_versions"].item()
 
 
 def test_other_weights_with_the_same_evaluation(out, capsys, here):
     rewrite(out / "runs" / RUNS[0].id, weights="0" * 64)
-    redo.main(redo.Arguments((out / "runs" / RUNS[0].id,)))
+    redo.main(redo.Arguments((out / "runs" / RUNS[0].id,), trust=True))
     assert "same evaluation, other weights" in capsys.readouterr().out
 
 
 def test_a_copy_of_a_folder_outside_the_sweep_is_enough(out, tmp_path, capsys, here):
     folder = shutil.copytree(out / "runs" / RUNS[0].id, tmp_path / "alone")
-    redo.main(redo.Arguments((folder,)))
+    redo.main(redo.Arguments((folder,), trust=True))
     assert "same weights, bit for bit" in capsys.readouterr().out
     assert not (out / "redone").exists()
 
@@ -122,7 +124,7 @@ def test_a_damaged_folder_is_refused_before_any_work(out, capsys):
     folder = out / "runs" / RUNS[0].id
     (folder / "config.json").write_text((folder / "config.json").read_text()[:-30])
     with pytest.raises(SystemExit):
-        redo.main(redo.Arguments((out / "runs" / RUNS[1].id, folder)))
+        redo.main(redo.Arguments((out / "runs" / RUNS[1].id, folder), trust=True))
     output = capsys.readouterr()
     assert str(folder) in output.err
     assert output.out == ""
@@ -136,3 +138,54 @@ def test_links_are_not_followed_out_of_the_sweep(out, tmp_path, capsys, link):
     message = refused(capsys, redo.main, redo.Arguments((out / "runs" / RUNS[0].id,)))
     assert "must hold no symbolic links" in message
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_code_that_a_folder_names_is_not_imported_unasked(out, tmp_path, capsys, here, monkeypatch):
+    module = tmp_path / "never_imported.py"
+    module.write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = out / "runs" / RUNS[1].id
+    name_algorithm(folder, "never_imported:train")
+    message = refused(capsys, redo.main, redo.Arguments((folder,)))
+    assert "names code of its own, 'never_imported:train'; --trust imports and runs it" in message
+    assert "never_imported" not in sys.modules
+
+
+@pytest.mark.parametrize("place", [".", "runs", "runs/{run}", "runs/{run}/a_package"])
+def test_code_in_the_folder_of_a_run_is_never_imported(out, capsys, here, monkeypatch, place):
+    folder, name = out / "runs" / RUNS[1].id, "smuggled" if "package" not in place else "a_package"
+    path = out / place.format(run=RUNS[1].id)
+    path.mkdir(exist_ok=True)
+    (path / ("__init__.py" if "package" in place else "smuggled.py")).write_text(
+        "raise SystemExit('imported')"
+    )
+    monkeypatch.syspath_prepend(path.parent if "package" in place else path)
+    name_algorithm(folder, f"{name}:train")
+    message = refused(capsys, redo.main, redo.Arguments((folder,), trust=True))
+    assert "code must not come from the folder of a run" in message
+    assert name not in sys.modules
+
+
+def test_a_folder_alone_is_searched_too(out, tmp_path, capsys, here, monkeypatch):
+    folder = shutil.copytree(out / "runs" / RUNS[1].id, tmp_path / "alone")
+    (folder / "smuggled_alone.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend("")
+    name_algorithm(folder, "smuggled_alone:train")
+    assert "must not come from" in refused(capsys, redo.main, redo.Arguments((folder,), trust=True))
+
+
+def test_a_module_that_does_not_exist_is_refused(out, capsys):
+    folder = out / "runs" / RUNS[1].id
+    name_algorithm(folder, "no_such_module:train")
+    assert "there is no module" in refused(capsys, redo.main, redo.Arguments((folder,), trust=True))
+
+
+def name_algorithm(folder, algorithm):
+    """Change the algorithm that a run's folder names, and its checksum with it."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"algorithm": algorithm}))
+    record = folder / "result.json"
+    result = json.loads(record.read_text())
+    result["sha256"]["config.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    record.write_text(json.dumps(result))

@@ -59,7 +59,9 @@ def run(monkeypatch, tmp_path):
     )
 
     def reproduce_second(docs=None, **changes):
-        monkeypatch.setattr(reproduce.pkgutil, "resolve_name", lambda name: lambda: compute(**changes))
+        monkeypatch.setattr(
+            reproduce.pkgutil, "resolve_name", lambda name: lambda trained: compute(**changes)
+        )
         reproduce.main(reproduce.Arguments(names=("second",), out=tmp_path / "out", docs=docs))
 
     return reproduce_second

@@ -17,7 +17,8 @@ from mesa_env import (
     train_then_deploy,
 )
 from scripts import train, train_all, train_neural
-from scripts.train_all import Arguments, read_jobs
+from scripts.learner_files import read_jobs
+from scripts.train_all import Arguments
 from tests.conftest import refused
 
 TINY = """
@@ -36,6 +37,10 @@ settings = {{ iterations = 2, games = 2, hidden = [4] }}
 """
 
 
+def jobs_of(arguments):
+    return read_jobs(arguments.file, arguments.names, arguments.seeds)
+
+
 @pytest.fixture
 def tiny(tmp_path):
     (tmp_path / "learners.toml").write_text(TINY.format(root=tmp_path / "runs"))
@@ -43,13 +48,13 @@ def tiny(tmp_path):
 
 
 def folders(*names):
-    return [str(job.out) for job in read_jobs(Arguments(names=names))]
+    return [str(job.out) for job in jobs_of(Arguments(names=names))]
 
 
 def test_results_are_five_seeds_of_each_experiment_and_a_controller_per_judge():
     expected = [f"runs/{name}_{seed}" for name in ("one", "two") for seed in range(5)]
     assert folders("results") == [*expected, "runs/initial", "runs/current"]
-    jobs = {str(job.out): job for job in read_jobs(Arguments(names=("results",)))}
+    jobs = {str(job.out): job for job in jobs_of(Arguments(names=("results",)))}
     assert jobs["runs/one_3"] == train.Arguments(seed=3, out=Path("runs/one_3"))
     assert jobs["runs/two_0"].game.build((0.8,)) == Game(train_then_deploy(100, 0))
     assert jobs["runs/current"] == train.Arguments(
@@ -73,7 +78,7 @@ VARIANTS = {
 
 
 def test_variants_are_three_seeds_of_every_learner():
-    jobs = read_jobs(Arguments(names=("variants",)))
+    jobs = jobs_of(Arguments(names=("variants",)))
     assert [str(job.out) for job in jobs] == [
         f"runs/variants/{name}-{seed}" for name in VARIANTS for seed in range(3)
     ]
@@ -86,7 +91,7 @@ def test_variants_are_three_seeds_of_every_learner():
 
 
 def test_networks_are_five_seeds_with_one_goal_and_with_many_with_and_without_decay():
-    jobs = read_jobs(Arguments(names=("networks",)))
+    jobs = jobs_of(Arguments(names=("networks",)))
     assert len(jobs) == 20
     for job in jobs:
         kind, _, seed = job.out.name.partition("-")
@@ -104,12 +109,12 @@ def test_single_learners_and_seeds_can_be_chosen():
         *(f"runs/variants/memory-{seed}" for seed in range(3)),
         "runs/initial",
     ]
-    chosen = read_jobs(Arguments(names=("results.two",), seeds=(7, 9)))
+    chosen = jobs_of(Arguments(names=("results.two",), seeds=(7, 9)))
     assert [(job.seed, str(job.out)) for job in chosen] == [(7, "runs/two_7"), (9, "runs/two_9")]
 
 
 def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny):
-    jobs = read_jobs(tiny)
+    jobs = jobs_of(tiny)
     train.main(jobs[0])
     before = (jobs[0].out / "model.zip").stat().st_mtime_ns
     with RunFolder(jobs[1].out, "train") as folder:
@@ -126,15 +131,32 @@ def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny
     [
         ({"names": ("tini",)}, "", "", "learners.toml are named tiny, tiny.short"),
         ({"names": ("tini",)}, "", "", "did you mean 'tiny'"),
-        ({"workers": 0}, "", "", "workers must be a whole number ≥ 1; got 0"),
-        ({"seeds": (-1,)}, "", "", "seed must be a whole number ≥ 0; got -1"),
-        ({}, "hidden = 4", "hidden = 0", "hidden must be a whole number ≥ 1; got 0"),
+        ({"workers": 0}, "", "", "workers must be a whole number in 1…1024; got 0"),
+        ({"seeds": (-1,)}, "", "", "seed must be a whole number in 0…4294967295; got -1"),
+        ({}, "hidden = 4", "hidden = 0", "hidden must be a whole number in 1…4096; got 0"),
         ({}, "hidden = 4", "width = 4", "learner short: "),
         ({}, "train_neural", "retrain", "command must be one of train, train_neural; got 'retrain'"),
         ({}, "learners.", "pupils.", "must be a group with a table of learners"),
         ({}, "seeds = ", "number = ", "must have a folder and seeds; it has no seeds"),
         ({}, "folder = ", "path = ", "must have a folder and seeds; it has no folder"),
-        ({}, "[tiny]", "[tiny", "must be a TOML file of learners"),
+        ({}, "seeds = [0, 1]", "seeds = 5", "seeds must be a list of whole numbers; got 5"),
+        ({}, "seeds = [0, 1]", 'seeds = ["x"]', "seed must be a whole number"),
+        (
+            {},
+            "seeds = [0, 1]",
+            "seeds = [0]\nthreads = 'x'",
+            "threads must be of type <class 'int'>",
+        ),
+        ({}, "seeds = [0, 1]", "seeds = [0]\nproblem = 'x'", "learner short: problem must be of type"),
+        ({}, "seeds = [0, 1]", "seeds = [0]\nresume = true", "learner short: there is no 'resume'"),
+        ({}, "seeds = [0, 1]", "seeds = [0]\ninitial_goal = 0.8", "initial_goal must be of type"),
+        ({}, "game = { train = 2, deploy = 2 }", "game = 3", "learner short: game must be of type"),
+        ({}, "train = 2,", "train = 1000000000000,", "train must be a whole number in 0…100000"),
+        ({}, "train = 2,", "train = true,", "train must be of type"),
+        ({}, "turns = 64", "turns = 8", "learner short: turns must allow one rollout"),
+        ({}, "folder = ", "folder = 3 # ", "its folder must be a path; got 3"),
+        ({"seeds": ()}, "", "", "--seeds must name at least one seed"),
+        ({}, "[tiny]", "[tiny", "a file of learners must be a TOML file"),
     ],
 )
 def test_bad_learners_are_refused_before_any_work(tiny, capsys, changes, old, new, words):

@@ -97,7 +97,7 @@ def test_the_folder_of_another_kind_of_run_is_left_alone(tmp_path, capsys, file)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seed": -1}, "seed must be a whole number ≥ 0; got -1"),
+        ({"seed": -1}, "seed must be a whole number in 0…4294967295; got -1"),
         ({"evaluation_goal": 50.0}, "initial_goal"),
         ({"initial_goal": (1.0, -1.0)}, "initial_goal"),
         ({"game": dataclasses.replace(NEURAL, decoupling=-1.0)}, "decoupling"),

@@ -58,9 +58,9 @@ def test_the_best_parameters_are_merged_into_the_table_of_tuned_ones(tmp_path, c
     ("changed", "message"),
     [
         ({"algorithm": "dqn"}, "algorithm must be one of ppo, a2c, sac, td3, tqc, crossq; got 'dqn'"),
-        ({"turns": 0}, "turns must be a whole number ≥ 1; got 0"),
-        ({"trials": -1}, "trials must be a whole number ≥ 1; got -1"),
-        ({"ship": 0}, "ship must be a whole number ≥ 1; got 0"),
+        ({"turns": 0}, "turns must be a whole number in 1…10000000000; got 0"),
+        ({"trials": -1}, "trials must be a whole number in 1…10000; got -1"),
+        ({"ship": 0}, "ship must be a whole number in 1…10000000000; got 0"),
         ({"game": GameArguments(discount=2.0)}, "discount"),
     ],
 )

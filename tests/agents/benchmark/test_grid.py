@@ -2,6 +2,7 @@
 
 import pytest
 
+from agents.benchmark import grid
 from agents.benchmark.grid import read_grid
 from mesa_env import GAMES, Game
 from mesa_env.rules.parameters import build_game
@@ -150,3 +151,40 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_the_name_of_a_game_can_label_another_game(declared):
     tables = f'[games.{next(iter(GAMES))}]\nrules = "DeceptiveAlignment"'
     assert type(build_game(declared(tables).runs()[0].game)) is Game
+
+
+def test_labels_that_no_file_here_can_have_are_refused(declared, monkeypatch):
+    monkeypatch.setattr(grid.os, "fsencode", lambda label: label.encode("ascii"))
+    with pytest.raises(ValueError, match="must be one that files here may have"):
+        declared('[games."θ"]\ntrain = 3').runs()
+
+
+def test_a_byte_order_mark_and_other_letters_are_no_obstacle(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_bytes('\ufeff# θ\nalgorithms = ["ppo"]\nseeds = 1\n[games.tiny]\ntrain = 3\n'.encode())
+    assert len(read_grid(path).runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"seeds": "1000000000"}, "seeds must be a whole number in 1…100000"),
+        ({"seeds": "100000", "turns": "[1, 2]"}, "at most 100000 runs; it has 200000"),
+        ({"turns": "1" + "0" * 20}, "turns must be a whole number in 1…"),
+    ],
+)
+def test_grids_that_are_too_large_are_refused(declared, entries, words):
+    with pytest.raises(ValueError, match=words):
+        declared(**entries).runs()
+
+
+@pytest.mark.parametrize("parameters", ["train = 1000000000000", "train = 60000\ndeploy = 60000"])
+def test_games_that_are_too_long_are_refused(declared, parameters):
+    with pytest.raises(ValueError, match="100000"):
+        declared(f"[games.tiny]\n{parameters}").runs()
+
+
+def test_a_large_grid_is_built_in_order(declared):
+    runs = declared(seeds="30000").runs()
+    assert [run.seed for run in runs] == list(range(30000))
+    assert runs[0].game is runs[-1].game

@@ -80,9 +80,22 @@ def test_notes_are_included_as_they_are():
             "ppo is best",
             "checks are <!-- check: COLUMN of LEARNER on GAME <= NUMBER -->; got <!-- check: ppo",
         ),
-        ("runs of ppo on tiny == many", "could not convert string to float: 'many'"),
+        ("runs of ppo on tiny == many", "a check compares numbers"),
     ],
 )
 def test_notes_that_the_rows_do_not_support_are_refused(check, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         fill(made_up_rows(SMALL, FEW, range(3)), notes=f"It is so. <!-- check: {check} -->")
+
+
+@pytest.mark.parametrize(
+    ("notes", "words"),
+    [
+        ("<!-- check: runs of ppo on tiny == 4", "checks are"),
+        ("<!-- check: " * 1001, "at most 1000 checks; got 1001"),
+        (f"<!-- check: {'x' * 5_000_000} of ppo on tiny == 4 -->", "checks are"),
+    ],
+)
+def test_checks_that_cannot_be_read_are_refused(notes, words):
+    with pytest.raises(ValueError, match=words):
+        report.check_notes(notes, pd.DataFrame({"game": ["tiny"], "contestant": ["ppo"], "runs": [4]}))

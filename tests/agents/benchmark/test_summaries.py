@@ -104,6 +104,7 @@ def test_contestants_are_in_the_order_of_the_table_of_algorithms_and_others_foll
 def test_an_algorithm_with_two_numbers_of_turns_is_two_contestants():
     rows = made_up_rows(SMALL, FEW, range(2))
     more = rows[rows["algorithm"] == "ppo"].assign(turns=64)
+    more["run_id"] += "/64"
     sweep = made_up_sweep(pd.concat([rows, more]))
     assert sweep.contestants == {"ppo 64": "ppo", "ppo 1500000": "ppo", "td3": "td3"}
 
@@ -142,6 +143,7 @@ def test_thresholds_are_reached_at_the_first_measurement_at_or_below():
     rows = made_up_rows(SMALL, {"ppo": 0.004}, range(1))
     rows.at[0, "curve_turns"], rows.at[0, "curve_seconds"] = [10, 20, 30], [1.0, 2.0, 3.0]
     rows.at[0, "curve_nash_conv"] = [0.5, 0.1, 0.02]
+    rows.at[0, "curve_relative_exploitability"] = rows.at[0, "curve_retention"] = [0.0, 0.0, 0.0]
     row = summaries.summarize(made_up_sweep(rows)).iloc[0]
     assert (row["reached_0.1"], row["turns_to_0.1"], row["seconds_to_0.1"]) == (1, 20, 2)
     assert (row["reached_0.01"], row["turns_to_0.01"]) == (0, np.inf)

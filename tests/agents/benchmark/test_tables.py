@@ -58,3 +58,46 @@ def test_data_frames_are_shown_as_they_are(capsys):
     assert "speed" in printed
     assert "guard" in printed
     assert "0.3333" in printed
+
+
+NUMBERS = [1.234e-17, -5.678e-05, 0.03115, 123456.7, np.nan, 3222.0]
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
+def test_numbers_are_whole_at_any_width(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    name = "runs/a/long/path/to/one/model.zip"
+    table = pd.DataFrame({"agent": [name] * 6, "game": "short", **{f"number {n}": NUMBERS for n in range(5)}})
+    tables.show(table.assign(note="a ratio of 1.5e-10 here"), "numbers")
+    words = capsys.readouterr().out.split()
+    for value in NUMBERS:
+        assert words.count(number(value)) == 5
+    assert words.count("1.5e-10") == 6
+    assert "number" in words
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "132", "300"])
+def test_summaries_are_whole_at_any_width(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    game = Game(initial_goal=(-1.0, 1.0))
+    name = "runs/" + "very/" * 30 + "model.zip"
+    games = pd.DataFrame(mesa_env.compare(game, {name: mesa_env.oracle(game)}, [0.8, -0.4, 0.2]))
+    summary = mesa_env.summarize(games)
+    tables.show_summary(summary, "three games")
+    printed = capsys.readouterr().out
+    for metric in ("c_first", "nash_conv", "mesa_cost", "retention", "base_loss_training"):
+        assert number(float(summary[metric]["mean"].iloc[0])) in printed.split()
+    lines = printed.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert any("…" in line and ".zip" in line for line in lines) or columns == "300"
+
+
+@pytest.mark.parametrize("name", ["sac[seed1]", "x[/]", "[red]a[/red]", ":smile:", "[link=x]y", "a\\[b"])
+def test_names_are_shown_as_given(name, capsys):
+    tables.show(pd.DataFrame({"agent": [name], "value": [1.0]}), name)
+    assert capsys.readouterr().out.count(name) == 2
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys):
+    tables.show(pd.DataFrame({"agent": ["a\x1b[31m\0\nb"], "value": [1.0]}), "title")
+    assert "a\\x1b[31m\\x00 b" in capsys.readouterr().out

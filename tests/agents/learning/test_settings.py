@@ -16,12 +16,15 @@ from tests.agents.learning.learners import SHORT, SMALL
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        *[(name, 0, f"{name} must be a whole number ≥ 1; got 0") for name in ("turns", "epochs", "hidden")],
-        ("games", -3, "games must be a whole number ≥ 1; got -3"),
-        ("games", True, "games must be a whole number ≥ 1; got True"),
+        *[
+            (name, 0, f"{name} must be a whole number in 1….+; got 0")
+            for name in ("turns", "epochs", "hidden")
+        ],
+        ("games", -3, "games must be a whole number in 1….+; got -3"),
+        ("games", True, "games must be a whole number in 1….+; got True"),
         ("games", 1, "games must be at least 2.*got 1"),
-        ("turns", 1000.5, r"turns must be a whole number ≥ 1; got 1000\.5"),
-        ("minibatches", 2.5, r"minibatches must be a whole number ≥ 1; got 2\.5"),
+        ("turns", 1000.5, r"turns must be a whole number in 1….+; got 1000\.5"),
+        ("minibatches", 2.5, r"minibatches must be a whole number in 1….+; got 2\.5"),
         ("learning_rate", 0.0, r"learning_rate must be a finite number above 0; got 0\.0"),
         ("learning_rate", float("nan"), "learning_rate must be a finite number above 0; got nan"),
         ("clip_range", float("inf"), "clip_range must be a finite number above 0; got inf"),
@@ -37,8 +40,8 @@ def test_bad_settings_of_ppo_are_refused(setting, value, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"decisions": 0}, "decisions must be a whole number ≥ 1; got 0"),
-        ({"updates": 1.5}, "updates must be a whole number ≥ 1; got 1.5"),
+        ({"decisions": 0}, "decisions must be a whole number in 1….+; got 0"),
+        ({"updates": 1.5}, "updates must be a whole number in 1….+; got 1.5"),
         ({"learning_rate": math.nan}, "learning_rate must be a finite number above 0; got nan"),
         ({"action_resolution": 0.0}, "action_resolution must be a finite number above 0; got 0.0"),
         ({"activation": "step"}, "activation must be one of relu, silu, tanh; got 'step'"),

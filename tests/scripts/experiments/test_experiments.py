@@ -20,12 +20,6 @@ def compute(name):
     return pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")()
 
 
-@pytest.fixture(autouse=True)
-def _untrained(monkeypatch, tmp_path):
-    """Learners as recorded in the documentation, whatever has been trained here."""
-    monkeypatch.setattr(learners, "TRAINED", tmp_path)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_supports_its_page_and_no_page_if_a_claim_is_false(name):
     found, template = compute(name), read_template(name)

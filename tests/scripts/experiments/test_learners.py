@@ -19,14 +19,8 @@ GAME = Game([1.0, 0.0])
 
 
 @pytest.fixture
-def untrained(monkeypatch, tmp_path):
-    """A checkout in which nothing has been trained."""
-    monkeypatch.setattr(learners, "TRAINED", tmp_path / "trained")
-
-
-@pytest.fixture
-def unrecorded(untrained, monkeypatch, tmp_path):
-    """A checkout whose documentation has no tables of learners, either."""
+def unrecorded(monkeypatch, tmp_path):
+    """A checkout whose documentation has no tables of learners."""
     monkeypatch.setattr(learners, "RECORDED", tmp_path / "recorded")
 
 
@@ -35,7 +29,7 @@ def fail():
 
 
 def test_without_models_and_tables_learners_are_missing(unrecorded):
-    missing = Learners("discount", Contest("discount", GAME))
+    missing = Learners("discount", None, Contest("discount", GAME))
     assert (missing.source, missing.models) == ("missing", {"discount": {}})
     table = missing.table()
     assert table["agent"].tolist() == ["oracle"]
@@ -46,20 +40,36 @@ def test_without_models_and_tables_learners_are_missing(unrecorded):
     assert (completed.numbers, completed.learners) == ({}, "missing")
 
 
-def test_models_are_used_only_if_all_are_found(unrecorded):
-    loaded = {}
-    for seed in range(2):
-        folder = learners.TRAINED / f"learner-{seed}"
-        folder.mkdir(parents=True)
-        (folder / "model.zip").touch()
-        contest = Contest("learner", GAME)
-        loaded[seed] = Learners("discount", contest, seeds=2, load=lambda path: agents.make("myopic", GAME))
-    assert loaded[0].source == "missing"
-    assert loaded[1].source == "trained"
-    assert list(loaded[1].models["learner"]) == ["seed 0", "seed 1"]
-    table = loaded[1].table()
+def test_models_in_a_folder_that_is_named_are_played(unrecorded, tmp_path):
+    opened = []
+
+    def load(path):
+        opened.append(path)
+        return agents.make("myopic", GAME)
+
+    loaded = Learners("discount", tmp_path, Contest("learner", GAME), seeds=2, load=load)
+    assert opened == [tmp_path / f"learner-{seed}" / "model.zip" for seed in range(2)]
+    assert loaded.source == "trained"
+    assert list(loaded.models["learner"]) == ["seed 0", "seed 1"]
+    table = loaded.table()
     assert table["agent"].tolist() == ["oracle", "seed 0", "seed 1"]
     assert np.ptp(table["mesa_cost"][1:]) == 0
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"learner-0/model.zip must be a model .*; there is none"):
+        Learners("discount", tmp_path, Contest("learner", GAME))
+
+
+@pytest.mark.parametrize("file", ["model.zip", "policy.pt"])
+def test_nothing_is_loaded_that_is_not_named(file, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "variants" / "learner-0"
+    folder.mkdir(parents=True)
+    (folder / file).touch()
+    contest = Contest("learner", GAME)
+    unnamed = Learners("discount", None, contest, seeds=1, file=file, load=lambda path: fail())
+    assert unnamed.models == {"learner": {}}
 
 
 RECORDED = {
@@ -73,8 +83,8 @@ RECORDED = {
 @pytest.mark.parametrize(
     ("name", "table"), [(name, table) for name, shown in RECORDED.items() for table in shown]
 )
-def test_recorded_tables_are_read_without_changing_a_byte(name, table, untrained):
-    recorded = Learners(name, Contest("learner", GAME), table=table)
+def test_recorded_tables_are_read_without_changing_a_byte(name, table):
+    recorded = Learners(name, None, Contest("learner", GAME), table=table)
     assert recorded.source == "recorded"
     headings = tables_of(read_template(name))[table].headings
     frame = recorded.table(fail, table)
@@ -87,6 +97,6 @@ def test_gains_are_summarized_over_seeds(unrecorded):
     table = pd.DataFrame(
         {"agent": ["oracle", "seed 0", "seed 1"], "relative_exploitability": [0.0, 1.0, 3.0]}
     )
-    completed = Learners("discount", Contest("ppo", GAME)).complete(Finding({}, Figure(), {}), table)
+    completed = Learners("discount", None, Contest("ppo", GAME)).complete(Finding({}, Figure(), {}), table)
     assert completed.numbers == {"ppo_seeds": 2, "ppo_mean": 2.0, "ppo_worst": 3.0}
     assert completed.tables["learners"] is table
