@@ -46,7 +46,7 @@ _OWN: dict[type[ScalarGame], dict[str, Callable[[Any], Agent]]] = {
     LearnableDiscount: {"naive": NaivePlanner},
     HiddenDeployment: {"filtering": FilteringOracle},
 }
-_BEST_OF = re.compile(r"best_of_(\d{1,9})")
+_BEST_OF = re.compile(r"best_of_(\d{1,999})")
 _BASE_ONLY = ("grid", "precommitment", "best_of_2", "best_of_8")
 
 NAMES = (*_RULES, "best_of_2", "best_of_8")

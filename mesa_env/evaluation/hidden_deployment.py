@@ -87,7 +87,9 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
 
 def _sums_by_belief(game: HiddenDeployment, policy: Table) -> tuple[Expectations, Table, Table]:
     """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
-    expect, points = Expectations(game, _LOG_ODDS, *trapezoid(129)), len(_LOG_ODDS)
+    nodes, points = 129, len(_LOG_ODDS)
+    announce_work("this audit", game.episodes * points * nodes, 4 * game.episodes * points)
+    expect = Expectations(game, _LOG_ODDS, *trapezoid(nodes))
     squares, outputs = solution.unit_sums_backward(
         game, lambda n, *_: policy.read(np.full(points, n), _LOG_ODDS), expect, points
     )

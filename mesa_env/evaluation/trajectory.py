@@ -128,8 +128,6 @@ def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = N
             returns[seat] = float(reward)
             env.step(None)
             continue
-        action, memory = agent.predict(
-            observation[None], state=memory, episode_start=np.array([memory is None]), deterministic=True
-        )
+        action, memory = asked(agent, observation[None], memory, np.array([memory is None]))
         env.step(action[0])
     return returns

@@ -180,17 +180,15 @@ def validated_bounded_actions(
     action: object, batch: tuple[int, ...], single: NDArray[np.float32], double: Array
 ) -> NDArray[Any]:
     """Check vectors of numbers within ± a bound, given in both precisions; shape (*batch, A)."""
-    if type(action) is np.ndarray and action.dtype.kind == "f":
-        actions: NDArray[Any] | None = action
-    else:
-        actions = array_of(action)
     shape = (*batch, len(single))
+    if type(action) is np.ndarray and action.dtype.kind == "f" and action.shape == shape:  # at every step
+        limit = single if action.dtype == np.float32 else double
+        if (np.abs(action) <= limit).all():
+            return action
+    actions = array_of(action)
     if actions is not None and actions.shape != shape:
         raise ValueError(f"actions must have shape {shape}; got shape {actions.shape}")
     if actions is not None and actions.dtype.kind == "f":
-        limit = single if actions.dtype == np.float32 else double
-        if (np.abs(actions) <= limit).all():
-            return actions
         inside = brought_within(actions, double)
         if inside is not None:
             return inside

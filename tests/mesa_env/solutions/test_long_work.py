@@ -28,6 +28,7 @@ def audit(game):
         ("LearnableDiscount", ForeseeingPlanner),
         ("LearnableDiscount", audit),
         ("HiddenDeployment", solve_hidden),
+        ("HiddenDeployment", audit),
         ("HiddenDeployment", lambda game: simulated_exploitability(game, Profile(game, np.zeros(5)))),
     ],
 )
@@ -84,9 +85,7 @@ def test_infinite_costs_are_no_minima():
 @pytest.mark.parametrize("rate", [1e10, 1e37])
 def test_unit_sums_that_are_rounding_alone_are_refused(rate):
     game = mesa_env.Misconception(train_then_deploy(6, 10, rate))
-    with pytest.raises(
-        ValueError, match=r"(unit sums of squares|must not grow) .* learning rate of up to 1e\+"
-    ):
+    with pytest.raises(ValueError, match=r"keep sums of squares above 0|must not grow beyond"):
         solve_misconception(game)
 
 
