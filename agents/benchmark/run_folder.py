@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import platform
 import subprocess
 import tempfile
@@ -48,6 +49,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                 anything but a run of the same command, or that run is not what `resume` asks for.
         """
         self.path, self.command = path, command
+        new = [place for place in (path / LOCK, path) if not os.path.lexists(place)]
         self._lock = _acquire_lock(path)
         try:
             self.begun = _check_content(path, command)
@@ -60,6 +62,9 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             if resume and not self.begun:
                 raise ValueError(f"--resume needs a run of {command} to continue; {path} holds none")
         except BaseException:
+            with contextlib.suppress(OSError):  # leave a folder that is refused as it was
+                for place in new:
+                    place.rmdir() if place.is_dir() else place.unlink()
             self._lock.release()
             raise
 
