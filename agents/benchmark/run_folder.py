@@ -39,10 +39,13 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     whatever else the user has put there is kept. No symbolic link is followed.
     """
 
-    def __init__(self, path: Path, command: str, resume: bool | None = None) -> None:
+    def __init__(
+        self, path: Path, command: str, resume: bool | None = None, unused: Sequence[str] = ()
+    ) -> None:
         """Open the folder for a command, creating it if it does not exist, and lock it until it is closed.
 
-        Whether the command is to `resume` a run is None for commands that replace what they find.
+        Whether the command is to `resume` a run is None for commands that replace what they find. What the
+        command left in earlier releases and has no use for may be a link.
 
         Raises:
             ValueError: If another process is using it, it is not writable, it holds symbolic links or
@@ -52,7 +55,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         new = [place for place in (path / LOCK, path) if not os.path.lexists(place)]
         self._lock = _acquire_lock(path)
         try:
-            self.begun = _check_content(path, command)
+            self.begun = _check_content(path, command, unused)
             """Whether the folder holds a run of the command, begun earlier."""
             if self.begun and resume is False:
                 raise ValueError(
@@ -137,7 +140,7 @@ def _acquire_lock(path: Path) -> BaseFileLock:
     return lock
 
 
-def _check_content(path: Path, command: str) -> bool:
+def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
     """Whether a folder holds a run of the command; refuses all but that or nothing, touching none of it.
 
     Files that a killed process left half written are removed.
@@ -145,6 +148,8 @@ def _check_content(path: Path, command: str) -> bool:
     owner = _read_owner(path)
     entries = sorted(path.iterdir())
     for entry in entries:
+        if owner == command and entry.name in unused:
+            continue
         refuse_links(path, entry.name)
         if not (entry.is_file() or entry.is_dir()):
             raise ValueError(f"a run folder must hold files and folders alone; {entry} is neither")
