@@ -57,7 +57,7 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         _check(arguments)
         game = arguments.game.build((-1.0, 1.0))
-        folder = RunFolder(arguments.out, "tune", arguments.resume)
+        folder = RunFolder(arguments.out, "tune", arguments.resume, unused=(f"{_JOURNAL}.lock",))
 
     def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         folder.table("trials.csv", study.trials_dataframe())

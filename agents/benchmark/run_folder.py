@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import platform
 import subprocess
 import tempfile
@@ -39,19 +40,23 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     whatever else the user has put there is kept. No symbolic link is followed.
     """
 
-    def __init__(self, path: Path, command: str, resume: bool | None = None) -> None:
+    def __init__(
+        self, path: Path, command: str, resume: bool | None = None, unused: Sequence[str] = ()
+    ) -> None:
         """Open the folder for a command, creating it if it does not exist, and lock it until it is closed.
 
-        Whether the command is to `resume` a run is None for commands that replace what they find.
+        Whether the command is to `resume` a run is None for commands that replace what they find. What the
+        command left in earlier releases and has no use for may be a link.
 
         Raises:
             ValueError: If another process is using it, it is not writable, it holds symbolic links or
                 anything but a run of the same command, or that run is not what `resume` asks for.
         """
         self.path, self.command = path, command
+        new = [place for place in (path / LOCK, path) if not os.path.lexists(place)]
         self._lock = _acquire_lock(path)
         try:
-            self.begun = _check_content(path, command)
+            self.begun = _check_content(path, command, unused)
             """Whether the folder holds a run of the command, begun earlier."""
             if self.begun and resume is False:
                 raise ValueError(
@@ -61,6 +66,9 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             if resume and not self.begun:
                 raise ValueError(f"--resume needs a run of {command} to continue; {path} holds none")
         except BaseException:
+            with contextlib.suppress(OSError):  # leave a folder that is refused as it was
+                for place in new:
+                    place.rmdir() if place.is_dir() else place.unlink()
             self._lock.release()
             raise
 
@@ -133,7 +141,7 @@ def _acquire_lock(path: Path) -> BaseFileLock:
     return lock
 
 
-def _check_content(path: Path, command: str) -> bool:
+def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
     """Whether a folder holds a run of the command; refuses all but that or nothing, touching none of it.
 
     Files that a killed process left half written are removed.
@@ -141,6 +149,8 @@ def _check_content(path: Path, command: str) -> bool:
     owner = _read_owner(path)
     entries = sorted(path.iterdir())
     for entry in entries:
+        if owner == command and entry.name in unused:
+            continue
         refuse_links(path, entry.name)
         if not (entry.is_file() or entry.is_dir()):
             raise ValueError(f"a run folder must hold files and folders alone; {entry} is neither")

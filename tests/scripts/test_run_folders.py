@@ -64,7 +64,7 @@ def owner(command):
 
 
 def contents(folder):
-    """Every path below a folder but its lock, with the bytes of files, and where links lead."""
+    """Every path below a folder, with the bytes of files, and where links lead."""
     return {
         path.relative_to(folder): os.readlink(path)
         if path.is_symlink()
@@ -72,7 +72,6 @@ def contents(folder):
         if path.is_file()
         else None
         for path in folder.rglob("*")
-        if path.name != ".lock"
     }
 
 
@@ -123,6 +122,13 @@ def test_links_in_a_folder_of_its_own_are_refused_and_what_they_lead_to_is_kept(
     assert message == f"error: a run folder must hold no symbolic links; {out / link} is one"
     (tmp_path / "grid.toml").unlink(missing_ok=True)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", RESUMABLE)
+def test_a_folder_in_which_there_is_nothing_to_resume_is_not_left_behind(tmp_path, capsys, command):
+    out = tmp_path / "new"
+    assert f"needs a run of {command} to continue" in refused(capsys, *start(command, out, resume=True))
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

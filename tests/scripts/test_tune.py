@@ -11,6 +11,7 @@ import agents
 from agents.learning import algorithms
 from scripts.arguments import GameArguments
 from scripts.tune import Arguments, main
+from tests.conftest import refused
 
 SHORT = GameArguments(train=1, deploy=2)
 
@@ -92,3 +93,24 @@ def test_a_study_in_which_every_trial_fails_says_why_and_ships_nothing(tmp_path,
         assert "Traceback" not in message
     assert set(pd.read_csv(tmp_path / "study" / "trials.csv")["state"]) == {"FAIL"}
     assert not list(tmp_path.rglob("best.json")) + list(tmp_path.rglob("tuned.json"))
+
+
+def test_a_study_that_was_killed_within_its_journal_is_resumed(tmp_path):
+    folder = tmp_path / "study"
+    main(tiny(folder, seeds=1))
+    first = pd.read_csv(folder / "trials.csv")
+    (folder / "study.log.lock").symlink_to("study/study.log")  # as optuna locks a journal by a relative path
+    (folder / "study.log").write_bytes((folder / "study.log").read_bytes()[:-15])
+    main(tiny(folder, trials=3, seeds=1, resume=True))
+    trials = pd.read_csv(folder / "trials.csv")
+    assert list(trials["state"]).count("COMPLETE") == 3
+    assert trials["value"][0] == first["value"][0]
+    assert (folder / "best.json").exists()
+
+
+def test_a_damaged_journal_is_refused_in_one_sentence(tmp_path, capsys):
+    main(tiny(tmp_path / "study", trials=1, seeds=1))
+    (tmp_path / "study" / "study.log").write_text("no journal\n")
+    capsys.readouterr()
+    message = refused(capsys, main, tiny(tmp_path / "study", trials=2, seeds=1, resume=True))
+    assert "study.log must be the journal of a study" in message
