@@ -21,8 +21,6 @@ from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
-_MOST_AGENTS = 100  # of which a figure has one panel each
-
 
 @dataclass(frozen=True)
 class Arguments:
@@ -68,16 +66,13 @@ def main(arguments: Arguments) -> None:
         folder.table("games.csv", games)
         flat = summary.set_axis(["_".join(column) for column in summary.columns], axis="columns")
         folder.table("summary.csv", flat.rename_axis("agent").reset_index())
-        folder.json(
-            "summary.json", {name: row.unstack().to_dict("index") for name, row in summary.iterrows()}
-        )
+        by_agent = {name: row.unstack().to_dict("index") for name, row in summary.iterrows()}
+        folder.json("summary.json", by_agent)
         goal, first = arguments.figure_goal, {name: models[0] for name, models in contestants.items()}
         played = {name: mesa_env.rollout(shown, agent, goal) for name, agent in first.items()}
         folder.figure("figure.png", figures.side_by_side(shown, played))
         means = "one game" if len(goals) == 1 else f"mean over {len(goals)} games"
-        tables.show_summary(
-            summary, f"{means} per model, ± half a 95 % confidence interval if there are several"
-        )
+        tables.show_summary(summary, f"{means} per model, ± half a 95 % interval if there are several")
         print(f"run folder: {arguments.out}")
 
 
@@ -88,8 +83,8 @@ def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Seque
     entries = names if arguments.agents is None else arguments.agents
     if not entries:
         raise ValueError(f"--agents must name at least one of {', '.join(agents.NAMES)}, or a model file")
-    if len(entries) > _MOST_AGENTS:
-        raise ValueError(f"--agents must name at most {_MOST_AGENTS} agents; got {len(entries)}")
+    if len(entries) > 100:
+        raise ValueError(f"--agents must name at most 100 agents; got {len(entries)}")
     contestants: dict[str, Sequence[Agent]] = {}
     for entry in entries:
         label, models = entry.split("=", 1) if "=" in entry else (entry, entry)

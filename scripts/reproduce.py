@@ -43,12 +43,13 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Run the experiments, print their answers and tables, and write everything down."""
     from agents.benchmark.run_folder import RunFolder
+    from scripts.experiments import page
 
     with refusing_bad_input():
         if arguments.learners and not arguments.learners.is_dir():
             raise ValueError(f"--learners must name a folder of learners; {arguments.learners} is none")
         if arguments.docs:
-            _check_documentation(arguments.docs)
+            page.check_documentation(arguments.docs)
         folder = RunFolder(arguments.out, "reproduce")
     with folder:
         folder.record(arguments)
@@ -61,18 +62,6 @@ def main(arguments: Arguments) -> None:
             if arguments.docs:
                 update_documentation(arguments.docs, folder.path, name, section, finding)
     print(f"run folder: {arguments.out}")
-
-
-def _check_documentation(docs: Path) -> None:
-    """Refuse a folder whose results.md, and with it the figures and tables beside it, is not our own."""
-    from agents.atomic_files import refuse_links
-    from scripts.experiments import page
-
-    if not (docs / "results.md").is_file():
-        raise ValueError(f"--docs must name a folder with a results.md; there is none at {docs}")
-    refuse_links(docs, "results.md", "results")
-    if not page.has_sections((docs / "results.md").read_text(encoding="utf-8", errors="replace")):
-        raise ValueError(f"--docs must name a folder with a results.md of this command; {docs} has another")
 
 
 def write(folder: RunFolder, name: str, finding: Finding) -> str:

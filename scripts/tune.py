@@ -97,8 +97,8 @@ def _write_best(folder: RunFolder, arguments: Arguments, study: optuna.Study) ->
         },
     }
     folder.json("best.json", best)
-    trials = study.trials_dataframe(attrs=("number", "value", "state"))
-    tables.show(trials.sort_values("value").head(5), f"the best trials of {algorithm}")
+    trials = study.trials_dataframe(attrs=("number", "value", "state")).sort_values("value")
+    tables.show(trials.head(5), f"the best trials of {algorithm}")
     if arguments.ship is not None:
         folder.json("tuned.json", tuning.merge_tuned(algorithm, best))
         print(f"to use the best parameters: cp {arguments.out / 'tuned.json'} agents/learning/tuned.json")
@@ -108,10 +108,9 @@ def _check(arguments: Arguments) -> None:
     """Refuse an algorithm that cannot be tuned, and numbers out of range."""
     from agents.learning.algorithms import ALGORITHMS
 
-    name = arguments.algorithm
-    if name not in ALGORITHMS:
-        hint = did_you_mean(name, ALGORITHMS)
-        raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {name!r}{hint}")
+    if (name := arguments.algorithm) not in ALGORITHMS:
+        known = f"algorithm must be one of {', '.join(ALGORITHMS)}"
+        raise ValueError(f"{known}; got {name!r}{did_you_mean(name, ALGORITHMS)}")
     for count, most in {"turns": MOST_TURNS, "trials": 10_000, "seeds": 1000, "ship": MOST_TURNS}.items():
         if (number := getattr(arguments, count)) is not None:
             validated_whole(count, number, 1, most)

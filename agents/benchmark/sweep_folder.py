@@ -27,6 +27,7 @@ from agents.differences import describe_difference
 from agents.text_files import read_json, read_text
 
 _FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
+_ROW = "row"  # what the digest of a row is called, beside those of files
 
 
 class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
@@ -79,7 +80,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         folder, path = self._locate(run)
         partial, row = _partial(folder), without_nan(result.row)
         assert set(row) == set(COLUMNS)
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in result.files.items()}
+        digests = {name: _digest(content) for name, content in (result.files | {_ROW: as_json(row)}).items()}
         files = result.files | {"result.json": as_json({"row": row, "sha256": digests})}
         try:
             with self._writing():
@@ -124,7 +125,7 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
         result = read_json(folder / "result.json", "the record of a run")
         row, digests = result["row"], result["sha256"]
         for name, digest in digests.items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            if _digest(as_json(row) if name == _ROW else (folder / name).read_bytes()) != digest:
                 raise ValueError(f"{name} has changed since it was written")
         run = Run(**read_json(folder / "config.json", "a run"))
         if set(row) != set(COLUMNS):
@@ -136,6 +137,10 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
             "`python -m scripts.sweep --resume` runs it again"
         ) from error
     return run, row
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def sweep_of(folder: Path) -> Path | None:

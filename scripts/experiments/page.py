@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from agents.atomic_files import refuse_links
 from agents.benchmark.tables import markdown_table, number
 from scripts.experiments import EXPERIMENTS
 from scripts.experiments.finding import Finding, select
@@ -115,9 +116,13 @@ def render(template: str, finding: Finding) -> str:
     return text
 
 
-def has_sections(results: str) -> bool:
-    """Whether a page has been written by `assemble`, as its marked sections tell."""
-    return _SECTION.search(results) is not None
+def check_documentation(docs: Path) -> None:
+    """Refuse a folder whose results.md, and with it the figures and tables beside it, is not our own."""
+    if not (docs / "results.md").is_file():
+        raise ValueError(f"--docs must name a folder with a results.md; there is none at {docs}")
+    refuse_links(docs, "results.md", "results")
+    if not _SECTION.search((docs / "results.md").read_text(encoding="utf-8", errors="replace")):
+        raise ValueError(f"--docs must name a folder with a results.md of this command; {docs} has another")
 
 
 def assemble(results: str, sections: Mapping[str, str]) -> str:

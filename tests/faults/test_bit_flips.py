@@ -4,12 +4,15 @@ import random
 
 import pytest
 
+from agents.benchmark.run import Run, execute
+from agents.benchmark.sweep_folder import SweepFolder, read_folder
 from agents.learning import checkpoints, neural
 from agents.learning.settings import PPOSettings
 from agents.learning.training import Training
 from mesa_env import Game, train_then_deploy
 
 GAME = Game(train_then_deploy(3, 5))
+RUN = Run.of("tiny", GAME, "ppo", {"games": 8, "hidden": 8}, 128, 0)
 
 
 def weights(model):
@@ -29,7 +32,14 @@ def write_model(folder):
     return folder / "model.zip", lambda: weights(checkpoints.load(folder / "model.zip"))
 
 
-@pytest.mark.parametrize("write", [write_policy, write_model])
+def write_result(folder):
+    with SweepFolder(folder, resume=False) as sweep:
+        sweep.keep(RUN, execute(RUN))
+    run = folder / "runs" / RUN.id
+    return run / "result.json", lambda: read_folder(run)
+
+
+@pytest.mark.parametrize("write", [write_policy, write_model, write_result])
 @pytest.mark.filterwarnings("ignore")
 def test_no_flipped_bit_is_read_as_another_number(tmp_path, times, record_faults, write):
     path, read = write(tmp_path)

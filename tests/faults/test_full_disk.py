@@ -87,7 +87,7 @@ def test_a_full_disk_costs_a_sentence_and_nothing_else(tmp_path, times, record_f
         if "Traceback" in error or code not in (0, 2) or (code == 2 and len(told) != 1):
             failures.append((command, limit, code, error))
         lost += [(command, limit, path) for path in half_written(out)]
-        began = (out / "config.json").exists() and not (out / "model.zip").exists()
+        began = (out / "config.json").exists() and not (out / "figure.png").exists()
         resume = ["--resume"] if command in ("train", "sweep") and began else []
         code, error = run(command, [*arguments, *resume], out)
         if code and "finished" not in error:

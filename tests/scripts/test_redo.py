@@ -9,6 +9,7 @@ import pytest
 
 from agents.benchmark import workers
 from agents.benchmark.run import execute
+from agents.benchmark.run_folder import as_json
 from agents.benchmark.store import REDONE, read_rows
 from scripts import redo
 from tests.agents.benchmark.test_run import tiny_run
@@ -42,10 +43,11 @@ def here(monkeypatch):
 
 
 def rewrite(folder, **changes):
-    """Change a run's record."""
+    """Change a run's record, and its checksum with it."""
     path = folder / "result.json"
     result = json.loads(path.read_text())
     result["row"] |= changes
+    result["sha256"]["row"] = hashlib.sha256(as_json(result["row"])).hexdigest()
     path.write_text(json.dumps(result))
 
 
@@ -135,7 +137,7 @@ def test_links_are_not_followed_out_of_the_sweep(out, tmp_path, capsys, link):
     (tmp_path / "elsewhere").mkdir()
     (out / link).parent.mkdir(exist_ok=True)
     (out / link).symlink_to(tmp_path / "elsewhere")
-    message = refused(capsys, redo.main, redo.Arguments((out / "runs" / RUNS[0].id,)))
+    message = refused(capsys, redo.main, redo.Arguments((out / "runs" / RUNS[0].id,), trust=True))
     assert "must hold no symbolic links" in message
     assert not list((tmp_path / "elsewhere").iterdir())
 
