@@ -14,48 +14,56 @@ import numpy as np
 
 from mesa_env import rules
 from mesa_env.agent import Agent, Observation
-from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
+from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
+from mesa_env.evaluation.projection import may_be_projected, projected_goals
 from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import Array, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.scalar import ScalarGame
-from mesa_env.solutions.equilibrium import best_responses
+from mesa_env.rules.scalar import ScalarGame, validated_coefficients
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
 
 
-def audit_base_game(game: rules.Game, coefficients: Array) -> Audit:
-    """Audit in closed form of coefficients (B, N) as they were played, whatever the goals."""
-    gains = np.array([exploitability(game, profile) for profile in coefficients])
-    best = np.array([best_responses(game, profile) for profile in coefficients])
+def audit_base_game(game: rules.Game, coefficients: Array, goals: Array) -> Audit:
+    """Audit in closed form of coefficients (B, N) as they were played, from goals (B, N + 1)."""
+    turns = zip(coefficients, goals[:, :-1], strict=True)
+    found = [coefficient_deviations(game, validated_coefficients(game, row), at) for row, at in turns]
+    gains, best = np.array(found).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
 
-def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array) -> Audit:
+def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array, goals: Array) -> Audit:
     """Audit in closed form, one entry per agent up to `stationary_from`, which stands for all after it.
 
-    The last coefficient of each game is taken to continue forever.
+    Coefficients have shape (B, N), and the goals' first column is θ_0. The last coefficient of each game is
+    taken to continue forever. Agents that share an entry are alike, and it is their mean; but where goals may
+    be projected it is the one with the most to gain.
     """
     tail = int(np.ceil(np.log(_NEGLIGIBLE) / np.log(game.discount))) if game.discount else 1
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
     endless = rules.Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
-    profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
     first = game.stationary_from
 
-    def by_agent(values: list[Array]) -> Array:
-        rows = np.array(values)[:, : game.episodes]
-        return np.concatenate([rows[:, :first], rows[:, first:].mean(axis=1, keepdims=True)], axis=1)
+    def audit_row(row: Array, initial_goal: float) -> tuple[Array, Array]:
+        profile = validated_coefficients(endless, np.append(row, np.full(tail, row[-1])))
+        at = projected_goals(endless, profile * profile, initial_goal)
+        gains, best = (part[: game.episodes] for part in coefficient_deviations(endless, profile, at))
+        shared, shared_best = gains[first:].mean(), best[first:].mean()
+        if may_be_projected(endless, profile * profile, at).any():
+            most = first + int(gains[first:].argmax())
+            shared, shared_best = gains[most], best[most]
+        return np.append(gains[:first], shared), np.append(best[:first], shared_best)
 
-    gains = by_agent([exploitability(endless, profile) for profile in profiles])
-    best = by_agent([best_responses(endless, profile) for profile in profiles])
+    found = [audit_row(*each) for each in zip(coefficients, goals[:, 0], strict=True)]
+    gains, best = np.array(found).swapaxes(0, 1)
     return Audit(gains, np.full(gains.shape, 1 / (1 - game.discount)), best)
 
 
 def audit_decoupling(game: rules.Decoupling, agent: Agent, played: Trajectory) -> Audit:
     """Audit in closed form of coefficients and slopes as they were played, those of successors held fixed."""
-    profiles = zip(played.coefficients, played.details["slope"], strict=True)
+    profiles = zip(played.coefficients, played.details["slope"], played.goals[:, :-1], strict=True)
     gains, best = np.array([decoupling_deviations(game, *profile) for profile in profiles]).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
@@ -119,8 +127,10 @@ def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
 
 
 AUDITS: dict[type[ScalarGame], Callable[[Any, Agent, Trajectory], Audit]] = {
-    rules.Game: lambda game, _, played: audit_base_game(game, played.coefficients),
-    rules.InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
+    rules.Game: lambda game, _, played: audit_base_game(game, played.coefficients, played.goals),
+    rules.InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(
+        game, played.coefficients, played.goals
+    ),
     rules.Misconception: audit_by_simulation,
     rules.LearnableDiscount: audit_by_simulation,
     rules.Decoupling: audit_decoupling,
