@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mesa_env import rules
 from mesa_env.agent import Agent, Observation
@@ -21,9 +22,11 @@ from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import Array, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from mesa_env.rules.rules import State
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
+_INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched again, and values in each
 
 
 def audit_base_game(game: rules.Game, coefficients: Array, goals: Array) -> Audit:
@@ -79,8 +82,9 @@ def audit_by_simulation(
     """Audit deterministic games by simulating deviations from every turn; exact up to the search.
 
     Around what was played, `proposals` values over the whole range are tried for each part of the action in
-    turn, and for all parts together; then over a range twenty times smaller around the best, `zooms` times.
-    The result is a lower bound of the gain, which is tight where J_n has no spike between proposals.
+    turn, and for all parts together; then values between those where the cost jumps or is least; then the
+    same over a range twenty times smaller around the best, `zooms` times. The result is a lower bound of the
+    gain, which is tight where J_n has no spike between proposals.
 
     Returns:
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
@@ -97,27 +101,65 @@ def audit_by_simulation(
     if not _depends_on_the_state_alone(agent, game.observe(state)):
         unknown = np.full(goals.shape, np.nan)
         return Audit(unknown, np.ones(goals.shape), unknown)
-    as_played = problem.step(state, best)
-    played_costs, scale = -as_played.reward, as_played.info["scale"]
-    least, rows = played_costs.copy(), np.arange(len(best))
-    bounds, parts = game.action_bound.astype(np.float32), np.eye(len(game.action_bound), dtype=np.float32)
+
+    def play_on(state: State, action: Array) -> Array:
+        return -problem.step(state, action).reward
+
+    def play_turn(state: State, action: Array) -> Array:
+        return game.mesa_cost(game.play(state, action)[1].output, game.preferences(state), 0)
+
+    gained = np.zeros(len(best))
+    moving = game.training[state.episode]
+    # In deployment an action moves nothing, and costs what its own turn costs.
+    for turns, cost in ((moving, play_on), (~moving, play_turn)):
+        if turns.any():
+            some = map_states(lambda part, turns=turns: part[turns], state)
+            best[turns], gained[turns] = _search(cost, some, best[turns], game.action_bound, proposals, zooms)
+    scale = problem.step(state, best).info["scale"]
+    unit = np.where(goals == 0, 1.0, goals**2)
+    gains, weights = (part.reshape(goals.T.shape).T / unit for part in (gained, scale))
+    coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
+    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
+
+
+def _search(
+    cost: Callable[[State, Array], Array],
+    state: State,
+    played: NDArray[np.float32],
+    action_bound: Array,
+    proposals: int,
+    zooms: int,
+) -> tuple[NDArray[np.float32], Array]:
+    """The best actions that a search from those played (R, A) finds, and what they save, (R,)."""
+    bounds, parts = action_bound.astype(np.float32), np.eye(len(action_bound), dtype=np.float32)
     # Moving all parts together follows the ridges that bounds on their difference make.
     directions = parts if len(parts) == 1 else np.vstack([parts, np.ones_like(parts[:1])])
-    repeated = map_states(lambda part: np.repeat(part, proposals, axis=0), state)
+    rows, best = np.arange(len(played))[:, None], played
+    costs_played = cost(state, played)
+    least = costs_played.copy()
+
+    def keep_best(tried: NDArray[np.float32]) -> Array:
+        nonlocal best, least
+        repeated = map_states(lambda part: np.repeat(part, tried.shape[1], axis=0), state)
+        costs = cost(repeated, tried.reshape(-1, tried.shape[-1])).reshape(tried.shape[:2])
+        chosen = costs.argmin(axis=1)[:, None]
+        lowest = costs[rows, chosen][:, 0]
+        best = np.where((lowest < least)[:, None], tried[rows, chosen][:, 0], best)
+        least = np.minimum(lowest, least)
+        return costs
+
+    shares = np.linspace(0, 1, _BETWEEN + 2, dtype=np.float32)[1:-1, None]
     for zoom in range(zooms + 1):
         reach = np.linspace(-2, 2, proposals, dtype=np.float32)[:, None] * np.float32(20.0**-zoom)
         for direction in directions:
             tried = np.clip(best[:, None] + reach * (direction * bounds.max()), -bounds, bounds)
-            step = problem.step(repeated, tried.reshape(-1, best.shape[1]))
-            costs = -step.reward.reshape(-1, proposals)
-            chosen = costs.argmin(axis=1)
-            better = costs[rows, chosen] < least
-            best = np.where(better[:, None], tried[rows, chosen], best)
-            least = np.minimum(least, costs[rows, chosen])
-    unit = np.where(goals == 0, 1.0, goals**2)
-    gains, weights = (part.reshape(goals.T.shape).T / unit for part in (played_costs - least, scale))
-    coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
-    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
+            costs = keep_best(tried)
+            # Where the cost jumps, it may be lower still on one side of the jump.
+            promise = np.minimum(costs[:, :-1], costs[:, 1:]) - np.abs(np.diff(costs, axis=1))
+            left = promise.argsort(axis=1, kind="stable")[:, :_INTERVALS]
+            low, high = (tried[rows, at][:, :, None] for at in (left, left + 1))
+            keep_best((low + shares * (high - low)).reshape(len(tried), -1, tried.shape[-1]))
+    return best, costs_played - least
 
 
 def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
