@@ -64,6 +64,15 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array, goa
     return Audit(gains, np.full(gains.shape, 1 / (1 - game.discount)), best)
 
 
+def audit_profile(game: rules.Game | rules.InfiniteHorizon, coefficients: Array, goals: Array) -> Audit:
+    """Audit in closed form of one profile (N,), played from initial goals (B,)."""
+    rows = np.broadcast_to(coefficients, (len(goals), len(coefficients)))
+    if isinstance(game, rules.InfiniteHorizon):
+        return audit_infinite_horizon(game, rows, goals[:, None])
+    paths = [projected_goals(game, coefficients * coefficients, goal) for goal in goals]
+    return audit_base_game(game, rows, np.pad(paths, ((0, 0), (0, 1))))
+
+
 def audit_decoupling(game: rules.Decoupling, agent: Agent, played: Trajectory) -> Audit:
     """Audit in closed form of coefficients and slopes as they were played, those of successors held fixed."""
     profiles = zip(played.coefficients, played.details["slope"], played.goals[:, :-1], strict=True)
@@ -82,9 +91,9 @@ def audit_by_simulation(
     """Audit deterministic games by simulating deviations from every turn; exact up to the search.
 
     Around what was played, `proposals` values over the whole range are tried for each part of the action in
-    turn, and for all parts together; then values between those where the cost jumps or is least; then the
-    same over a range twenty times smaller around the best, `zooms` times. The result is a lower bound of the
-    gain, which is tight where J_n has no spike between proposals.
+    turn, and for all parts together; then, for actions of one part, values between those where the cost jumps
+    or is least; then the same over a range twenty times smaller around the best, `zooms` times. The result is
+    a lower bound of the gain, which is tight where J_n has no spike between proposals.
 
     Returns:
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
@@ -102,10 +111,10 @@ def audit_by_simulation(
         unknown = np.full(goals.shape, np.nan)
         return Audit(unknown, np.ones(goals.shape), unknown)
 
-    def play_on(state: State, action: Array) -> Array:
+    def play_on(state: State, action: NDArray[Any]) -> Array:
         return -problem.step(state, action).reward
 
-    def play_turn(state: State, action: Array) -> Array:
+    def play_turn(state: State, action: NDArray[Any]) -> Array:
         return game.mesa_cost(game.play(state, action)[1].output, game.preferences(state), 0)
 
     gained = np.zeros(len(best))
@@ -123,7 +132,7 @@ def audit_by_simulation(
 
 
 def _search(
-    cost: Callable[[State, Array], Array],
+    cost: Callable[[State, NDArray[Any]], Array],
     state: State,
     played: NDArray[np.float32],
     action_bound: Array,
@@ -154,6 +163,8 @@ def _search(
         for direction in directions:
             tried = np.clip(best[:, None] + reach * (direction * bounds.max()), -bounds, bounds)
             costs = keep_best(tried)
+            if len(directions) > 1:  # as of games whose costs do not jump
+                continue
             # Where the cost jumps, it may be lower still on one side of the jump.
             promise = np.minimum(costs[:, :-1], costs[:, 1:]) - np.abs(np.diff(costs, axis=1))
             left = promise.argsort(axis=1, kind="stable")[:, :_INTERVALS]

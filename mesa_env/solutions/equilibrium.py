@@ -50,11 +50,17 @@ def solve_equilibrium(game: Game) -> Array:
         >>> solve_equilibrium(Game())[[0, 19, 20]].round(7)
         array([0.0311513, 0.1115536, 1.       ])
     """
+    coefficients = unwarned_equilibrium(game)
+    warn_where_goals_are_projected(game, coefficients * coefficients)
+    return coefficients
+
+
+def unwarned_equilibrium(game: Game) -> Array:
+    """`solve_equilibrium` without a warning where the projection of goals binds, as it may; shape (N,)."""
     require_base_game(game)
     discounts, regularizations = np.array([[game.discount], [game.regularization]])
     rates, bound = game.learning_rates[None], game.coefficient_bound
     coefficients: Array = _solve(rates, discounts, regularizations, bound)[0]
-    warn_where_goals_are_projected(game, coefficients * coefficients)
     return coefficients
 
 
