@@ -22,7 +22,7 @@ from mesa_env.rules.scalar import ScalarGame
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
 _DRAWS = 16  # of chance, where it has a part in the game
-_SEARCH = {"proposals": 61, "zooms": 1}  # finer than the tolerance needs, and quick
+SEARCH = {"proposals": 61, "zooms": 1}  # finer than the tolerance needs, and quick
 
 
 def certify(game: ScalarGame, agent: GameAgent) -> Certificate:
@@ -35,7 +35,7 @@ def certify(game: ScalarGame, agent: GameAgent) -> Certificate:
     else:
         played = play_from(game, agent, state)
         if audits_by_simulation(game):
-            audited = audit_by_simulation(game, agent, played, **_SEARCH)
+            audited = audit_by_simulation(game, agent, played, **SEARCH)
         else:
             audited = audit(game, agent, played)
     relative = audited.relative.reshape(-1, draws, audited.gains.shape[-1]).mean(axis=1)
