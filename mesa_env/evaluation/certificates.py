@@ -21,21 +21,28 @@ from mesa_env.rules.scalar import ScalarGame
 
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
+_WORK = 25_000  # proposals times turns times successors that train
 _DRAWS = 16  # of chance, where it has a part in the game
-SEARCH = {"proposals": 61, "zooms": 1}  # finer than the tolerance needs, and quick
+SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
+DENSE_SEARCH = {"proposals": 4001, "zooms": 1}
+"""How deviations are searched for: quickly, where costs are as smooth as tables; densely, where they jump."""
 
 
-def certify(game: ScalarGame, agent: GameAgent) -> Certificate:
-    """The most that an agent could gain by leaving the path of an agent that plays every seat."""
+def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certificate:
+    """The most that an agent could gain by leaving the path of an agent that plays every seat.
+
+    It is exact in closed form, and up to sampling where futures are sampled; where deviations are searched
+    for, it is what the search finds, so a lower bound, and `dense` searches more.
+    """
     game = with_fixed_length(game)
-    uniforms, draws = _starts(game)
+    uniforms, draws = starts(game)
     state = game.start(uniforms)
     if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
         audited = audit_profile(game, agent.coefficients, state.goal)
     else:
         played = play_from(game, agent, state)
         if audits_by_simulation(game):
-            audited = audit_by_simulation(game, agent, played, **SEARCH)
+            audited = audit_by_simulation(game, agent, played, **DENSE_SEARCH if dense else _search(game))
         else:
             audited = audit(game, agent, played)
     relative = audited.relative.reshape(-1, draws, audited.gains.shape[-1]).mean(axis=1)
@@ -54,7 +61,13 @@ def warn_unless_certified(game: ScalarGame, certificate: Certificate) -> None:
         )
 
 
-def _starts(game: ScalarGame) -> tuple[Array, int]:
+def _search(game: ScalarGame) -> dict[str, int]:
+    """A search that is the denser, the fewer turns and successors there are to simulate."""
+    trained = max(1, int(game.training.sum()))
+    return SEARCH | {"proposals": int(np.clip(_WORK // trained**2, SEARCH["proposals"], 1001))}
+
+
+def starts(game: ScalarGame) -> tuple[Array, int]:
     """Uniform draws of every game that is played, and how many in a row begin alike."""
     drawn = isinstance(game.initial_goal, tuple) + (0 if game.stochastic else game.n_extra_uniforms)
     first = np.array(list(itertools.product([0.0, 0.5, 1 - 2.0**-53], repeat=drawn)))

@@ -40,6 +40,8 @@ from mesa_env.solutions.paths import Planner, follow
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding
 _ROUNDING = 1e-12  # what rounding may add to a cost
+_MOST_MINIMA = 12  # local minima that are refined; the best ones, where learning rates make more
+_LARGEST_COST = float(np.finfo(np.float64).max)
 _APART = 0.05  # coefficients further apart than this are different choices, not one choice refined
 
 
@@ -236,6 +238,16 @@ def _local_minimum(low: float, high: float, goal: float, belief: float, now: _Ep
 
 
 @compiled
+def _highest_refined(costs: Array) -> float:
+    """The highest cost of a local minimum on the grid that is refined: all, unless many or infinite."""
+    found = [costs[k] for k in range(1, len(costs) - 1) if costs[k] <= min(costs[k - 1], costs[k + 1])]
+    if not found:
+        return 0.0
+    highest: float = np.sort(np.array(found))[min(_MOST_MINIMA, len(found)) - 1]
+    return min(highest, _LARGEST_COST)
+
+
+@compiled
 def _local_minima(grid: Array, goal: float, belief: float, now: _Episode) -> tuple[Array, Array]:
     """Every local minimum of J that the grid of coefficients shows, refined, and its cost."""
     costs = np.empty(len(grid) + 2)
@@ -243,9 +255,9 @@ def _local_minima(grid: Array, goal: float, belief: float, now: _Episode) -> tup
     for k in range(len(grid)):
         costs[k + 1] = _cost(grid[k], goal, belief, now)
     minima, lows = np.empty(len(grid)), np.empty(len(grid))
-    count = 0
+    count, highest = 0, _highest_refined(costs)
     for k in range(len(grid)):
-        if costs[k + 1] <= min(costs[k], costs[k + 2]):
+        if costs[k + 1] <= min(costs[k], costs[k + 2]) and costs[k + 1] <= highest:
             low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
             c, cost = _local_minimum(low, high, goal, belief, now)
             if costs[k + 1] <= cost:
