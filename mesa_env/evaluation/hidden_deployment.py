@@ -54,7 +54,8 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
 def belief_exploitability(game: HiddenDeployment, policy: Table) -> Array:
     """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
 
-    The distribution of beliefs is carried forward by the matrices of the expectations, transposed.
+    The distribution of beliefs is carried forward by the matrices of the expectations, transposed. Goals are
+    assumed not to be projected, on the path or by a deviation; `mesa_env.audit` plays the actual rules.
 
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of

@@ -108,7 +108,8 @@ def first_order_conditions(game: Game, coefficients: ArrayLike) -> tuple[Array, 
 def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
     """Coefficient with which agent `episode` minimizes its own mesa cost, given its successors' coefficients.
 
-    The profile has shape (N,); only entries after `episode` matter.
+    The profile has shape (N,); only entries after `episode` matter. It is the closed form of the game without
+    projection of goals; where an action leads to one, `mesa_env.audit` finds the best deviation.
 
     Raises:
         ValueError: If the profile or the episode does not fit the game.

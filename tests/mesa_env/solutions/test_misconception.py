@@ -13,6 +13,8 @@ from mesa_env.problems import BestResponse
 from mesa_env.rules.misconception import Belief, Misconception
 from mesa_env.solutions.misconception import (
     MisconceptionOracle,
+    _episode,
+    _local_minima,
     coefficients_at,
     jumps,
     refinement,
@@ -238,6 +240,19 @@ def test_predictions_have_the_shape_of_the_observation():
 def test_an_observation_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"\(5,\) or \(B, 5\); got shape"):
         MisconceptionOracle(GAME).predict(np.zeros(shape))
+
+
+def test_where_learning_rates_are_huge_few_of_many_local_minima_are_refined():
+    """Costs are infinite nearly everywhere, and each tie of infinities is a local minimum."""
+    tiny = 1e-81
+    game = Misconception(
+        train_then_deploy(4, 20, 1e80), goal_bound=10 * tiny, initial_goal=tiny, initial_belief=tiny
+    )
+    solution = solve_misconception(game)
+    minima, costs = _local_minima(solution.proposals, np.cos(0.3), np.sin(0.3), _episode(game, solution, 0))
+    assert 0 < len(minima) <= 12
+    assert np.isfinite(costs).all()
+    assert np.isfinite(solution.coefficients).all()
 
 
 def test_bad_grids_states_and_growth_are_refused():
