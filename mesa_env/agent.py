@@ -6,7 +6,7 @@ for each other.
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,12 +58,25 @@ def asked(
     return answer
 
 
+class Certificate(NamedTuple):
+    """The most that an agent could gain by leaving the path of an oracle, deviations played by the rules."""
+
+    gain: float  # as a share of the cost of emitting 0 forever
+    episode: int  # whose agent it is
+    initial_goal: float  # θ_0 of the path
+
+
 class GameAgent(ABC):
     """An agent that knows its game, reads the clock from its observation, and may keep a memory per row.
 
     The memory is what `predict` returns as `state` and expects back, as with Stable-Baselines3's recurrent
     policies. It is reset in every row where a game begins.
+
+    Attributes:
+        certificate: What `mesa_env.oracle` found that agents could gain; None for other agents.
     """
+
+    certificate: Certificate | None = None
 
     def __init__(self, game: ScalarGame) -> None:
         """Bind to `game`."""

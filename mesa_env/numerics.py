@@ -116,22 +116,22 @@ def find_positive_roots(roots: Array, alpha: Array, beta: Array) -> None:
     whatever the others do.
     """
     for i in range(len(roots)):
-        roots[i] = _right_of_root(alpha[i], beta[i])
+        roots[i] = right_of_root(alpha[i], beta[i])
     for _ in range(_NEWTON_STEPS):
         for i in range(len(roots)):
-            roots[i] = _newton_step(roots[i], alpha[i], beta[i])
+            roots[i] = newton_step(roots[i], alpha[i], beta[i])
     moving = True
     while moving:
         moving = False
         for i in range(len(roots)):
-            step = _newton_step(roots[i], alpha[i], beta[i])
+            step = newton_step(roots[i], alpha[i], beta[i])
             falls = 0 < step < roots[i] * (1 - 4 * _EPSILON)  # never true where numbers overflow
             roots[i] = step if falls else roots[i]
             moving |= falls
 
 
 @compiled
-def _right_of_root(alpha: float, beta: float) -> float:
+def right_of_root(alpha: float, beta: float) -> float:
     """A point not left of the positive root, from square roots alone, which the processor vectorizes.
 
     With q = α^(−1/4), one Newton step for α c³ = 1 from q gives q (2 + q) / 3 ≥ α^(−1/3).
@@ -141,7 +141,7 @@ def _right_of_root(alpha: float, beta: float) -> float:
 
 
 @compiled
-def _newton_step(root: float, alpha: float, beta: float) -> float:
+def newton_step(root: float, alpha: float, beta: float) -> float:
     """One step towards the positive root; the cubic is convex right of it, so no step passes it."""
     curve = alpha * root * root
     return (2 * curve * root + 1) / (3 * curve + beta)

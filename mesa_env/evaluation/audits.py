@@ -11,33 +11,39 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mesa_env import rules
 from mesa_env.agent import Agent, Observation, asked, validated_agent
-from mesa_env.evaluation.gains import Audit, decoupling_deviations, exploitability
+from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
+from mesa_env.evaluation.projection import may_be_projected, projected_goals
 from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import State
+from mesa_env.rules.scalar import ScalarGame, validated_coefficients
 from mesa_env.rules.validation import MOST_EPISODES, require_kind, shown
-from mesa_env.solutions.equilibrium import best_responses
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
+_INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched again, and values in each
 
 
-def audit_base_game(game: rules.Game, coefficients: Array) -> Audit:
-    """Audit in closed form of coefficients (B, N) as they were played, whatever the goals."""
-    gains = np.array([exploitability(game, profile) for profile in coefficients])
-    best = np.array([best_responses(game, profile) for profile in coefficients])
+def audit_base_game(game: rules.Game, coefficients: Array, goals: Array) -> Audit:
+    """Audit in closed form of coefficients (B, N) as they were played, from goals (B, N + 1)."""
+    turns = zip(coefficients, goals[:, :-1], strict=True)
+    found = [coefficient_deviations(game, validated_coefficients(game, row), at) for row, at in turns]
+    gains, best = np.array(found).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
 
-def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array) -> Audit:
+def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array, goals: Array) -> Audit:
     """Audit in closed form, one entry per agent up to `stationary_from`, which stands for all after it.
 
-    The last coefficient of each game is taken to continue forever.
+    Coefficients have shape (B, N), and the goals' first column is θ_0. The last coefficient of each game is
+    taken to continue forever. Agents that share an entry are alike, and it is their mean; but where goals may
+    be projected it is the one with the most to gain.
     """
     tail = int(np.ceil(np.log(_NEGLIGIBLE) / np.log(game.discount))) if game.discount else 1
     if game.episodes + tail > MOST_EPISODES:
@@ -47,21 +53,35 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array) -> 
         )
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
     endless = rules.Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
-    profiles = [np.append(row, np.full(tail, row[-1])) for row in coefficients]
     first = game.stationary_from
 
-    def by_agent(values: list[Array]) -> Array:
-        rows = np.array(values)[:, : game.episodes]
-        return np.concatenate([rows[:, :first], rows[:, first:].mean(axis=1, keepdims=True)], axis=1)
+    def audit_row(row: Array, initial_goal: float) -> tuple[Array, Array]:
+        profile = validated_coefficients(endless, np.append(row, np.full(tail, row[-1])))
+        at = projected_goals(endless, profile * profile, initial_goal)
+        gains, best = (part[: game.episodes] for part in coefficient_deviations(endless, profile, at))
+        shared, shared_best = gains[first:].mean(), best[first:].mean()
+        if may_be_projected(endless, profile * profile, at).any():
+            most = first + int(gains[first:].argmax())
+            shared, shared_best = gains[most], best[most]
+        return np.append(gains[:first], shared), np.append(best[:first], shared_best)
 
-    gains = by_agent([exploitability(endless, profile) for profile in profiles])
-    best = by_agent([best_responses(endless, profile) for profile in profiles])
+    found = [audit_row(*each) for each in zip(coefficients, goals[:, 0], strict=True)]
+    gains, best = np.array(found).swapaxes(0, 1)
     return Audit(gains, np.full(gains.shape, 1 / (1 - game.discount)), best)
+
+
+def audit_profile(game: rules.Game | rules.InfiniteHorizon, coefficients: Array, goals: Array) -> Audit:
+    """Audit in closed form of one profile (N,), played from initial goals (B,)."""
+    rows = np.broadcast_to(coefficients, (len(goals), len(coefficients)))
+    if isinstance(game, rules.InfiniteHorizon):
+        return audit_infinite_horizon(game, rows, goals[:, None])
+    paths = [projected_goals(game, coefficients * coefficients, goal) for goal in goals]
+    return audit_base_game(game, rows, np.pad(paths, ((0, 0), (0, 1))))
 
 
 def audit_decoupling(game: rules.Decoupling, agent: Agent, played: Trajectory) -> Audit:
     """Audit in closed form of coefficients and slopes as they were played, those of successors held fixed."""
-    profiles = zip(played.coefficients, played.details["slope"], strict=True)
+    profiles = zip(played.coefficients, played.details["slope"], played.goals[:, :-1], strict=True)
     gains, best = np.array([decoupling_deviations(game, *profile) for profile in profiles]).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
@@ -77,8 +97,9 @@ def audit_by_simulation(
     """Audit deterministic games by simulating deviations from every turn; exact up to the search.
 
     Around what was played, `proposals` values over the whole range are tried for each part of the action in
-    turn, and for all parts together; then over a range twenty times smaller around the best, `zooms` times.
-    The result is a lower bound of the gain, which is tight where J_n has no spike between proposals.
+    turn, and for all parts together; then, for actions of one part, values between those where the cost jumps
+    or is least; then the same over a range twenty times smaller around the best, `zooms` times. The result is
+    a lower bound of the gain, which is tight where J_n has no spike between proposals.
 
     Returns:
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
@@ -96,27 +117,67 @@ def audit_by_simulation(
     if not _depends_on_the_state_alone(agent, game.observe(state)):
         unknown = np.full(goals.shape, np.nan)
         return Audit(unknown, np.ones(goals.shape), unknown)
-    as_played = problem.step(state, best)
-    played_costs, scale = -as_played.reward, as_played.info["scale"]
-    least, rows = played_costs.copy(), np.arange(len(best))
-    bounds, parts = game.action_bound.astype(np.float32), np.eye(len(game.action_bound), dtype=np.float32)
+
+    def play_on(state: State, action: NDArray[Any]) -> Array:
+        return -problem.step(state, action).reward
+
+    def play_turn(state: State, action: NDArray[Any]) -> Array:
+        return game.mesa_cost(game.play(state, action)[1].output, game.preferences(state), 0)
+
+    gained = np.zeros(len(best))
+    moving = game.training[state.episode]
+    # In deployment an action moves nothing, and costs what its own turn costs.
+    for turns, cost in ((moving, play_on), (~moving, play_turn)):
+        if turns.any():
+            some = map_states(lambda part, turns=turns: part[turns], state)
+            best[turns], gained[turns] = _search(cost, some, best[turns], game.action_bound, proposals, zooms)
+    scale = problem.step(state, best).info["scale"]
+    unit = np.where(goals == 0, 1.0, goals**2)
+    gains, weights = (part.reshape(goals.T.shape).T / unit for part in (gained, scale))
+    coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
+    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
+
+
+def _search(
+    cost: Callable[[State, NDArray[Any]], Array],
+    state: State,
+    played: NDArray[np.float32],
+    action_bound: Array,
+    proposals: int,
+    zooms: int,
+) -> tuple[NDArray[np.float32], Array]:
+    """The best actions that a search from those played (R, A) finds, and what they save, (R,)."""
+    bounds, parts = action_bound.astype(np.float32), np.eye(len(action_bound), dtype=np.float32)
     # Moving all parts together follows the ridges that bounds on their difference make.
     directions = parts if len(parts) == 1 else np.vstack([parts, np.ones_like(parts[:1])])
-    repeated = map_states(lambda part: np.repeat(part, proposals, axis=0), state)
+    rows, best = np.arange(len(played))[:, None], played
+    costs_played = cost(state, played)
+    least = costs_played.copy()
+
+    def keep_best(tried: NDArray[np.float32]) -> Array:
+        nonlocal best, least
+        repeated = map_states(lambda part: np.repeat(part, tried.shape[1], axis=0), state)
+        costs = cost(repeated, tried.reshape(-1, tried.shape[-1])).reshape(tried.shape[:2])
+        chosen = costs.argmin(axis=1)[:, None]
+        lowest = costs[rows, chosen][:, 0]
+        best = np.where((lowest < least)[:, None], tried[rows, chosen][:, 0], best)
+        least = np.minimum(lowest, least)
+        return costs
+
+    shares = np.linspace(0, 1, _BETWEEN + 2, dtype=np.float32)[1:-1, None]
     for zoom in range(zooms + 1):
         reach = np.linspace(-2, 2, proposals, dtype=np.float32)[:, None] * np.float32(20.0**-zoom)
         for direction in directions:
             tried = np.clip(best[:, None] + reach * (direction * bounds.max()), -bounds, bounds)
-            step = problem.step(repeated, tried.reshape(-1, best.shape[1]))
-            costs = -step.reward.reshape(-1, proposals)
-            chosen = costs.argmin(axis=1)
-            better = costs[rows, chosen] < least
-            best = np.where(better[:, None], tried[rows, chosen], best)
-            least = np.minimum(least, costs[rows, chosen])
-    unit = np.where(goals == 0, 1.0, goals**2)
-    gains, weights = (part.reshape(goals.T.shape).T / unit for part in (played_costs - least, scale))
-    coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
-    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
+            costs = keep_best(tried)
+            if len(directions) > 1:  # as of games whose costs do not jump
+                continue
+            # Where the cost jumps, it may be lower still on one side of the jump.
+            promise = np.minimum(costs[:, :-1], costs[:, 1:]) - np.abs(np.diff(costs, axis=1))
+            left = promise.argsort(axis=1, kind="stable")[:, :_INTERVALS]
+            low, high = (tried[rows, at][:, :, None] for at in (left, left + 1))
+            keep_best((low + shares * (high - low)).reshape(len(tried), -1, tried.shape[-1]))
+    return best, costs_played - least
 
 
 def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
@@ -126,8 +187,10 @@ def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
 
 
 AUDITS: dict[type[ScalarGame], Callable[[Any, Agent, Trajectory], Audit]] = {
-    rules.Game: lambda game, _, played: audit_base_game(game, played.coefficients),
-    rules.InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(game, played.coefficients),
+    rules.Game: lambda game, _, played: audit_base_game(game, played.coefficients, played.goals),
+    rules.InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(
+        game, played.coefficients, played.goals
+    ),
     rules.Misconception: audit_by_simulation,
     rules.LearnableDiscount: audit_by_simulation,
     rules.Decoupling: audit_decoupling,

@@ -1,8 +1,10 @@
-"""What agents could gain by their best responses, in closed form.
+"""What agents could gain by their best responses under the actual rules, in closed form.
 
-Every agent is judged by its own goal, its successors' coefficients (and slopes) held fixed. Policies that
-depend on the goal can differ from their coefficients off the path: `mesa_env.evaluation.audits` audits
-those by simulation.
+Every agent is judged by its own goal, its successors' coefficients (and slopes) held fixed. Where no action
+of an agent leads to a projection of goals, its gain is that of the linear game and does not depend on the
+goal; elsewhere it is found piece by piece (`mesa_env.evaluation.projection`), at the goal reached.
+Policies that depend on the goal can differ from their coefficients off the path:
+`mesa_env.evaluation.audits` audits those by simulation.
 """
 
 from __future__ import annotations
@@ -13,6 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mesa_env.evaluation.projection import (
+    largest_initial_goal,
+    may_be_projected,
+    projected_deviations,
+    projected_goals,
+)
 from mesa_env.numerics import bound_in_any_precision, discounted_lengths, positive_roots
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import Game
@@ -20,7 +28,7 @@ from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import validated_coefficients
 from mesa_env.rules.validation import brought_within, numbers_of, shown
 from mesa_env.solutions.decoupling import Decision
-from mesa_env.solutions.equilibrium import first_order_conditions
+from mesa_env.solutions.equilibrium import first_order_conditions, require_base_game
 
 
 class Audit(NamedTuple):
@@ -43,10 +51,13 @@ class Audit(NamedTuple):
 def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     """What each agent would gain by its best response: J_n(c_n) − min_c J_n(c), in units of θ_n².
 
-    Coefficients and gains have shape (N,); no gain is negative.
+    Deviations are played under the actual rules, projection included, from the goals that the coefficients
+    reach from the game's θ_0; where that is drawn from a range, from its largest |θ_0|. Coefficients and
+    gains have shape (N,); no gain is negative.
     """
-    profile = validated_coefficients(game, coefficients)
-    return best_deviations(*first_order_conditions(game, profile), profile, game.coefficient_bound)[0]
+    profile = validated_coefficients(require_base_game(game), coefficients)
+    goals = projected_goals(game, profile * profile, largest_initial_goal(game))
+    return coefficient_deviations(game, profile, goals)[0]
 
 
 def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:
@@ -57,6 +68,27 @@ def relative_exploitability(game: Game, coefficients: ArrayLike) -> Array:
 def nash_conv(game: Game, coefficients: ArrayLike) -> float:
     """Sum of `exploitability` over the agents (Lanctot et al. 2017); 0 exactly at the equilibrium."""
     return float(exploitability(game, coefficients).sum())
+
+
+def coefficient_deviations(game: Game, profile: Array, goals: Array) -> tuple[Array, Array]:
+    """J_n(c_n) − min J_n in units of θ_n², and where J_n is least, at the goals θ_n of a path; all (N,).
+
+    Both are those of the linear game where no action of agent n leads to a projection.
+    """
+    gains, best = best_deviations(*first_order_conditions(game, profile), profile, game.coefficient_bound)
+    return _with_projection(game, (gains, best), profile, profile, goals)
+
+
+def _with_projection(
+    game: Game | Decoupling, linear: tuple[Array, Array], profile: Array, slopes: Array, goals: Array
+) -> tuple[Array, Array]:
+    """Gains and best coefficients of the linear game, replaced where an action may lead to a projection."""
+    projected = may_be_projected(game, profile * slopes, goals)
+    if not projected.any():
+        return linear
+    actual = projected_deviations(game, profile, slopes, goals, projected)
+    gains, best = (np.where(projected, found, of) for found, of in zip(actual, linear, strict=True))
+    return gains, best
 
 
 def best_deviations(alpha: Array, beta: Array, played: Array, bound: float) -> tuple[Array, Array]:
@@ -78,11 +110,12 @@ def best_deviations(alpha: Array, beta: Array, played: Array, bound: float) -> t
 
 
 def decoupling_deviations(
-    game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike
+    game: Decoupling, coefficients: ArrayLike, slopes: ArrayLike, goals: Array | None = None
 ) -> tuple[Array, Array]:
     """What each agent would gain by its best response, J_n − min_{c, s} J_n, and the coefficient of that.
 
-    All have shape (N,); gains are in units of θ_n², and slopes are projected as the rules project them.
+    All have shape (N,); gains are in units of θ_n², and slopes are projected as the rules project them. The
+    goals θ_n of a path are by default those reached from the game's largest |θ_0|.
 
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.
@@ -97,7 +130,9 @@ def decoupling_deviations(
         if math.isfinite(decision.weight) and math.isfinite(outputs):
             gains[n], best[n] = decision.gain(*action), decision.best()[0]
         squares, outputs = decision.unit_sums_before(*action)
-    return gains, best
+    if goals is None:
+        goals = projected_goals(game, profile * projected, largest_initial_goal(game))
+    return _with_projection(game, (gains, best), profile, projected, goals)
 
 
 def _projected_slopes(game: Decoupling, profile: Array, slopes: ArrayLike) -> Array:

@@ -2,25 +2,35 @@
 
 A policy without memory is tabulated and measured exactly, by the trapezoidal rule and on a grid that is wider
 and finer than the solver's, with points elsewhere, so that it can certify the solver. A policy with memory is
-measured by simulating what its successors will do.
+measured by simulating what its successors will do. Where an action may lead to a projection of goals, the
+gain is that of playing it under the actual rules in futures that are sampled; elsewhere it is exact.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from mesa_env.agent import Agent, asked
+from mesa_env.evaluation.futures import (
+    Futures,
+    best_projected,
+    furthest_goals,
+    may_project,
+    projected_costs,
+    sample_futures,
+)
 from mesa_env.evaluation.gains import Audit, best_deviations
-from mesa_env.evaluation.trajectory import Trajectory
+from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import announce_work, discounted_lengths
-from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, Hidden, HiddenDeployment
+from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.rules import Array, State
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
 from mesa_env.solutions.hidden_deployment import MODES, ModeSolution, Situation
 
+_FUTURES = 64, 512  # sampled at each turn at which an action may lead to a projection: least and most
+_SAMPLES = 2**16  # of them at all turns of an episode, where that allows
 _LOG_ODDS = np.linspace(-LARGEST_LOG_ODDS - 4, LARGEST_LOG_ODDS + 4, 2048)
 
 
@@ -44,7 +54,8 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
 def belief_exploitability(game: HiddenDeployment, policy: Table) -> Array:
     """What agents that know p_n would gain by best responses to a policy c_n(logit p_n) of all others.
 
-    The distribution of beliefs is carried forward by the matrices of the expectations, transposed.
+    The distribution of beliefs is carried forward by the matrices of the expectations, transposed. Goals are
+    assumed not to be projected, on the path or by a deviation; `mesa_env.audit` plays the actual rules.
 
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
@@ -82,7 +93,37 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
         at_belief = (table.read(episode, logit(belief)) for table in _sums_by_belief(game, policy)[1:])
         situation = Situation(game.learning_rates[episode], belief, *at_belief)
     gains, best = deviations_given(game, situation, played.coefficients)
+    gains, best = _with_projection(game, agent, played, situation.belief, policy, (gains, best))
     return Audit(gains, weights, best)
+
+
+def _with_projection(
+    game: HiddenDeployment,
+    agent: Agent,
+    played: Trajectory,
+    belief: Array,
+    policy: Table,
+    linear: tuple[Array, Array],
+) -> tuple[Array, Array]:
+    """Gains and best coefficients, from sampled futures at turns where an action may lead to a projection."""
+    gains, best = (part.copy() for part in linear)
+    grows = np.abs(1 - 2 * game.learning_rates[:, None] * (policy.values**2 + game.regularization)).max(
+        axis=1
+    )
+    room = game.goal_bound / np.cumprod(np.maximum(grows, 1.0)[:0:-1])[::-1]  # of θ_{n+1}
+    room, rng = np.append(room, game.goal_bound), np.random.default_rng(0)
+    for n, state in enumerate(played.states):
+        turns = np.flatnonzero(furthest_goals(game, state.episode, state.goal) > room[n])
+        if not turns.size or not state.goal[turns].any():
+            continue
+        some = map_states(lambda part, turns=turns: part[turns], state)
+        count = int(np.clip(_SAMPLES // turns.size, *_FUTURES))
+        futures = sample_futures(game, agent, some, None, count, rng)
+        best[turns, n] = best_projected(game, some, belief[turns, n], futures)
+        tried = np.stack([played.coefficients[turns, n], best[turns, n]], axis=1)
+        costs = projected_costs(game, some, belief[turns, n], futures, tried)
+        gains[turns, n] = np.maximum(costs[:, 0] - costs[:, 1], 0.0)
+    return gains, best
 
 
 def _sums_by_belief(game: HiddenDeployment, policy: Table) -> tuple[Expectations, Table, Table]:
@@ -139,44 +180,22 @@ def simulated_exploitability(
     state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None
     begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
     for n in range(game.episodes):
-        action, memory = asked(agent, game.observe(state), memory, begins)
+        shown = state._replace(goal=goal)
+        action, memory = asked(agent, game.observe(shown), memory, begins)
         action = game.validated_actions(action, begins.shape)
-        sums = _future_sums(game, agent, state, memory, futures, generator)
-        gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sums)
-        state = game.play(state, action)[0]._replace(goal=goal)
+        sampled = sample_futures(game, agent, shown, memory, futures, generator)
+        gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sampled)
+        state = game.play(state, action)[0]
         begins = np.zeros_like(begins)
     return SimulatedExploitability(*gains / discounted_lengths(game.discount, game.episodes)[:-1])
 
 
-def _future_sums(
-    game: HiddenDeployment, agent: Agent, state: State, memory: Any, futures: int, rng: np.random.Generator
-) -> Array:
-    """Unit sums A_1 and B_1 of the agent's successors in branched games, shape (2, histories, futures)."""
-    rows = np.repeat(np.arange(len(state.goal)), futures)
-    n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
-    # Training is memoryless: from n on it lasts as long as from 0 on.
-    lasting = n + game.training_lengths(rng.random(rows.size))
-    noise = rng.standard_normal((rows.size, game.episodes))
-    branch = State(n, goal, Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise))
-    memory, idle, begins = _rows_of(memory, rows), np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)
-    sums, kept, weight = np.zeros((2, rows.size)), np.ones(rows.size), 1.0
-    branch, _ = game.play(branch, idle)
-    while not game.over(branch)[0].all():
-        branch = branch._replace(goal=goal)
-        action, memory = asked(agent, game.observe(branch), memory, begins)
-        c = action[:, 0].astype(np.float64)
-        sums[0] += weight * (c * kept) ** 2
-        sums[1] += weight * c * kept
-        rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
-        kept *= 1 - 2 * rate * (c * c + game.regularization)
-        weight *= game.discount
-        branch, _ = game.play(branch, idle)
-    return sums.reshape(2, -1, futures)
-
-
-def _sampled_gains(game: HiddenDeployment, state: State, played: Array, sums: Array) -> tuple[float, float]:
+def _sampled_gains(
+    game: HiddenDeployment, state: State, played: Array, futures: Futures
+) -> tuple[float, float]:
     """Mean gains over histories of best responses, paid on other futures than found on, and on the same."""
     belief, rate = expit(state.extra.log_odds), game.learning_rates[state.episode]
+    sums = futures.unit_sums(game.discount)
 
     def mean_gain(paid: Array, found: Array) -> float:
         best = solution.best_responses_given(game, Situation(rate, belief, *found))
@@ -185,15 +204,15 @@ def _sampled_gains(game: HiddenDeployment, state: State, played: Array, sums: Ar
         cost = (c - 1) ** 2 + game.discount * belief * (m * m * paid[0] - 2 * m * paid[1])
         return float((cost[0] - cost[1]).mean())
 
-    first, second = (half.mean(axis=-1) for half in np.split(sums, 2, axis=-1))
+    def mean_projected_gain(paid: Futures, found: Futures) -> float:
+        best = best_projected(game, state, belief, found)
+        cost = projected_costs(game, state, belief, paid, np.stack([played, best], axis=1))
+        return float((cost[:, 0] - cost[:, 1]).mean())
+
+    if may_project(game, state, futures).any():
+        first, second = futures.halves
+        other = mean_projected_gain(first, second) + mean_projected_gain(second, first)
+        return other / 2, mean_projected_gain(futures, futures)
+    one, two = (half.mean(axis=-1) for half in np.split(sums, 2, axis=-1))
     every = sums.mean(axis=-1)
-    return (mean_gain(first, second) + mean_gain(second, first)) / 2, mean_gain(every, every)
-
-
-def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:
-    """Rows of an agent's memory: along axis 1 of the arrays of a recurrent policy, axis 0 otherwise."""
-    if memory is None:
-        return None
-    if isinstance(memory, tuple):
-        return tuple(np.asarray(part)[:, rows] for part in memory)
-    return np.asarray(memory)[rows]
+    return (mean_gain(one, two) + mean_gain(two, one)) / 2, mean_gain(every, every)

@@ -43,7 +43,9 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
     Its agents' gains are by default those of the base game's audit of the coefficients.
     """
     if audited is None:
-        audited = audit_base_game(require_base_game(game), played.coefficients[None]).row(0)
+        audited = audit_base_game(require_base_game(game), played.coefficients[None], played.goals[None]).row(
+            0
+        )
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients

@@ -71,12 +71,19 @@ def rollout(
         raise TypeError(f"generator must be a numpy.random.Generator or None; got {shown(generator)}")
     first = validated_goals(game, initial_goal)
     goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
-    state, memory = game.start(generator.random((len(goals), game.n_uniforms)), goals), None
-    begins = playing = np.ones(len(goals), dtype=bool)
+    start = game.start(generator.random((len(goals), game.n_uniforms)), goals)
+    played = play_from(game, agent, start, deterministic)
+    return played if first.ndim else played.row(0)
+
+
+def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool = True) -> Trajectory:
+    """Play a batch of games from a state in which they begin."""
+    memory, shape = None, state.goal.shape
+    begins = playing = np.ones(shape, dtype=bool)
     states, actions, rows = [], [], []
     while playing.any():
         action, memory = asked(agent, game.observe(state), memory, begins, deterministic)
-        action = game.validated_actions(action, goals.shape)
+        action = game.validated_actions(action, shape)
         after, outcome = game.play(state, action)
         states.append(state)
         actions.append(action)
@@ -86,7 +93,7 @@ def rollout(
         state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
     columns = {name: np.array([row[name] for row in rows]).T for name in rows[0]}
     beginning, following = columns.pop("goal")[:, :1], columns.pop("next_goal")
-    played = Trajectory(
+    return Trajectory(
         np.concatenate([beginning, following], axis=1),
         columns.pop("action"),
         columns.pop("output"),
@@ -96,7 +103,6 @@ def rollout(
         tuple(states),
         np.stack(actions, axis=1).astype(np.float64),
     )
-    return played if first.ndim else played.row(0)
 
 
 def validated_goals(game: ScalarGame, initial_goal: object) -> Array:

@@ -107,13 +107,19 @@ def solve_decoupling(game: Decoupling) -> tuple[Array, Array]:
         (1.0, 0.0)
     """
     require_kind(game, Decoupling)
+    coefficients, slopes = _solve(game)
+    warn_where_goals_are_projected(game, coefficients * slopes)
+    return coefficients, slopes
+
+
+def _solve(game: Decoupling) -> tuple[Array, Array]:
+    """`solve_decoupling` without a warning where the projection of goals binds, as it may."""
     coefficients, slopes = np.empty((2, game.episodes))
     squares = outputs = 0.0
     for n in reversed(range(game.episodes)):
         decision = Decision(game, n, squares, outputs)
         coefficients[n], slopes[n] = action = decision.best()
         squares, outputs = decision.unit_sums_before(*action)
-    warn_where_goals_are_projected(game, coefficients * slopes)
     return coefficients, slopes
 
 
@@ -122,7 +128,7 @@ class DecouplingOracle(GameAgent):
 
     def __init__(self, game: Decoupling) -> None:
         super().__init__(game)
-        self.actions = np.column_stack(solve_decoupling(game))
+        self.actions = np.column_stack(_solve(game))
 
     def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         return self.actions[episode], None

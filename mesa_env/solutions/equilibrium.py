@@ -49,11 +49,17 @@ def solve_equilibrium(game: Game) -> Array:
         >>> solve_equilibrium(Game())[[0, 19, 20]].round(7)
         array([0.0311513, 0.1115536, 1.       ])
     """
+    coefficients = unwarned_equilibrium(game)
+    warn_where_goals_are_projected(game, coefficients * coefficients)
+    return coefficients
+
+
+def unwarned_equilibrium(game: Game) -> Array:
+    """`solve_equilibrium` without a warning where the projection of goals binds, as it may; shape (N,)."""
     require_base_game(game)
     discounts, regularizations = np.array([[game.discount], [game.regularization]])
     rates, bound = game.learning_rates[None], game.coefficient_bound
     coefficients: Array = _solve(rates, discounts, regularizations, bound)[0]
-    warn_where_goals_are_projected(game, coefficients * coefficients)
     return coefficients
 
 
@@ -101,7 +107,8 @@ def first_order_conditions(game: Game, coefficients: ArrayLike) -> tuple[Array, 
 def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
     """Coefficient with which agent `episode` minimizes its own mesa cost, given its successors' coefficients.
 
-    The profile has shape (N,); only entries after `episode` matter.
+    The profile has shape (N,); only entries after `episode` matter. It is the closed form of the game without
+    projection of goals; where an action leads to one, `mesa_env.audit` finds the best deviation.
 
     Raises:
         ValueError: If the profile or the episode does not fit the game.

@@ -120,7 +120,7 @@ class _Rules(NamedTuple):
 
 
 @compiled
-def _look_up(row: Array, discount: float) -> float:
+def look_up(row: Array, discount: float) -> float:
     """Value of a table over `nodes()`, cubic between them."""
     first, weights = interpolation(discount)
     value: float = numerics.weighted_neighbors(row, first, weights)
@@ -141,7 +141,7 @@ def _policy(rules: _Rules, n: int, goal: float, discount: float) -> float:
     for p in range(4):
         for q in range(4):
             departure += across[p] * along[q] * table[i + p, j + q]
-    return min(max(_look_up(rules.naive[n], discount) + departure, -bound), bound)
+    return min(max(look_up(rules.naive[n], discount) + departure, -bound), bound)
 
 
 @compiled
@@ -154,7 +154,7 @@ def _cost(c: float, rules: _Rules, n: int, goal: float, discount: float, tail: f
             c = _policy(rules, k, theta, gamma)
         cost += weight * (c * theta - goal) ** 2
         weight *= discount
-        slope = _look_up(rules.slopes[k], gamma)
+        slope = look_up(rules.slopes[k], gamma)
         gamma = min(max(gamma - rules.kappa * eta * 2 * c * theta * theta * slope, 0.0), 1.0)
         theta *= 1 - 2 * eta * (c * c + rules.regularization)
         theta = min(max(theta, -rules.goal_bound), rules.goal_bound)
@@ -204,7 +204,7 @@ def _solve(rules: _Rules, proposals: Array, margins: Array) -> None:
             for i in range(1, goals):
                 goal = rules.largest_goal * i / (goals - 1)
                 best, margins[n, i, j] = _best(proposals, rules, n, goal, discount, tail)
-                rules.departures[n, i, j] = best - _look_up(rules.naive[n], discount)
+                rules.departures[n, i, j] = best - look_up(rules.naive[n], discount)
 
 
 @compiled

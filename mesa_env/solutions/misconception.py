@@ -19,13 +19,12 @@ exploit any overshoot. A line is exact for a game in which the angle handed on i
 its neighbors in the table. So where jumps multiply, the solution is one of several near-equilibria, which
 depend on the table and leave agents little to gain; `refinement` measures how much it depends.
 
-The projection of goals and beliefs is ignored: where it binds, this is not the equilibrium. From |θ| ≤ 0.8
-and |b| ≤ 1 it binds on no path with ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
+The projection of goals and beliefs is ignored: where it binds, this is not the equilibrium, and the
+certificate of `mesa_env.oracle` says what that costs. From |θ| ≤ 0.8 and |b| ≤ 1 it binds on no path with
+ρη ≤ 1; with ρη = 10 the belief reaches the default bound.
 """
 
-import itertools
 import math
-import warnings
 from functools import partial
 from typing import NamedTuple
 
@@ -152,14 +151,6 @@ class MisconceptionOracle(Planner):
     def __init__(self, game: Misconception) -> None:
         super().__init__(game)
         self.solution = solve_misconception(game)
-        ends = itertools.product([0.0, 1 - 2.0**-53], repeat=game.n_uniforms)
-        _, path = follow(game, game.start(np.array(list(ends))), self.coefficients)
-        if np.abs(path[1:]).max() >= game.goal_bound:
-            warnings.warn(
-                f"goal or belief reach ±{game.goal_bound:g} on the equilibrium path, where the base "
-                "optimizer projects them: the oracle ignores it and is not valid for this game",
-                stacklevel=2,
-            )
 
     def coefficients(self, episode: Integers, goal: Array, belief: Array) -> Array:
         """Coefficients in the states (n, θ, b), each of shape (B,)."""

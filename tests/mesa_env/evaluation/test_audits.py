@@ -84,12 +84,12 @@ def test_games_of_random_length_are_not_audited(goals):
 @pytest.mark.parametrize("game", [endless(), MIXED, endless(discount=0.0)])
 def test_in_endless_games_there_is_nothing_to_gain_at_the_oracle_and_much_elsewhere(game):
     equilibrium = solve_infinite_horizon(game)
-    audited = audit_infinite_horizon(game, equilibrium[None])
+    audited = audit_infinite_horizon(game, equilibrium[None], np.full((1, 1), 0.8))
     assert audited.gains.shape == audited.weights.shape == (1, game.stationary_from + 1)
     assert np.abs(audited.gains).max() < 1e-12
     np.testing.assert_allclose(audited.weights, 1 / (1 - game.discount), rtol=1e-15)
     others = np.stack([equilibrium * 0.8, np.zeros_like(equilibrium)])
-    gains = audit_infinite_horizon(game, others).gains
+    gains = audit_infinite_horizon(game, others, np.full((2, 1), 0.8)).gains
     assert (gains >= 0).all()
     assert (gains[:, 0] > 1e-3).all()
 
@@ -115,7 +115,8 @@ def test_an_endless_game_is_audited_as_a_very_long_one(schedule):
     gains = [costs(n, profile[n : n + 1])[0] - costs(n, grid).min() for n in range(4)]
     first = len(schedule) - 1
     expected = [*gains[:first], np.mean(gains[first:])]
-    audited = audit_infinite_horizon(game, np.stack([profile, solve_infinite_horizon(game)]))
+    both = np.stack([profile, solve_infinite_horizon(game)])
+    audited = audit_infinite_horizon(game, both, np.full((2, 1), 0.8))
     assert audited.gains.shape == (2, first + 1)
     np.testing.assert_allclose(audited.gains[0], expected, atol=1e-7)
     np.testing.assert_allclose(audited.gains[1], 0, atol=1e-12)

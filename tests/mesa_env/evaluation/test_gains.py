@@ -1,5 +1,7 @@
 """Gains of best responses against brute force, in the base game and with local policies."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,9 +24,14 @@ from tests.mesa_env.solutions.test_equilibrium import (
 # -- The base game ----------------------------------------------------------------------------------------
 
 
+def unbounded(game):
+    """The same game, in which no goal comes near its bound."""
+    return dataclasses.replace(game, goal_bound=1e38, initial_goal=1e-30)
+
+
 @given(games_with_profiles())
 def test_equilibrium_cannot_be_exploited(game_and_profile):
-    game, _ = game_and_profile
+    game = unbounded(game_and_profile[0])
     equilibrium = equilibrium_of(game)
     assert (equilibrium > 0).all()
     assert (equilibrium <= game.coefficient_bound).all()
@@ -34,7 +41,7 @@ def test_equilibrium_cannot_be_exploited(game_and_profile):
 
 @given(games_with_profiles(rates=moderate_rates, longest=5))
 def test_exploitability_is_what_the_best_deviation_gains_when_played(game_and_profile):
-    game, profile = game_and_profile
+    game, profile = unbounded(game_and_profile[0]), game_and_profile[1]
     gains = mesa_env.exploitability(game, profile)
     scan = np.linspace(-game.coefficient_bound, game.coefficient_bound, 2001)
     step = scan[1] - scan[0]
@@ -76,11 +83,17 @@ def test_nash_conv_and_relative_exploitability_follow_from_exploitability(game_a
     )
 
 
-def test_growth_beyond_floating_point_is_exploitable_without_bound():
+def test_where_unit_sums_overflow_gains_are_those_under_the_bound():
     game = Game(learning_rates=np.ones(200))
     gains = mesa_env.exploitability(game, np.full(200, 2.0))  # unit outputs grow sevenfold per episode
-    assert not np.isnan(gains).any()
-    assert gains[0] == np.inf
+    others = mesa_env.exploitability(Game(learning_rates=np.ones(200), goal_bound=10.001), np.full(200, 2.0))
+    np.testing.assert_allclose(gains[100:], others[100:], rtol=1e-3)
+    assert np.isfinite(gains).all()
+
+
+def test_a_goal_of_zero_leaves_gains_per_unit_of_goal_unbounded_where_sums_overflow():
+    game = Game(learning_rates=np.ones(200), initial_goal=0.0)
+    assert mesa_env.exploitability(game, np.full(200, 2.0))[0] == np.inf
 
 
 # -- Local policies ---------------------------------------------------------------------------------------
@@ -116,8 +129,9 @@ def test_bad_profiles_are_refused(slopes):
         decoupling_deviations(game, np.full(3, 7.0), np.ones(3))
 
 
-def test_where_unit_sums_overflow_gains_are_unbounded():
-    game = Decoupling(np.full(400, 6.0), decoupling=0.1, goal_bound=1.0)
+@pytest.mark.parametrize(("goal", "finite"), [(0.8, True), (0.0, False)])
+def test_where_unit_sums_overflow_gains_are_those_under_the_bound_unless_the_goal_is_zero(goal, finite):
+    game = Decoupling(np.full(400, 6.0), decoupling=0.1, goal_bound=1.0, initial_goal=goal)
     gains = decoupling_deviations(game, np.full(400, 2.0), np.full(400, 2.0))[0]
-    assert np.isinf(gains[0])
+    assert np.isfinite(gains[0]) == finite
     assert np.isfinite(gains[-1])

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit
 
 import mesa_env
+from mesa_env.agent import Profile
 from mesa_env.evaluation.hidden_deployment import (
     audit_hidden_deployment,
     belief_exploitability,
@@ -16,6 +17,7 @@ from mesa_env.evaluation.hidden_deployment import (
     tabulate,
 )
 from mesa_env.numerics import discounted_lengths
+from mesa_env.problems import BestResponse
 from mesa_env.solutions.beliefs import trapezoid
 from mesa_env.solutions.hidden_deployment import (
     MODES,
@@ -149,3 +151,43 @@ def test_tabulating_an_oracle_returns_its_table():
     table, solved = tabulate(game, HiddenOracle(game)), solve_hidden(game).table
     np.testing.assert_array_equal(table.at, solved.at)
     np.testing.assert_allclose(table.values, solved.values, atol=2e-7)
+
+
+@pytest.mark.parametrize("observed", ["belief", "signal"])
+def test_gains_of_deviations_into_the_bound_are_those_of_playing_them(observed):
+    """At the first turn, against games played by the rules with the same draws of chance."""
+    game = hidden_game(12, regularization=1.5, observed=observed)
+    agent = Shifted(HiddenOracle(game), 0.4)
+    audited = audit_hidden_deployment(game, agent, mesa_env.rollout(game, agent, np.array([0.8])))
+    played = mesa_env.rollout(game, agent, 0.8)
+    uniforms = np.random.default_rng(1).random((3000, 1 + game.n_uniforms))
+    uniforms[:, 0] = 0
+    problem = BestResponse(game, agent)
+    start, tried = problem.begin(uniforms), np.linspace(-2, 2, 81)
+    offers = [played.coefficients[0], audited.best[0, 0], *tried]
+    costs = np.array([-problem.step(start, np.full((3000, 1), c)).reward / 0.64 for c in offers])
+    error = (costs[0] - costs[1]).std() / 3000**0.5
+    assert (costs[0] - costs[1]).mean() == pytest.approx(audited.gains[0, 0], abs=4 * error + 0.02)
+    assert costs[1].mean() <= costs.mean(axis=1).min() + 4 * error + 1e-3
+    assert audited.gains[0, 0] > 0.05
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_without_a_hazard_gains_under_the_bound_are_the_exact_ones_of_the_base_game(memory):
+    game = hidden_game(6, regularization=1.5, hazard=0.0, goal_bound=2.0, observed="signal")
+    profile = np.array([0.4, 0.1, 0.7, 0.2, 0.9, 0.5])
+
+    class Remembers(Profile):
+        """A profile that says it has a memory."""
+
+        def _act(self, rows, episode, memory, begins):
+            return super()._act(rows, episode, memory, begins)[0], np.zeros(len(rows))
+
+    agent = (Remembers if memory else Profile)(game, profile)
+    audited = audit_hidden_deployment(game, agent, mesa_env.rollout(game, agent, np.array([0.8])))
+    base = mesa_env.Game(game.learning_rates, regularization=1.5, goal_bound=2.0)
+    exact = mesa_env.exploitability(base, profile)
+    if memory:  # which is audited at a fixed goal
+        assert audited.gains[0, 0] == pytest.approx(exact[0], rel=1e-4)
+    else:
+        np.testing.assert_allclose(audited.gains[0], exact, rtol=1e-4, atol=1e-6)

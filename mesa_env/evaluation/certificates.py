@@ -1,0 +1,76 @@
+"""What an oracle is worth: the most that an agent could gain by leaving it, on the paths that it plays.
+
+One mechanism for every game. The oracle plays from the game's first state, or, where goal and what else the
+game begins with are drawn, from the ends and the middle of their ranges; then every agent's deviations are
+played under the actual rules, projection of goals included (`mesa_env.evaluation.audits`). Where chance has a
+part in the game, gains are means over several games.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+
+from mesa_env.agent import Certificate, GameAgent, Profile
+from mesa_env.evaluation.audits import audit, audit_by_simulation, audit_profile, audits_by_simulation
+from mesa_env.evaluation.trajectory import play_from
+from mesa_env.numerics import Array
+from mesa_env.rules.game import Game
+from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
+from mesa_env.rules.scalar import ScalarGame
+
+TOLERANCE = 1e-3
+"""Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
+_WORK = 25_000  # proposals times turns times successors that train
+_DRAWS = 16  # of chance, where it has a part in the game
+SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
+DENSE_SEARCH = {"proposals": 4001, "zooms": 1}
+"""How deviations are searched for: quickly, where costs are as smooth as tables; densely, where they jump."""
+
+
+def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certificate:
+    """The most that an agent could gain by leaving the path of an agent that plays every seat.
+
+    It is exact in closed form, and up to sampling where futures are sampled; where deviations are searched
+    for, it is what the search finds, so a lower bound, and `dense` searches more.
+    """
+    game = with_fixed_length(game)
+    uniforms, draws = starts(game)
+    state = game.start(uniforms)
+    if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
+        audited = audit_profile(game, agent.coefficients, state.goal)
+    else:
+        played = play_from(game, agent, state)
+        if audits_by_simulation(game):
+            audited = audit_by_simulation(game, agent, played, **DENSE_SEARCH if dense else _search(game))
+        else:
+            audited = audit(game, agent, played)
+    relative = audited.relative.reshape(-1, draws, audited.gains.shape[-1]).mean(axis=1)
+    start, episode = np.unravel_index(int(relative.argmax()), relative.shape)
+    return Certificate(float(relative[start, episode]), int(episode), float(state.goal[start * draws]))
+
+
+def warn_unless_certified(game: ScalarGame, certificate: Certificate) -> None:
+    """Warn, with the number, if an agent could gain more than the tolerance."""
+    if not certificate.gain <= TOLERANCE:
+        warnings.warn(
+            f"the oracle of this {type(game).__name__} is not its equilibrium: on its path from θ_0 = "
+            f"{certificate.initial_goal:g}, agent {certificate.episode} could gain {certificate.gain:.2%} "
+            "of the cost of emitting 0 forever by leaving it",
+            stacklevel=3,
+        )
+
+
+def _search(game: ScalarGame) -> dict[str, int]:
+    """A search that is the denser, the fewer turns and successors there are to simulate."""
+    trained = max(1, int(game.training.sum()))
+    return SEARCH | {"proposals": int(np.clip(_WORK // trained**2, SEARCH["proposals"], 1001))}
+
+
+def starts(game: ScalarGame) -> tuple[Array, int]:
+    """Uniform draws of every game that is played, and how many in a row begin alike."""
+    drawn = isinstance(game.initial_goal, tuple) + (0 if game.stochastic else game.n_extra_uniforms)
+    first = np.array(list(itertools.product([0.0, 0.5, 1 - 2.0**-53], repeat=drawn)))
+    draws = _DRAWS if game.stochastic else 1
+    rest = np.random.default_rng(0).random((draws, game.n_uniforms - drawn))
+    return np.concatenate([np.repeat(first, draws, axis=0), np.tile(rest, (len(first), 1))], axis=1), draws

@@ -1,0 +1,148 @@
+"""What may still happen in a game with hidden deployment, sampled, and what deviations are worth in it.
+
+Futures are branched off at an agent's turn, on the condition that it trains: only then does its action move
+anything. Coefficients are taken to depend on signals alone, so that those of a future are fixed.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mesa_env.agent import Agent, asked
+from mesa_env.numerics import Array, Booleans, compiled
+from mesa_env.rules.hidden_deployment import Hidden, HiddenDeployment
+from mesa_env.rules.rules import State
+
+
+class Futures(NamedTuple):
+    """What successors do in F futures of each of H games, in the L episodes that are left; (L, H, F) each."""
+
+    coefficients: Array
+    contractions: Array  # m_k, which is 1 in deployment
+
+    @property
+    def halves(self) -> "tuple[Futures, Futures]":
+        """The first half of every game's futures, and the second."""
+        first, second = zip(*(np.split(part, 2, axis=2) for part in self), strict=True)
+        return Futures(*first), Futures(*second)
+
+    def unit_sums(self, discount: float) -> Array:
+        """A_1 and B_1 of every future without projection, shape (2, H, F)."""
+        sums, kept, weight = (
+            np.zeros((2, *self.coefficients.shape[1:])),
+            np.ones(self.coefficients.shape[1:]),
+            1.0,
+        )
+        for c, m in zip(*self, strict=True):
+            sums[0] += weight * (c * kept) ** 2
+            sums[1] += weight * c * kept
+            kept = kept * m
+            weight *= discount
+        return sums
+
+
+def sample_futures(
+    game: HiddenDeployment, agent: Agent, state: State, memory: Any, futures: int, rng: np.random.Generator
+) -> Futures:
+    """Branch off futures of games at the same turn; the agent is shown the same goal throughout."""
+    rows = np.repeat(np.arange(len(state.goal)), futures)
+    n, goal, hidden = state.episode[rows], state.goal[rows], state.extra
+    # Training is memoryless: from n on it lasts as long as from 0 on.
+    lasting = n + game.training_lengths(rng.random(rows.size))
+    noise = rng.standard_normal((rows.size, game.episodes))
+    branch = State(n, goal, Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise))
+    memory, idle, begins = _rows_of(memory, rows), np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)
+    branch, _ = game.play(branch, idle)
+    coefficients, contractions = [], []
+    while not game.over(branch)[0].all():
+        branch = branch._replace(goal=goal)
+        action, memory = asked(agent, game.observe(branch), memory, begins)
+        c = action[:, 0].astype(np.float64)
+        rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
+        coefficients.append(c)
+        contractions.append(1 - 2 * rate * (c * c + game.regularization))
+        branch, _ = game.play(branch, idle)
+    left = np.array([coefficients, contractions]).reshape(2, -1, len(state.goal), futures)
+    return Futures(*left)
+
+
+def projected_costs(
+    game: HiddenDeployment, state: State, belief: Array, futures: Futures, tried: Array
+) -> Array:
+    """Mean J of coefficients (H, K), in units of θ² and less a constant, under the actual rules; (H, K)."""
+    rate, costs = game.learning_rates[state.episode], np.empty(tried.shape)
+    parameters = game.discount, game.regularization, game.goal_bound
+    for h, share in enumerate(game.discount * belief):
+        sequences = (
+            np.ascontiguousarray(futures.coefficients[:, h]),
+            np.ascontiguousarray(futures.contractions[:, h]),
+        )
+        goal = float(np.abs(state.goal[h])) or 1.0
+        _mean_costs(costs[h], tried[h], rate[h], goal, share, parameters, *sequences)
+    return costs
+
+
+def best_projected(
+    game: HiddenDeployment, state: State, belief: Array, futures: Futures, proposals: int = 41, zooms: int = 4
+) -> Array:
+    """Coefficients (H,) whose mean cost in sampled futures is least, by a search in ever smaller steps."""
+    bound, rows = game.coefficient_bound, np.arange(len(belief))
+    low, high = np.zeros(len(belief)), np.full(len(belief), bound)
+    for _ in range(zooms):
+        tried = np.linspace(low, high, proposals, axis=1)
+        at = projected_costs(game, state, belief, futures, tried).argmin(axis=1)
+        low, high = tried[rows, np.maximum(at - 2, 0)], tried[rows, np.minimum(at + 2, proposals - 1)]
+    return np.asarray(tried[rows, at])
+
+
+def may_project(game: HiddenDeployment, state: State, futures: Futures) -> Booleans:
+    """Whether some action in each state leads to a projection in some of its futures; shape (H,)."""
+    growth = np.maximum.accumulate(np.abs(np.cumprod(futures.contractions, axis=0)), axis=0)
+    most = growth[-1].max(axis=-1) if len(growth) else np.ones(len(state.goal))
+    return furthest_goals(game, state.episode, state.goal) * np.maximum(most, 1) > game.goal_bound
+
+
+def furthest_goals(game: HiddenDeployment, episode: NDArray[np.int64], goal: Array) -> Array:
+    """The largest |θ_{n+1}| that some action leads to without projection, elementwise."""
+    slowest, fastest = (
+        np.abs(1 - 2 * game.learning_rates[episode] * (c * c + game.regularization))
+        for c in (0.0, game.coefficient_bound)
+    )
+    return np.asarray(np.maximum(slowest, fastest) * np.abs(goal))
+
+
+def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:
+    """Rows of an agent's memory: along axis 1 of the arrays of a recurrent policy, axis 0 otherwise."""
+    if memory is None:
+        return None
+    if isinstance(memory, tuple):
+        return tuple(np.asarray(part)[:, rows] for part in memory)
+    return np.asarray(memory)[rows]
+
+
+@compiled
+def _mean_costs(
+    costs: Array,
+    tried: Array,
+    rate: float,
+    goal: float,
+    share: float,
+    parameters: tuple[float, float, float],
+    coefficients: Array,
+    contractions: Array,
+) -> None:
+    """Fill in the mean costs of the coefficients tried, each played through every future (L, F)."""
+    discount, regularization, bound = parameters
+    episodes, futures = coefficients.shape
+    for i in range(len(tried)):
+        c, total = tried[i], 0.0
+        first = min(max(goal * (1 - 2 * rate * (c * c + regularization)), -bound), bound)
+        for f in range(futures):
+            x, weight = first, 1.0
+            for k in range(episodes):
+                y = coefficients[k, f] * x
+                total += weight * (y * y - 2 * goal * y)
+                x = min(max(x * contractions[k, f], -bound), bound)
+                weight *= discount
+        costs[i] = (c - 1) ** 2 + share * total / futures / goal / goal
