@@ -444,9 +444,9 @@ def test_mean_rewards_of_best_responses_are_the_discounted_ones():
     [
         ({"discount": 1}, "discount must be below 1 .*; got 1$"),
         ({"discount": 1.5}, r"discount must be a finite number in \[0, 1\]; got 1.5"),
-        ({"max_episodes": 0}, "max_episodes must be a whole number ≥ 1; got 0"),
-        ({"max_episodes": 2.5}, r"max_episodes must be a whole number ≥ 1; got 2\.5"),
-        ({"max_episodes": True}, "max_episodes must be a whole number ≥ 1; got True"),
+        ({"max_episodes": 0}, "max_episodes must be a whole number in 1…\\d+; got 0"),
+        ({"max_episodes": 2.5}, r"max_episodes must be a whole number in 1…\d+; got 2\.5"),
+        ({"max_episodes": True}, "max_episodes must be a whole number in 1…\\d+; got True"),
         ({"max_episodes": 3}, "max_episodes must allow the schedule's 4 episodes; got 3$"),
         ({"ends": "yes"}, "ends must be True or False; got 'yes'"),
         ({"ends": 1}, "ends must be True or False; got 1"),
