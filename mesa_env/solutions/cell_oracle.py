@@ -24,7 +24,7 @@ from mesa_env.rules.scalar import ScalarGame
 from mesa_env.solutions.cells import Cells, Rules, read, read_all
 from mesa_env.solutions.paths import Planner
 
-_PROPOSALS, _FINE = 81, 1001  # coefficients that are tried in every state of a cell: elsewhere, along paths
+_PROPOSALS, _FINE = 161, 1001  # coefficients that are tried in every state of a cell: elsewhere, along paths
 _DEEPEST = 24  # splits of a cell across each side: what single precision tells apart
 _SPLIT_AT_ONCE = 64
 _PATHS = 12  # rounds of splitting along a path
@@ -151,7 +151,7 @@ class CellOracle(Planner):
         solved, least, kept = self.policy.snapshot(), np.inf, self.policy.cells
         for _ in range(_PATHS):
             played = play_from(game, self, game.start(starts(game)[0]))
-            audited = audit_by_simulation(game, self, played, **SEARCH)
+            audited = audit_by_simulation(game, self, played, **SEARCH | {"proposals": _FINE})
             if audited.relative.max() <= tolerance:
                 audited = audit_by_simulation(game, self, played, **DENSE_SEARCH)
             gain = float(audited.relative.max())

@@ -282,10 +282,12 @@ def test_games_that_take_too_much_are_refused_before_they_take_it():
     for arguments in ({"train": 10**12}, {"deploy": 10**12}, {"train": 10**7, "deploy": 1}):
         with pytest.raises(ValueError, match=r"must be a whole number in \d…\d+; got"):
             mesa_env.train_then_deploy(**arguments)
-    with pytest.raises(ValueError, match="max_episodes must be a whole number in 1…10000000; got 1000000000000"):
+    with pytest.raises(
+        ValueError, match="max_episodes must be a whole number in 1…10000000; got 1000000000000"
+    ):
         mesa_env.InfiniteHorizon(max_episodes=10**12)
     with pytest.raises(ValueError, match="at most 20000 episodes"):
         mesa_env.LearnableDiscount(np.zeros(20_001))
     game = with_fixed_length(mesa_env.InfiniteHorizon(discount=1 - 1e-9, max_episodes=30))
     with pytest.raises(ValueError, match="for at most 10000000 episodes; got discount"):
-        audit_infinite_horizon(game, np.ones((1, 30)))
+        audit_infinite_horizon(game, np.ones((1, 30)), np.full((1, 31), 0.8))
