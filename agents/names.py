@@ -25,13 +25,13 @@ import numpy as np
 
 from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
+from mesa_env.evaluation.certificates import oracle
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, require_kind, shown, validated_whole
 from mesa_env.solutions.grid import grid_search
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
-from mesa_env.solutions.oracles import oracle
 
 _RULES: dict[str, Callable[[Any, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),

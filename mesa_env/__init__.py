@@ -35,6 +35,7 @@ from mesa_env.rules import (
 
 if TYPE_CHECKING:
     from mesa_env.evaluation.audits import audit, audit_by_simulation
+    from mesa_env.evaluation.certificates import oracle
     from mesa_env.evaluation.gains import Audit, exploitability, nash_conv, relative_exploitability
     from mesa_env.evaluation.metrics import METRICS, compare, measure, summarize
     from mesa_env.evaluation.trajectory import Trajectory, play, rollout
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         unit_sums,
     )
     from mesa_env.solutions.grid import grid_search
-    from mesa_env.solutions.oracles import oracle
 
 __version__ = "0.1.0"
 
@@ -59,12 +59,12 @@ __all__ += ["summarize", "unit_sums"]
 
 _MODULES = {
     "evaluation.audits": "audit audit_by_simulation",
+    "evaluation.certificates": "oracle",
     "evaluation.gains": "Audit exploitability nash_conv relative_exploitability",
     "evaluation.metrics": "METRICS compare measure summarize",
     "evaluation.trajectory": "Trajectory play rollout",
     "solutions.equilibrium": "best_response best_responses solve_equilibria solve_equilibrium unit_sums",
     "solutions.grid": "grid_search",
-    "solutions.oracles": "oracle",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 

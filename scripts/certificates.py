@@ -7,16 +7,14 @@ leave, and what the oracle leaves, which tries policies on cells where tables le
 """
 
 import itertools
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scripts.arguments import refusing_bad_input, run_command
 
 GAMES = {"Misconception": {"discount": 0.9}, "LearnableDiscount": {"discount": 0.7}}
 """The games, and what is not their default."""
-_PAGE, _TITLE = "certificates.md", "# Certificates"
+_PAGE = "certificates.md"
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder
     from agents.limits import build_bounded_game
     from mesa_env import train_then_deploy
+    from scripts.experiments import certificate_map
 
     with refusing_bad_input():
         grid = itertools.product(
@@ -66,10 +65,12 @@ def main(arguments: Arguments) -> None:
         folder = RunFolder(arguments.out, "certificates")
     with folder:
         folder.record(arguments)
-        table = pd.DataFrame([row | certify_both(game) for game, row in asked])
+        table = pd.DataFrame([row | certificate_map.certify_both(game) for game, row in asked])
         folder.table("certificates.csv", table)
         if arguments.docs:
-            write_atomically(arguments.docs / _PAGE, _page(table).encode())
+            introduction = (__doc__ or "").split("\n\n", 1)[1].strip()
+            page = certificate_map.write_page(table, introduction)
+            write_atomically(arguments.docs / _PAGE, page.encode())
     tables.show(table, "certificates, % of the cost of emitting 0 forever")
     print(f"run folder: {arguments.out}")
 
@@ -78,52 +79,13 @@ def _check_page(docs: Path) -> None:
     """Refuse a documentation folder whose page of that name is another one."""
     from agents.atomic_files import refuse_links
     from agents.text_files import read_text
+    from scripts.experiments.certificate_map import TITLE
 
+    if not docs.is_dir():
+        raise ValueError(f"--docs must name a folder; there is no folder {docs}")
     refuse_links(docs, _PAGE)
-    if (docs / _PAGE).exists() and not read_text(docs / _PAGE, "the page").startswith(_TITLE):
+    if (docs / _PAGE).exists() and not read_text(docs / _PAGE, "the page").startswith(TITLE):
         raise ValueError(f"{docs / _PAGE} is not a page of this command: name another --docs")
-
-
-def certify_both(game: Any) -> dict[str, Any]:
-    """What tables leave and what the oracle leaves, in percent, and what the oracle is made of."""
-    import mesa_env
-    from mesa_env.evaluation.certificates import certify
-    from mesa_env.solutions.oracles import ORACLES
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tables, oracle = certify(game, ORACLES[type(game)](game)), mesa_env.oracle(game)
-    assert oracle.certificate is not None
-    made_of = "cells" if type(oracle).__name__.endswith("Cells") else "tables"
-    return {"tables, %": 100 * tables.gain, "oracle, %": 100 * oracle.certificate.gain, "made of": made_of}
-
-
-def _page(table: Any) -> str:
-    """The documentation's page: for each game, what the oracle leaves by λ, T and η."""
-    left, above = table["oracle, %"], (table["tables, %"] > 0.1).sum()
-    summary = _SUMMARY.format(len(table), above, (left > 0.1).sum(), (left > 0.5).sum())
-    lines = [_TITLE, "", (__doc__ or "").split("\n\n", 1)[1].strip(), "", summary]
-    for name, rows in table.groupby("game", sort=False):
-        rates = [f"η = {rate:g}" for rate in rows["η"].unique()]
-        lines += ["", f"## {name}", "", _CAPTION, "", f"| λ | T | {' | '.join(rates)} |"]
-        lines.append("| --- " * (2 + len(rates)) + "|")
-        for (weight, train), some in rows.groupby(["λ", "T"], sort=False):
-            cells = " | ".join(map(_cell, some.to_dict("records")))
-            lines.append(f"| {weight:g} | {train} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-_SUMMARY = """Of {} games, tables leave more than 0.1 % in {}, the oracle in {}, and more than 0.5 % in {};
-there `mesa_env.oracle` warns with the number. A search finds a lower bound: it may miss a narrow dip in an
-agent's cost. Policies on cells are certified on their path; off it, successors may leave more to gain.
-
-`python -m scripts.certificates --docs docs` writes this page, in some minutes."""
-_CAPTION = "Left by the oracle, in %; where it is made of cells, in brackets what tables would leave."
-
-
-def _cell(row: dict[str, Any]) -> str:
-    left = f"{row['oracle, %']:.2g}" if row["oracle, %"] >= 1e-3 else "< 0.001"
-    return left if row["made of"] == "tables" else f"{left} ({row['tables, %']:.2g})"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from scripts import certificates
 from scripts.certificates import Arguments, main
+from scripts.experiments.certificate_map import describe_cell
 from tests.conftest import refused
 
 
@@ -24,10 +24,20 @@ def test_every_game_of_the_map_is_certified(tmp_path, capsys, monkeypatch):
     assert "certificates" in capsys.readouterr().out
 
 
+def test_another_page_is_not_replaced(tmp_path, capsys):
+    page = tmp_path / "certificates.md"
+    page.write_text("# Mine\n")
+    assert "not a page of this command" in refused(
+        capsys, main, Arguments(out=tmp_path / "out", docs=tmp_path)
+    )
+    assert "no folder" in refused(capsys, main, Arguments(out=tmp_path / "out", docs=tmp_path / "nowhere"))
+    assert page.read_text() == "# Mine\n"
+
+
 def test_a_cell_says_what_the_oracle_is_made_of():
     row = {"tables, %": 1.55, "oracle, %": 0.0004, "made of": "cells"}
-    assert certificates._cell(row) == "< 0.001 (1.6)"
-    assert certificates._cell(row | {"oracle, %": 0.0123, "made of": "tables"}) == "0.012"
+    assert describe_cell(row) == "< 0.001 (1.6)"
+    assert describe_cell(row | {"oracle, %": 0.0123, "made of": "tables"}) == "0.012"
 
 
 @pytest.mark.parametrize(

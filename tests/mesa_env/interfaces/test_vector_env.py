@@ -277,7 +277,7 @@ def test_a_copy_made_in_mid_game_goes_on_alike_and_alone(game, mode, copied, pla
 @pytest.mark.parametrize("num_envs", [0, -1, 2.0, "4", True, None], ids=repr)
 @pytest.mark.parametrize("id", [ID, "mesa_env/BestResponse-v0"])
 def test_numbers_of_environments_that_are_none_are_refused(id, num_envs):
-    with pytest.raises(ValueError, match="num_envs must be a whole number in 1…\\d+; got") as refusal:
+    with pytest.raises(ValueError, match=r"num_envs must be a whole number in 1…\d+; got") as refusal:
         gymnasium.make_vec(id, num_envs=num_envs)
     assert repr(num_envs) in str(refusal.value)
 

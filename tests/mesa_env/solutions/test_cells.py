@@ -7,11 +7,11 @@ import pytest
 
 import mesa_env
 from mesa_env import LearnableDiscount, Misconception, train_then_deploy
+from mesa_env.evaluation import certificates
 from mesa_env.evaluation.certificates import TOLERANCE, certify
 from mesa_env.problems import BestResponse
 from mesa_env.rules.learnable_discount import Patience
 from mesa_env.rules.misconception import Belief
-from mesa_env.solutions import oracles
 from mesa_env.solutions.cell_oracle import CellOracle
 from mesa_env.solutions.discount_cells import DiscountCells
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
@@ -69,7 +69,7 @@ def test_where_tables_converge_they_are_kept(game):
 
 
 def test_where_cells_do_not_help_either_the_oracle_warns(monkeypatch):
-    monkeypatch.setattr(oracles, "_CELLS", ())
+    monkeypatch.setattr(certificates, "_CELLS", ())
     oracle, raised = oracle_of(SHARED)
     assert type(oracle) is MisconceptionOracle
     assert len(raised) == 1
