@@ -14,7 +14,7 @@ from scripts.arguments import refusing_bad_input, run_command
 
 GAMES = {"Misconception": {"discount": 0.9}, "LearnableDiscount": {"discount": 0.7}}
 """The games, and what is not their default."""
-_PAGE = "certificates.md"
+_PAGE, _MOST_GAMES = "certificates.md", 1000
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def main(arguments: Arguments) -> None:
             schedule = train_then_deploy(train, arguments.deploy, rate)
             game = build_bounded_game(parameters | {"learning_rates": schedule})
             asked.append((game, {"game": name, "λ": weight, "T": train, "η": rate}))
+        if not 0 < len(asked) <= _MOST_GAMES:
+            raise ValueError(f"a map must have 1 to {_MOST_GAMES} games; it has {len(asked)}")
         if arguments.docs:
             _check_page(arguments.docs)
         folder = RunFolder(arguments.out, "certificates")

@@ -25,6 +25,7 @@ from scripts.arguments import run_command
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = {
+    "certificates": [],
     "demo": [],
     "evaluate": [],
     "maps": [],
@@ -49,6 +50,7 @@ WORK = {
     "agents.benchmark.tuning.execute",
     "agents.benchmark.speed.measure_oracle",
     "scripts.train_all.ProcessPoolExecutor",
+    "scripts.experiments.certificate_map.certify_both",
     "scripts.experiments.post.compute_first",
 }
 """Where the commands' work begins."""
@@ -162,6 +164,7 @@ WRONG_TOGETHER = {
     "reproduce": ["nonsense", "one --docs missing", "one --docs .", "one --learners missing"],
     "speed": ["--repeats 1001", "--games 1000001", "--environments 100001", "--repeats 0"],
     "train_all": ["nonsense", "", "results --file /dev/zero", "results --file .", "results --workers 1025"],
+    "certificates": ["--games Chess", "--train -1", "--train 0 --deploy 0", "--docs missing", "--games"],
     "demo": ["--turns 1", "--seed 4294967296", "--turns 99999999999"],
 }
 """Arguments that are wrong together, or outside the limits that help states."""

@@ -1,6 +1,6 @@
 """A fuzzer of whatever users pass into the library: every call works, or refuses in one clear sentence.
 
-    python -m tests.mesa_env.fuzz --calls 2000 --seed 0
+    python -m tests.faults.fuzz --calls 2000 --seed 0
 
 makes that many calls per interface, each with legal arguments of which one or two are replaced by strange
 ones, and prints what each interface did with them; the exit status is 1 if any call broke the invariant:
@@ -38,7 +38,7 @@ from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.misconception import solve_misconception
 from mesa_env.solutions.parameter_maps import equilibrium_map
 from tests.conftest import ONE_OF_EACH_KIND
-from tests.mesa_env.strange import (
+from tests.faults.strange import (
     BrokenError,
     any_game,
     plain_parameters,

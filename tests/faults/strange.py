@@ -1,4 +1,4 @@
-"""Values that hardly anything accepts, and what must hold of what was accepted, for `tests.mesa_env.fuzz`."""
+"""Values that hardly anything accepts, and what must hold of what was accepted, for `tests.faults.fuzz`."""
 
 from __future__ import annotations
 
