@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 ROWS = pytest.StashKey[list[tuple[str, int, int, int]]]()
+MARKS = re.compile(r"(<!-- faults -->\n).*?(<!-- end of faults -->)", flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -31,12 +33,17 @@ def record_faults(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table, and write it where --faults-table says."""
+    """Print the table, and write it where --faults-table says; in a page, between its marks."""
     rows = config.stash.get(ROWS, [])
     path = config.getoption("--faults-table")
     if not (rows and path):
         return
     lines = ["| kind | tried | failed | lost |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {kind} | {tried:,} | {failed} | {lost} |" for kind, tried, failed, lost in rows]
-    terminalreporter.write_line("\n".join(lines))
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table, page = "\n".join(lines) + "\n", Path(path)
+    terminalreporter.write_line(table)
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    if MARKS.search(text):
+        command = f"Written by `make faults FAULTS={config.getoption('--faults')}`."
+        table = MARKS.sub(lambda marks: f"{marks[1]}{table}\n{command}\n{marks[2]}", text)
+    page.write_text(table, encoding="utf-8")
