@@ -14,8 +14,10 @@ models = $(subst $(empty) $(empty),$(comma),$(SEEDS:%=runs/$(1)_%/model.zip))
 demo: .venv/ready
 	$(BIN)/python -m scripts.demo
 
+# Tests run in as many processes as there are cores; JOBS=0 runs them in one.
+JOBS := auto
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # Other libraries on these environments, in an environment of its own: RLlib (Ray 2.60) requires Gymnasium 1.2.2.
 CLIENTS := .venv-clients/bin

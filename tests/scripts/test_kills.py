@@ -1,14 +1,8 @@
 """Runs that are killed at any point: called again they complete, with the files of an uninterrupted run."""
 
 import json
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
-import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -185,29 +179,3 @@ def test_the_checkpoint_of_another_run_is_refused(changes, words, tmp_path, caps
     message = refused(capsys, train.main, changed(TRAIN, out=tmp_path / "mine", resume=True, **changes))
     assert f"checkpoint.zip must be of this training; {words}" in message
     assert not (tmp_path / "mine" / "model.zip").exists()
-
-
-@pytest.mark.slow
-def test_trainings_killed_at_random_complete(tmp_path):
-    settings = PPOSettings(turns=8 * 8 * 60, games=8, hidden=8, epochs=1, minibatches=1)
-    arguments, generator = changed(TRAIN, settings=settings), random.Random(0)
-    train.main(changed(arguments, out=tmp_path / "whole"))
-    expected = outcome(tmp_path / "whole")
-    options = ["--game.train=3", "--game.deploy=5", "--settings.turns=3840", "--settings.games=8"]
-    options += ["--settings.hidden=8", "--settings.epochs=1", "--settings.minibatches=1"]
-    for number in range(2):
-        out, kills = tmp_path / str(number), 0
-        while not comparison.is_finished(out):
-            resume = ["--resume"] if (out / "config.json").exists() else []
-            call = [sys.executable, "-m", "scripts.train", *options, f"--out={out}", *resume]
-            process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            while kills < 3 and process.poll() is None and not (out / "config.json").exists():
-                time.sleep(0.01)
-            if kills < 3:
-                time.sleep(generator.uniform(0, 0.8))
-                process.send_signal(signal.SIGKILL)
-            error = process.communicate()[1]
-            assert process.returncode in (0, -signal.SIGKILL), error
-            kills += 1
-        assert outcome(out) == expected
-    assert len(pd.read_csv(tmp_path / "whole" / "learning_curve.csv")) == 6
