@@ -17,7 +17,7 @@ demo: .venv/ready
 # Tests run in as many processes as there are cores; JOBS=0 runs them in one.
 JOBS := auto
 test: .venv/ready
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # Other libraries on these environments, in an environment of its own: RLlib (Ray 2.60) requires Gymnasium 1.2.2.
 CLIENTS := .venv-clients/bin
