@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-PARTIAL = ".partial"
+PARTIAL = ".mesa-env-partial"
 """Ending of the names of files and folders that are still being written."""
 
 _PARTIAL_FILE = re.compile(rf"\.(.+)\.\d+{re.escape(PARTIAL)}")

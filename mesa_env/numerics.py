@@ -44,6 +44,11 @@ def compiled(kernel: KernelT) -> KernelT:
     return cast(KernelT, dispatcher)
 
 
+def compiled_anew(kernel: KernelT) -> KernelT:
+    """Compile a kernel in every process: Numba's cache does not find functions of other kernels again."""
+    return cast(KernelT, njit(error_model="numpy", nogil=True)(kernel))
+
+
 def _when_possible(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, which returns None where it would fail: damaged files make pickle raise anything."""
 
@@ -157,7 +162,7 @@ def golden_section(cost: Callable[..., float], keep_left: bool = True) -> Callab
     costs tie, as rounding makes them close to a minimum, it keeps the left half or the right one.
     """
 
-    @njit(error_model="numpy", nogil=True)  # cached with the kernels that call it
+    @compiled_anew  # and cached with the kernels that call it
     def search(arguments: Any, low: float, high: float, sections: int) -> tuple[float, float]:
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         cost_left, cost_right = cost(left, *arguments), cost(right, *arguments)

@@ -169,11 +169,12 @@ def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
 
 def _read_owner(path: Path) -> str | None:
     """The command that a folder's config.json names; None if there is none."""
-    try:
-        command = json.loads((path / CONFIG).read_text(encoding="utf-8"))["command"]
-    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+    if (path / CONFIG).is_symlink() or not (path / CONFIG).is_file():
         return None
-    return command if isinstance(command, str) else None
+    with contextlib.suppress(ValueError):
+        command = read_json(path / CONFIG, "the record of a run").get("command")
+        return command if isinstance(command, str) else None
+    return None
 
 
 def check_arguments(arguments: Any, free: Sequence[str] = ("out", "resume")) -> None:

@@ -151,6 +151,8 @@ def read_row(path: Path, schema: pa.Schema) -> pa.Table:
     Rows of earlier releases have no digest, which tells that; those are taken as they are.
     """
     try:
+        if not path.is_file():
+            raise ValueError("it is no file")
         with pq.ParquetFile(path) as file:
             table = file.read()
         digest = (table.schema.metadata or {}).get(_DIGEST)

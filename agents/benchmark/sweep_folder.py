@@ -25,6 +25,7 @@ from agents.benchmark.run_folder import RunFolder, as_json, without_nan
 from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
 from agents.differences import describe_difference
 from agents.text_files import read_json, read_text
+from mesa_env.rules.validation import shown
 
 _FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
 _ROW = "row"  # what the digest of a row is called, beside those of files
@@ -72,6 +73,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 with self._writing():
                     write_row(path, row, SCHEMA)
             if row["status"] != "finished":
+                _check_replaceable(folder)
                 left.append(run)
         return left
 
@@ -122,8 +124,13 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
     if not folder.is_dir():
         raise ValueError(f"{folder} must be the folder of a run; there is no such folder")
     try:
+        for path in map(folder.joinpath, _FILES):
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                raise ValueError(f"{path.name} must be a file")
         result = read_json(folder / "result.json", "the record of a run")
         row, digests = result["row"], result["sha256"]
+        if unknown := set(digests) - {*_FILES, _ROW}:
+            raise ValueError(f"result.json names {shown(min(unknown))}, which is no file of a run")
         for name, digest in digests.items():
             if _digest(as_json(row) if name == _ROW else (folder / name).read_bytes()) != digest:
                 raise ValueError(f"{name} has changed since it was written")
@@ -161,12 +168,24 @@ def _clear_partial(folder: Path, row: Path) -> None:
         path.unlink()
 
 
+def _foreign_files(folder: Path) -> list[Path]:
+    """What a run's folder holds beside the files of the run."""
+    written = {"result.json", *read_json(folder / "result.json", "the record of a run")["sha256"]}
+    return [path for path in folder.iterdir() if path.name not in written]
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse to repeat a run whose folder holds a file of the user's where the new attempt writes its own."""
+    for path in _foreign_files(folder):
+        if path.name in _FILES:
+            raise ValueError(f"{path} is not of the attempt that failed, and would be replaced: move it away")
+
+
 def _replace(folder: Path, by: Path) -> None:
     """Remove an earlier attempt's files; anything else in its folder moves to the new one."""
-    written = {"result.json", *read_json(folder / "result.json", "the record of a run")["sha256"]}
-    for path in folder.iterdir():
-        if path.name not in written:
-            path.rename(by / path.name)
+    _check_replaceable(folder)
+    for path in _foreign_files(folder):
+        path.rename(by / path.name)
     _remove_files(folder)
 
 

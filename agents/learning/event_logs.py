@@ -32,6 +32,8 @@ def open_log(folder: Path, name: str, turns: int) -> Logger:
         refuse_links(folder, str(place / path.name))
         content = path.read_bytes()
         ends = [end for end, step in _records(content) if step <= turns]
+        if content and not any(_records(content)):
+            continue  # it is not TensorBoard's
         if len(ends) < 2:  # the first record of a file says only which version wrote it
             path.unlink()
         elif ends[-1] < len(content):

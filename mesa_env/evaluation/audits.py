@@ -132,10 +132,11 @@ def audit_by_simulation(
             some = map_states(lambda part, turns=turns: part[turns], state)
             best[turns], gained[turns] = _search(cost, some, best[turns], game.action_bound, proposals, zooms)
     scale = problem.step(state, best).info["scale"]
-    unit = np.where(goals == 0, 1.0, goals**2)
+    squares = goals**2  # which are 0 for goals that are not
+    unit = np.where(squares == 0, 1.0, squares)
     gains, weights = (part.reshape(goals.T.shape).T / unit for part in (gained, scale))
     coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
-    return Audit(np.where(goals == 0, 0.0, gains), np.where(goals == 0, 1.0, weights), coefficients)
+    return Audit(np.where(squares == 0, 0.0, gains), np.where(squares == 0, 1.0, weights), coefficients)
 
 
 def _search(

@@ -1,9 +1,10 @@
 """What an oracle is worth: the most that an agent could gain by leaving it, on the paths that it plays.
 
 One mechanism for every game. The oracle plays from the game's first state, or, where goal and what else the
-game begins with are drawn, from the ends and the middle of their ranges; then every agent's deviations are
-played under the actual rules, projection of goals included (`mesa_env.evaluation.audits`). Where chance has a
-part in the game, gains are means over several games.
+game begins with are drawn, from the ends and the middle of their ranges and from random draws, which no
+oracle is fitted to; then every agent's deviations are played under the actual rules, projection of goals
+included (`mesa_env.evaluation.audits`). Where chance has a part in the game, gains are means over several
+games.
 """
 
 import itertools
@@ -25,6 +26,7 @@ from mesa_env.solutions.oracles import ORACLES
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
 _WORK = 25_000  # proposals times turns times successors that train
+_HELD_OUT = 24  # random starts of games whose first state is drawn
 _DRAWS = 16  # of chance, where it has a part in the game
 SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
 DENSE_SEARCH = {"proposals": 4001, "zooms": 1}
@@ -41,7 +43,7 @@ def oracle(game: ScalarGame) -> GameAgent:
     the ends and the middle of what the game draws it from (`mesa_env.evaluation.certificates`); it is found
     here, at once. Where the best responses of `Misconception` and `LearnableDiscount` jump, and tables leave
     more than 0.1 % of the cost of emitting 0 forever, policies on cells are tried
-    (`mesa_env.solutions.cell_oracle`), which takes seconds; the best is returned. If it still leaves more,
+    (`mesa_env.evaluation.cell_oracle`), which takes seconds; the best is returned. If it still leaves more,
     there is a warning.
 
     Raises:
@@ -70,7 +72,7 @@ def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certific
     for, it is what the search finds, so a lower bound, and `dense` searches more.
     """
     game = with_fixed_length(game)
-    uniforms, draws = starts(game)
+    uniforms, draws = starts(game, _HELD_OUT)
     state = game.start(uniforms)
     if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
         audited = audit_profile(game, agent.coefficients, state.goal)
@@ -102,10 +104,15 @@ def _search(game: ScalarGame) -> dict[str, int]:
     return SEARCH | {"proposals": int(np.clip(_WORK // trained**2, SEARCH["proposals"], 1001))}
 
 
-def starts(game: ScalarGame) -> tuple[Array, int]:
-    """Uniform draws of every game that is played, and how many in a row begin alike."""
+def starts(game: ScalarGame, held_out: int = 0) -> tuple[Array, int]:
+    """Uniform draws of every game that is played, and how many in a row begin alike.
+
+    Where games begin differently, so many begin at random, beside those at ends and in the middle.
+    """
     drawn = isinstance(game.initial_goal, tuple) + (0 if game.stochastic else game.n_extra_uniforms)
     first = np.array(list(itertools.product([0.0, 0.5, 1 - 2.0**-53], repeat=drawn)))
+    if drawn:
+        first = np.concatenate([first, np.random.default_rng(1).random((held_out, drawn))])
     draws = _DRAWS if game.stochastic else 1
     rest = np.random.default_rng(0).random((draws, game.n_uniforms - drawn))
     return np.concatenate([np.repeat(first, draws, axis=0), np.tile(rest, (len(first), 1))], axis=1), draws
@@ -116,10 +123,10 @@ def _refined(game: ScalarGame) -> Iterator[GameAgent]:
     trained = int(game.training.sum())
     tried = _CELLS if trained <= _QUICK else _CELLS[:2] if trained <= _LONGEST else ()
     if isinstance(game, rules.Misconception):
-        from mesa_env.solutions.misconception_cells import MisconceptionCells
+        from mesa_env.evaluation.misconception_cells import MisconceptionCells
 
         yield from (MisconceptionCells(game, cells) for cells in tried)
     elif isinstance(game, rules.LearnableDiscount):
-        from mesa_env.solutions.discount_cells import DiscountCells
+        from mesa_env.evaluation.discount_cells import DiscountCells
 
         yield from (DiscountCells(game, cells) for cells in tried)

@@ -147,10 +147,11 @@ def validated_range(name: str, value: object, low: float, high: float) -> float 
 
 def validated_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Check that `value` is a whole number of at least `low`, and at most `high` where that is given."""
-    if not is_whole(value) or value < low or (high is not None and value > high):
+    number = int(value) if is_whole(value) else None  # small integer types cannot be compared with any bound
+    if number is None or number < low or (high is not None and number > high):
         allowed = f"≥ {low}" if high is None else f"in {low}…{high}"
         raise ValueError(f"{name} must be a whole number {allowed}; got {shown(value)}")
-    return int(value)
+    return number
 
 
 def validated_flag(name: str, value: object) -> bool:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from mesa_env import numerics
-from mesa_env.numerics import Array, Integers, compiled
+from mesa_env.numerics import Array, Integers, compiled, compiled_anew
 
 _SECTIONS = 24
 _BEND, _DEPTH = 0.01, 5  # by how much a cost bends between proposals that are searched between, and how deep
@@ -79,7 +78,7 @@ def cell_evaluator(cost: Callable[..., float], state_at: Callable[..., Any]) -> 
     least_cost = _least_cost_of(mean_cost)
     least_between = _least_between_of(mean_cost, least_cost)
 
-    @njit(cache=True, error_model="numpy", nogil=True)
+    @compiled_anew
     def evaluate(
         rules: Rules, cells: Cells, n: int, boxes: Array, grid: Array, planes: Array, regrets: Array
     ) -> None:
@@ -114,7 +113,7 @@ def cell_evaluator(cost: Callable[..., float], state_at: Callable[..., Any]) -> 
 
 
 def _mean_cost_of(cost: Callable[..., float]) -> Callable[..., float]:
-    @njit(error_model="numpy", nogil=True)
+    @compiled_anew
     def mean_cost(c: float, rules: Rules, cells: Cells, n: int, xs: Array, ys: Array, units: Array) -> float:
         total = 0.0
         for p in range(len(xs)):
@@ -127,7 +126,7 @@ def _mean_cost_of(cost: Callable[..., float]) -> Callable[..., float]:
 def _least_cost_of(mean_cost: Callable[..., float]) -> Callable[..., tuple[float, float]]:
     section = numerics.golden_section(mean_cost)
 
-    @njit(error_model="numpy", nogil=True)
+    @compiled_anew
     def least_cost(arguments: Any, grid: Array, costs: Array) -> tuple[float, float]:
         """The local minimum around the least of the costs on a grid."""
         k, last = int(costs.argmin()), len(grid) - 1
@@ -142,7 +141,7 @@ def _least_between_of(
 ) -> Callable[..., tuple[float, float]]:
     section = numerics.golden_section(mean_cost)
 
-    @njit(error_model="numpy", nogil=True)
+    @compiled_anew
     def least_between(arguments: Any, grid: Array, costs: Array) -> tuple[float, float]:
         """As `least_cost`, and between proposals where the cost bends: it may have a dip before a jump."""
         best, lowest = least_cost(arguments, grid, costs)

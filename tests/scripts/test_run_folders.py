@@ -159,12 +159,12 @@ def test_what_the_user_added_to_a_run_is_kept_when_the_run_is_replaced(tmp_path,
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     main, arguments = start("evaluate", tmp_path)
-    (tmp_path / ".config.json.123.partial").write_text("{")
+    (tmp_path / ".config.json.123.mesa-env-partial").write_text("{")
     (tmp_path / ".lock").write_text("")
     main(arguments)
-    (tmp_path / ".games.csv.99.partial").write_text("half")
+    (tmp_path / ".games.csv.99.mesa-env-partial").write_text("half")
     main(arguments)
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.mesa-env-partial"))
 
 
 def test_a_report_is_not_written_over_another_page(tmp_path, capsys):

@@ -139,13 +139,13 @@ class TestResuming:
 
     def test_files_that_a_killed_process_left_half_written_are_removed(self, out):
         folder = out / "runs" / RUNS[0].id
-        half = folder.parent / f".{folder.name}.partial"
+        half = folder.parent / f".{folder.name}.mesa-env-partial"
         half.mkdir()
         (half / "config.json").write_bytes(b"whole")
-        (half / ".model.zip.123.partial").write_bytes(b"half")
-        (out / "data" / f"{folder.relative_to(out / 'runs').parent}" / ".0.parquet.123.partial").write_bytes(
-            b"half"
-        )
+        (half / ".model.zip.123.mesa-env-partial").write_bytes(b"half")
+        (
+            out / "data" / f"{folder.relative_to(out / 'runs').parent}" / ".0.parquet.123.mesa-env-partial"
+        ).write_bytes(b"half")
         assert unfinished(out) == FAILED
         assert left_over(out) == []
 
@@ -204,7 +204,7 @@ class TestResuming:
 
     def test_a_folder_that_a_killed_sweep_had_just_started_can_be_used_again(self, tmp_path):
         (tmp_path / ".lock").write_text("")
-        (tmp_path / ".config.json.123.partial").write_text("{")
+        (tmp_path / ".config.json.123.mesa-env-partial").write_text("{")
         with SweepFolder(tmp_path, resume=False):
             pass
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from mesa_env import numerics
+from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.numerics import Array, compiled
 from mesa_env.rules.learnable_discount import LearnableDiscount
-from mesa_env.solutions.cell_oracle import CellOracle
 from mesa_env.solutions.cells import Cells, Rules, cell_evaluator, read, single
 from mesa_env.solutions.learnable_discount import look_up
 

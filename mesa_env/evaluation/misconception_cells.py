@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from mesa_env import numerics
+from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.numerics import Array, compiled
 from mesa_env.rules.misconception import Misconception
-from mesa_env.solutions.cell_oracle import CellOracle
 from mesa_env.solutions.cells import Cells, Rules, cell_evaluator, read, single
 
 _LEAST_SHARE = 0.01  # of the square of goal and belief, in which costs count at least

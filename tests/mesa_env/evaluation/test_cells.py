@@ -8,15 +8,15 @@ import pytest
 import mesa_env
 from mesa_env import LearnableDiscount, Misconception, train_then_deploy
 from mesa_env.evaluation import certificates
+from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.evaluation.certificates import TOLERANCE, certify
+from mesa_env.evaluation.discount_cells import DiscountCells
+from mesa_env.evaluation.misconception_cells import MisconceptionCells
 from mesa_env.problems import BestResponse
 from mesa_env.rules.learnable_discount import Patience
 from mesa_env.rules.misconception import Belief
-from mesa_env.solutions.cell_oracle import CellOracle
-from mesa_env.solutions.discount_cells import DiscountCells
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.misconception import MisconceptionOracle
-from mesa_env.solutions.misconception_cells import MisconceptionCells
 from tests.mesa_env.evaluation.test_certificates import oracle_of, random_search
 
 SHARED = Misconception(train_then_deploy(3, 13, 1.0), regularization=0.5)
