@@ -70,6 +70,11 @@ def refused(capsys, **arguments):
     return message
 
 
+def heed_interrupts():
+    """Undo what a process inherits that was started in the background: Ctrl-C is ignored there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def started(tmp_path):
     """Starts a sweep of three runs of `seconds` on one process, as users do; ends it after the test."""
@@ -88,6 +93,7 @@ def started(tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
                 process_group=0,
+                preexec_fn=heed_interrupts,
             )
         )
         return processes[-1]

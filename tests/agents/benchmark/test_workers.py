@@ -49,6 +49,11 @@ class Cluster:
         self._process.communicate(timeout=60)
 
 
+def heed_interrupts():
+    """Undo what a process inherits that was started in the background: Ctrl-C is ignored there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     pytest.importorskip("ray", reason="Ray is an extra")
@@ -76,6 +81,7 @@ def started(cluster, tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
                 process_group=0,
+                preexec_fn=heed_interrupts,
             )
         )
         return processes[-1]
