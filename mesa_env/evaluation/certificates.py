@@ -40,11 +40,10 @@ def oracle(game: ScalarGame) -> GameAgent:
     """The agent that plays the game's equilibrium, certified by deviations under the actual rules.
 
     Its `certificate` is the most that an agent could gain on the path from the game's first state, or from
-    the ends and the middle of what the game draws it from (`mesa_env.evaluation.certificates`); it is found
-    here, at once. Where the best responses of `Misconception` and `LearnableDiscount` jump, and tables leave
-    more than 0.1 % of the cost of emitting 0 forever, policies on cells are tried
-    (`mesa_env.evaluation.cell_oracle`), which takes seconds; the best is returned. If it still leaves more,
-    there is a warning.
+    the ends, the middle and random draws of what the game draws it from; it is found here, at once. Where the
+    best responses of `Misconception` and `LearnableDiscount` jump, and tables leave more than 0.1 % of the
+    cost of emitting 0 forever, policies on cells are tried (`mesa_env.evaluation.cell_oracle`), which takes
+    seconds; the best is returned. If it still leaves more, there is a warning.
 
     Raises:
         ValueError: If this kind of game has no oracle.

@@ -76,6 +76,26 @@ def test_a_range_of_goals_is_certified_at_its_ends_and_in_its_middle():
     assert oracle.certificate.initial_goal == pytest.approx(max(by_goal, key=by_goal.get))
 
 
+@pytest.mark.parametrize(
+    ("game", "least"),
+    [
+        # The worst of these starts lies between those that policies on cells are fitted to.
+        (
+            Misconception(
+                train_then_deploy(3, 3, 5.0), 0.95, 0.5, initial_belief=(-1.0, 2.0), belief_learning_rate=1.0
+            ),
+            1.0,
+        ),
+        (LearnableDiscount(initial_goal=(-1.0, 1.0)), 0.007),
+    ],
+    ids=["misconception", "learnable discount"],
+)
+def test_starts_that_no_oracle_is_fitted_to_are_certified_too(game, least):
+    oracle, raised = oracle_of(game)
+    assert oracle.certificate.gain > least
+    assert len(raised) == 1
+
+
 def test_agents_that_are_no_oracles_have_no_certificate():
     assert mesa_env.agent.Profile(Game([1.0]), [0.5]).certificate is None
 
