@@ -8,6 +8,7 @@ stochastic ones, have audits of their own; `AUDITS` names every kind's, and a ne
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -217,11 +218,8 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
         )
-    if played.actions.shape[-2:] != (game.episodes, len(game.action_bound)):
-        raise ValueError(
-            f"played must be a game of {game.episodes} episodes with {len(game.action_bound)}-part actions, "
-            f"as the game to audit; got actions of shape {played.actions.shape}"
-        )
+    if type(played.game) is not type(game) or replace(played.game, initial_goal=game.initial_goal) != game:
+        raise ValueError(f"played must be the game to audit, {shown(game)}; got {shown(played.game)}")
     audited = _audit_of(game)
     if played.goals.ndim > 1:
         return audited(game, agent, played)

@@ -42,10 +42,12 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
 
     Its agents' gains are by default those of the base game's audit of the coefficients.
     """
+    require_kind(game, ScalarGame)
+    if not isinstance(played, Trajectory):
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
     if audited is None:
-        audited = audit_base_game(require_base_game(game), played.coefficients[None], played.goals[None]).row(
-            0
-        )
+        paths = played.coefficients[None], played.goals[None]
+        audited = audit_base_game(require_base_game(game), *paths).row(0)
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients
@@ -116,8 +118,11 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """
     import pandas as pd
 
+    table = pd.DataFrame(games) if isinstance(games, Mapping | pd.DataFrame) else pd.DataFrame()
+    if not {"agent", "model", *METRICS} <= set(table.columns):
+        raise TypeError(f"games must have the columns that compare returns; got {shown(games)}")
     summary = {}
-    for agent, rows in pd.DataFrame(games).groupby("agent", sort=False):
+    for agent, rows in table.groupby("agent", sort=False):
         several = rows["model"].nunique() > 1
         sample = rows.groupby("model")[list(METRICS)].mean() if several else rows[list(METRICS)]
         row: dict[tuple[str, str], float] = {}

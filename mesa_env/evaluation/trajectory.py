@@ -29,6 +29,7 @@ class Trajectory(NamedTuple):
     details: Mapping[str, Array]  # further results of a variant's episodes, by name, each of shape (N,)
     states: tuple[State, ...]  # at the start of each episode
     actions: Array  # shape (N, A)
+    game: ScalarGame  # that was played
 
     def row(self, index: int) -> Trajectory:
         """One game of a batch."""
@@ -40,7 +41,7 @@ class Trajectory(NamedTuple):
         states = tuple(map_states(function, state) for state in self.states)
         goals, coefficients, outputs, losses, training = map(function, self[:5])
         actions = function(self.actions)
-        return Trajectory(goals, coefficients, outputs, losses, training, details, states, actions)
+        return Trajectory(goals, coefficients, outputs, losses, training, details, states, actions, self.game)
 
 
 def rollout(
@@ -102,6 +103,7 @@ def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool 
         columns,
         tuple(states),
         np.stack(actions, axis=1).astype(np.float64),
+        game,
     )
 
 
@@ -126,6 +128,9 @@ def map_states(function: Callable[..., Any], *states: State) -> State:
 
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:
     """The return −J_n of every seat of a PettingZoo game, played with the same agent in each."""
+    if not isinstance(env, AECEnv):
+        raise TypeError(f"env must be a PettingZoo AEC environment, such as mesa_env.env(); got {shown(env)}")
+    validated_agent(agent)
     env.reset(seed=seed)
     returns, memory = {}, None
     for seat in env.agent_iter():

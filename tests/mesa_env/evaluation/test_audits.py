@@ -304,3 +304,27 @@ def test_simulation_finds_the_gains_of_the_closed_form_where_actions_have_two_pa
     np.testing.assert_allclose(found.gains, np.maximum(closed.gains, 0), rtol=tolerance, atol=1e-7)
     np.testing.assert_allclose(found.weights, closed.weights, rtol=1e-12)
     np.testing.assert_allclose(found.best, closed.best, atol=0.02)
+
+
+def test_the_game_of_another_is_not_audited():
+    """Not even one of as many episodes: its numbers would be of no game."""
+    game, other = Game([1.0, 1.0, 0.0, 0.0]), Game([3.0, 3.0, 0.0, 0.0], discount=0.3)
+    played = mesa_env.rollout(game, mesa_env.oracle(game), 0.8)
+    with pytest.raises(ValueError, match="played must be the game to audit"):
+        mesa_env.audit(other, mesa_env.oracle(other), played)
+    drawn = Game([1.0, 1.0, 0.0, 0.0], initial_goal=(-1.0, 1.0))
+    assert (mesa_env.audit(drawn, mesa_env.oracle(drawn), played).gains < 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: mesa_env.summarize([]),
+        lambda: mesa_env.summarize(5),
+        lambda: mesa_env.measure(Game(), 5),
+        lambda: mesa_env.play(5, mesa_env.oracle(Game())),
+    ],
+)
+def test_what_is_no_game_no_table_and_no_environment_is_refused(call):
+    with pytest.raises(TypeError, match="must"):
+        call()

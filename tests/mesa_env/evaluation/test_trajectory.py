@@ -159,10 +159,11 @@ def test_a_row_of_a_batch_has_its_states_and_actions_too(game):
 def test_map_replaces_every_array_and_keeps_the_structure(game):
     played = mesa_env.rollout(game, agents.make("myopic", game), DRAWN)
     back = played.map(lambda array: array[::-1])
-    assert not same(tuple(back), tuple(played))
-    assert same(tuple(back.map(lambda array: array[::-1])), tuple(played))
+    assert back.game is game
+    assert not same(tuple(back)[:-1], tuple(played)[:-1])
+    assert same(tuple(back.map(lambda array: array[::-1]))[:-1], tuple(played)[:-1])
     for row in range(4):
-        assert same(tuple(back.row(row)), tuple(played.row(3 - row)))
+        assert same(tuple(back.row(row))[:-1], tuple(played.row(3 - row))[:-1])
     assert all(type(state.extra) is type(played.states[0].extra) for state in back.states)
     count = []
     played.map(lambda array: count.append(array.shape[0]) or array)
