@@ -70,9 +70,12 @@ def refused(capsys, **arguments):
     return message
 
 
+@pytest.fixture(autouse=True)
 def heed_interrupts():
     """Undo what a process inherits that was started in the background: Ctrl-C is ignored there."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -93,7 +96,6 @@ def started(tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
                 process_group=0,
-                preexec_fn=heed_interrupts,
             )
         )
         return processes[-1]

@@ -49,9 +49,12 @@ class Cluster:
         self._process.communicate(timeout=60)
 
 
+@pytest.fixture(autouse=True)
 def heed_interrupts():
     """Undo what a process inherits that was started in the background: Ctrl-C is ignored there."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,6 @@ def started(cluster, tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
                 process_group=0,
-                preexec_fn=heed_interrupts,
             )
         )
         return processes[-1]
