@@ -31,7 +31,7 @@ fuzz: .venv/ready
 	for seed in $(FUZZ_SEEDS); do echo "seed $$seed"; \
 		$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit; done
 
-# So many times as much bad input, kills, full disks and damaged files as in `make test`, in about six minutes; the table
+# So many times as much bad input, kills, full disks and damaged files as in `make test`, in about five minutes; the table
 # is that of docs/reliability.md, which FAULTS_TABLE=docs/reliability.md updates.
 FAULTS := 5
 FAULTS_TABLE := runs/faults.md
