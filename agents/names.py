@@ -25,7 +25,7 @@ import numpy as np
 
 from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
-from mesa_env.evaluation.certificates import oracle
+from mesa_env.evaluation.certified_oracle import oracle
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, require_kind, shown, validated_whole

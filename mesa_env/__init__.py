@@ -35,7 +35,7 @@ from mesa_env.rules import (
 
 if TYPE_CHECKING:
     from mesa_env.evaluation.audits import audit, audit_by_simulation
-    from mesa_env.evaluation.certificates import oracle
+    from mesa_env.evaluation.certified_oracle import oracle
     from mesa_env.evaluation.gains import Audit, exploitability, nash_conv, relative_exploitability
     from mesa_env.evaluation.metrics import METRICS, compare, measure, summarize
     from mesa_env.evaluation.trajectory import Trajectory, play, rollout
@@ -59,7 +59,7 @@ __all__ += ["summarize", "unit_sums"]
 
 _MODULES = {
     "evaluation.audits": "audit audit_by_simulation",
-    "evaluation.certificates": "oracle",
+    "evaluation.certified_oracle": "oracle",
     "evaluation.gains": "Audit exploitability nash_conv relative_exploitability",
     "evaluation.metrics": "METRICS compare measure summarize",
     "evaluation.trajectory": "Trajectory play rollout",

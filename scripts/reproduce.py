@@ -47,7 +47,9 @@ def main(arguments: Arguments) -> None:
 
     with refusing_bad_input():
         if arguments.learners and not arguments.learners.is_dir():
-            raise ValueError(f"--learners must name a folder of learners; {arguments.learners} is none")
+            raise ValueError(
+                f"--learners must name a folder of learners; {arguments.learners} is not a folder"
+            )
         if arguments.docs:
             page.check_documentation(arguments.docs)
         folder = RunFolder(arguments.out, "reproduce")

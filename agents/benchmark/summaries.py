@@ -45,7 +45,7 @@ class Sweep:
         """Check and sort a sweep's rows.
 
         Raises:
-            ValueError: If no run has finished, two games share one label, or a row is none of a sweep.
+            ValueError: If no run has finished, two games share one label, or a row is not from a sweep.
         """
         needed = "a report needs at least one finished run"
         if rows.empty:

@@ -130,7 +130,7 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def console() -> Screen:
-    """The terminal; where it is none and has no `COLUMNS`, it is wide enough for a summary in one table."""
+    """The terminal; other output without `COLUMNS` is wide enough for one table of a summary."""
     terminal = Screen()
     return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Screen(_WIDE)
 

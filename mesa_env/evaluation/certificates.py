@@ -9,11 +9,9 @@ games.
 
 import itertools
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 
-from mesa_env import rules
 from mesa_env.agent import Certificate, GameAgent, Profile
 from mesa_env.evaluation.audits import audit, audit_by_simulation, audit_profile, audits_by_simulation
 from mesa_env.evaluation.trajectory import play_from
@@ -21,7 +19,6 @@ from mesa_env.numerics import Array
 from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.solutions.oracles import ORACLES
 
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
@@ -31,37 +28,6 @@ _DRAWS = 16  # of chance, where it has a part in the game
 SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
 DENSE_SEARCH = {"proposals": 4001, "zooms": 1}
 """How deviations are searched for: quickly, where costs are as smooth as tables; densely, where they jump."""
-_CELLS = (350, 250, 180, 120)
-"""Cells an episode of the oracles that are tried in turn; fewer make cruder successors and simpler paths."""
-_QUICK, _LONGEST = 6, 8  # training episodes beyond which fewer cells are tried, or none: jumps multiply
-
-
-def oracle(game: ScalarGame) -> GameAgent:
-    """The agent that plays the game's equilibrium, certified by deviations under the actual rules.
-
-    Its `certificate` is the most that an agent could gain on the path from the game's first state, or from
-    the ends, the middle and random draws of what the game draws it from; it is found here, at once. Where the
-    best responses of `Misconception` and `LearnableDiscount` jump, and tables leave more than 0.1 % of the
-    cost of emitting 0 forever, policies on cells are tried (`mesa_env.evaluation.cell_oracle`), which takes
-    seconds; the best is returned. If it still leaves more, there is a warning.
-
-    Raises:
-        ValueError: If this kind of game has no oracle.
-    """
-    if type(game) not in ORACLES:
-        known = ", ".join(kind.__name__ for kind in ORACLES)
-        raise ValueError(f"there are oracles for {known}; got {type(game).__name__}")
-    agent = ORACLES[type(game)](game)
-    agent.certificate = best = certify(game, agent)
-    if best.gain > TOLERANCE:
-        for other in _refined(game):
-            other.certificate = certify(game, other, dense=True)
-            if other.certificate.gain < best.gain:
-                agent, best = other, other.certificate
-            if best.gain <= TOLERANCE:
-                break
-    warn_unless_certified(game, best)
-    return agent
 
 
 def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certificate:
@@ -115,17 +81,3 @@ def starts(game: ScalarGame, held_out: int = 0) -> tuple[Array, int]:
     draws = _DRAWS if game.stochastic else 1
     rest = np.random.default_rng(0).random((draws, game.n_uniforms - drawn))
     return np.concatenate([np.repeat(first, draws, axis=0), np.tile(rest, (len(first), 1))], axis=1), draws
-
-
-def _refined(game: ScalarGame) -> Iterator[GameAgent]:
-    """Oracles on cells, one after the other, where the game has them."""
-    trained = int(game.training.sum())
-    tried = _CELLS if trained <= _QUICK else _CELLS[:2] if trained <= _LONGEST else ()
-    if isinstance(game, rules.Misconception):
-        from mesa_env.evaluation.misconception_cells import MisconceptionCells
-
-        yield from (MisconceptionCells(game, cells) for cells in tried)
-    elif isinstance(game, rules.LearnableDiscount):
-        from mesa_env.evaluation.discount_cells import DiscountCells
-
-        yield from (DiscountCells(game, cells) for cells in tried)

@@ -63,7 +63,7 @@ def rollout(
         generator: Source of all other randomness; by default one with seed 0.
 
     Raises:
-        TypeError: If the game is none, the agent has no `predict`, or the generator is no generator.
+        TypeError: If `game` is not a game, `agent` has no `predict`, or `generator` is not a generator.
         ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
     """
     require_kind(game, ScalarGame)

@@ -115,6 +115,6 @@ def _best_response(game: GivenGame, successors: Successors) -> BestResponse:
             "successors must be coefficients, an agent with predict, or 'equilibrium' where the game has an "
             f"oracle; got {shown(successors)} for {type(rules).__name__}"
         )
-    from mesa_env.evaluation.certificates import oracle  # here, since solvers take long to import
+    from mesa_env.evaluation.certified_oracle import oracle  # here, since solvers take long to import
 
     return BestResponse(rules, oracle(rules))

@@ -280,7 +280,7 @@ def validated_coefficients(game: ScalarGame, coefficients: object) -> Array:
     """Check a profile of one coefficient per agent, shape (N,).
 
     Raises:
-        TypeError: If the game is none.
+        TypeError: If `game` is not a game.
         ValueError: If they have another shape, are not finite numbers, or lie outside the bound.
     """
     validation.require_kind(game, ScalarGame)

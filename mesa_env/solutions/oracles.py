@@ -1,6 +1,6 @@
 """The solution of every kind of game, in one table to which a new game adds a line.
 
-`mesa_env.oracle` certifies what it returns (`mesa_env.evaluation.certificates`).
+`mesa_env.oracle` certifies what it returns (`mesa_env.evaluation.certified_oracle`).
 """
 
 from collections.abc import Callable

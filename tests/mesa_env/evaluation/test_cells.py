@@ -7,7 +7,7 @@ import pytest
 
 import mesa_env
 from mesa_env import LearnableDiscount, Misconception, train_then_deploy
-from mesa_env.evaluation import certificates
+from mesa_env.evaluation import certified_oracle
 from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.evaluation.certificates import TOLERANCE, certify
 from mesa_env.evaluation.discount_cells import DiscountCells
@@ -69,7 +69,7 @@ def test_where_tables_converge_they_are_kept(game):
 
 
 def test_where_cells_do_not_help_either_the_oracle_warns(monkeypatch):
-    monkeypatch.setattr(certificates, "_CELLS", ())
+    monkeypatch.setattr(certified_oracle, "_CELLS", ())
     oracle, raised = oracle_of(SHARED)
     assert type(oracle) is MisconceptionOracle
     assert len(raised) == 1
