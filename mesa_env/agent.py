@@ -40,7 +40,7 @@ def validated_agent(agent: object) -> Agent:
     return agent
 
 
-def asked(
+def ask_agent(
     agent: Agent,
     observation: Observation,
     state: Any = None,

@@ -19,7 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.agent import Agent, Observation, asked
+from mesa_env.agent import Agent, Observation, ask_agent
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, Length
 from mesa_env.rules.rules import Array, Rules, State
@@ -188,7 +188,7 @@ class BestResponse:
         if not isinstance(self.successors, Agent):
             parts = len(self.game.action_bound)
             return np.repeat(np.asarray(self.successors)[state.episode, None], parts, axis=-1), None
-        action, recurrent = asked(self.successors, self.game.observe(state), recurrent, start)
+        action, recurrent = ask_agent(self.successors, self.game.observe(state), recurrent, start)
         return self.game.validated_actions(action, start.shape), recurrent
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env import rules
-from mesa_env.agent import Agent, Observation, asked, validated_agent
+from mesa_env.agent import Agent, Observation, ask_agent, validated_agent
 from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.projection import may_be_projected, projected_goals
@@ -184,7 +184,7 @@ def _search(
 
 def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
     """Whether an agent acts alike when shown the same observations twice, and keeps no memory."""
-    (first, memory), (second, _) = (asked(agent, observation) for _ in range(2))
+    (first, memory), (second, _) = (ask_agent(agent, observation) for _ in range(2))
     return memory is None and np.array_equal(first, second)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.agent import Agent, asked
+from mesa_env.agent import Agent, ask_agent
 from mesa_env.numerics import Array, Booleans, compiled
 from mesa_env.rules.hidden_deployment import Hidden, HiddenDeployment
 from mesa_env.rules.rules import State
@@ -57,7 +57,7 @@ def sample_futures(
     coefficients, contractions = [], []
     while not game.over(branch)[0].all():
         branch = branch._replace(goal=goal)
-        action, memory = asked(agent, game.observe(branch), memory, begins)
+        action, memory = ask_agent(agent, game.observe(branch), memory, begins)
         c = action[:, 0].astype(np.float64)
         rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
         coefficients.append(c)

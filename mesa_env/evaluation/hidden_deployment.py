@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from mesa_env.agent import Agent, asked
+from mesa_env.agent import Agent, ask_agent
 from mesa_env.evaluation.futures import (
     Futures,
     best_projected,
@@ -46,7 +46,7 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
     for n in range(game.episodes):
         shown = game.observe(state._replace(episode=np.full(points, n)))
         shown[:, 4] = at
-        action, _ = asked(agent, shown, None, begins)
+        action, _ = ask_agent(agent, shown, None, begins)
         coefficients[n] = game.validated_actions(action, begins.shape)[:, 0]
     return Table(at, coefficients)
 
@@ -81,7 +81,7 @@ def audit_hidden_deployment(game: HiddenDeployment, agent: Agent, played: Trajec
     shape = played.coefficients.shape
     weights = np.broadcast_to(discounted_lengths(game.discount, game.episodes)[:-1], shape)
     start = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
-    if asked(agent, start, None, np.ones(1, dtype=bool))[1] is not None:
+    if ask_agent(agent, start, None, np.ones(1, dtype=bool))[1] is not None:
         gains = np.maximum(simulated_exploitability(game, agent).high, 0.0) * weights
         return Audit(gains, weights, np.full(shape, np.nan))
     policy, episode = tabulate(game, agent), np.broadcast_to(np.arange(game.episodes), shape)
@@ -181,7 +181,7 @@ def simulated_exploitability(
     begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
     for n in range(game.episodes):
         shown = state._replace(goal=goal)
-        action, memory = asked(agent, game.observe(shown), memory, begins)
+        action, memory = ask_agent(agent, game.observe(shown), memory, begins)
         action = game.validated_actions(action, begins.shape)
         sampled = sample_futures(game, agent, shown, memory, futures, generator)
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sampled)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
-from mesa_env.agent import Agent, asked, validated_agent
+from mesa_env.agent import Agent, ask_agent, validated_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import brought_within, numbers_of, require_kind, shown
@@ -83,7 +83,7 @@ def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool 
     begins = playing = np.ones(shape, dtype=bool)
     states, actions, rows = [], [], []
     while playing.any():
-        action, memory = asked(agent, game.observe(state), memory, begins, deterministic)
+        action, memory = ask_agent(agent, game.observe(state), memory, begins, deterministic)
         action = game.validated_actions(action, shape)
         after, outcome = game.play(state, action)
         states.append(state)
@@ -139,6 +139,6 @@ def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = N
             returns[seat] = float(reward)
             env.step(None)
             continue
-        action, memory = asked(agent, observation[None], memory, np.array([memory is None]))
+        action, memory = ask_agent(agent, observation[None], memory, np.array([memory is None]))
         env.step(action[0])
     return returns
