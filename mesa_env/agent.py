@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import array_of, numbers_of, shown
+from mesa_env.rules.validation import flags_of, numbers_of, shown
 
 Observation = NDArray[np.float32]
 
@@ -127,15 +127,14 @@ class GameAgent(ABC):
     def _validated_observation(self, observation: object) -> Array:
         """Observations in double precision, shape (W,) or (B, W)."""
         low, high = self._observation_bounds
-        given, width = array_of(observation), len(low)
-        if given is not None and (given.ndim not in (1, 2) or given.shape[-1] != width):
-            raise ValueError(
-                f"observation must have shape ({width},) or (B, {width}); got shape {given.shape}"
-            )
-        if given is None or given.dtype.kind != "f":
+        width = len(low)
+        seen = numbers_of(observation)
+        if seen is None:
             raise ValueError(f"observation must be numbers as the game shows them; got {shown(observation)}")
-        with np.errstate(over="ignore"):
-            seen = given.astype(np.float64)
+        if seen.ndim not in (1, 2) or seen.shape[-1] != width:
+            raise ValueError(
+                f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}"
+            )
         if not ((low <= seen) & (seen <= high)).all():
             row, column = np.argwhere(~((low <= seen) & (seen <= high)).reshape(-1, width))[0]
             raise ValueError(
@@ -146,10 +145,10 @@ class GameAgent(ABC):
 
     def _validated_starts(self, episode_start: object, rows: int) -> NDArray[np.bool_]:
         """Flags of the games that begin, shape (B,), or one for all."""
-        starts = array_of(episode_start)
-        if starts is None or starts.dtype.kind not in "fb" or starts.shape not in ((), (1,), (rows,)):
+        starts = flags_of(episode_start)
+        if starts is None or starts.shape not in ((), (1,), (rows,)):
             raise ValueError(f"episode_start must be {rows} flags or None; got {shown(episode_start)}")
-        return starts.astype(bool)
+        return starts
 
     def _validated_memory(self, state: object, rows: int) -> Array:
         """The memory of every game, shape (B, …)."""

@@ -23,7 +23,7 @@ from mesa_env.interfaces.rendering import Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import array_of, shown, validated_options, validated_whole
+from mesa_env.rules.validation import MOST_NUMBERS, array_of, shown, validated_options, validated_whole
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
@@ -31,7 +31,6 @@ ArrayEnv = gym.Env[NDArray[Any], NDArray[Any]]
 ArrayVectorEnv = gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 """What registered classes name among their bases once more: some libraries look no further."""
 
-_LARGEST_BATCH = 2**28  # numbers that a batch may hold per array: 2 GiB
 _UNIFORMS_AHEAD = 32  # how many uniforms a row of a batch draws at a time, in whole games
 
 
@@ -198,6 +197,8 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
     def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed per row; None for a row that continues with its own generator."""
         try:
+            if isinstance(seed, np.ndarray) and seed.ndim == 1:
+                seed = list(seed)
             if not isinstance(seed, Sequence):
                 first = spaces.validated_seed(seed)
                 return [None if first is None else first + row for row in range(self.num_envs)]
@@ -237,7 +238,7 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
 def _most_games(problem: Problem[Any]) -> int:
     """Most games of a batch, whose draws and actions are held in memory together."""
     widest = max(len(problem.game.observation_bounds[0]), problem.n_uniforms, _UNIFORMS_AHEAD)
-    return max(1, _LARGEST_BATCH // widest)
+    return max(1, MOST_NUMBERS // widest)
 
 
 def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -27,8 +27,8 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
     Raises:
         ValueError: If a length is negative or not whole, or both are 0.
     """
-    validation.validated_whole("train", train, 0, validation.MOST_EPISODES)
-    validation.validated_whole("deploy", deploy, 0, validation.MOST_EPISODES - train)
+    train = validation.validated_whole("train", train, 0, validation.MOST_EPISODES)
+    deploy = validation.validated_whole("deploy", deploy, 0, validation.MOST_EPISODES - train)
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
     rate = validated_number("learning_rate", learning_rate, 0.0, LARGEST)

@@ -5,7 +5,9 @@ are noticed; numbers are compared with their bounds in double precision, in whic
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,15 @@ Array = NDArray[np.float64]
 LARGEST = 1e38
 """Bound of whatever agents observe or do: their spaces are in single precision."""
 MOST_EPISODES = 10_000_000
-"""Longest schedule that a game may have."""
+"""Longest schedule that a game may have; no other sequence than an array may hold more numbers."""
+MOST_NUMBERS = 2**28
+"""Most numbers that an array may hold: 2 GiB."""
 
 _LONGEST_TEXT = 100  # characters of a value that are shown
 _DEEPEST = 3  # axes that anything of a user's may have
+_SHORT = reprlib.Repr()  # never writes millions of entries, of which few would be shown
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxdeque = _LONGEST_TEXT // 2
+_SHORT.maxlevel, _SHORT.maxother, _SHORT.maxlong, _SHORT.maxstring = _DEEPEST, 10**6, 10**6, 10**6
 _ULPS = 4  # steps of single precision that rounding may take a number past its bound, as wrappers do
 
 
@@ -28,8 +35,10 @@ _ULPS = 4  # steps of single precision that rounding may take a number past its 
 
 def shown(value: object) -> str:
     """A value in one short line, whatever it is."""
+    if isinstance(value, np.ndarray) and value.size > MOST_NUMBERS:
+        return f"an array of shape {value.shape}, of more than {MOST_NUMBERS} numbers"
     try:
-        text = repr(value)
+        text = _SHORT.repr(value) if isinstance(value, Sequence) else repr(value)
     except Exception:  # of integers that are too long, or of a user's class
         text = f"a value of type {type(value).__name__}"
     return shortened(text)
@@ -44,37 +53,81 @@ def shortened(text: str) -> str:
 def array_of(value: object) -> NDArray[Any] | None:
     """A value as an array, in double precision if it holds integers; None if an array would lose part of it.
 
-    None stands for ragged lists, masked entries, and tensors that require grad or are not in main memory.
+    None stands for ragged lists, masked entries, flags among numbers, tensors that require grad or are not in
+    main memory, and sequences of more than `MOST_EPISODES`. Arrays beyond `MOST_NUMBERS` stay as they are.
     """
-    if _is_masked(value, _DEEPEST):
-        return None
+    flags = False
     try:
+        count = 0
+        for entry, many in _entries_of(value, _DEEPEST):
+            count += many
+            if count > MOST_EPISODES or (isinstance(entry, np.ma.MaskedArray) and np.ma.is_masked(entry)):
+                return None
+            flags |= entry is not value and _is_flag(entry)
         array: NDArray[Any] = np.asarray(value)
+        if array.size > MOST_NUMBERS:
+            return array
         if array.dtype == object and array.size:
             kinds = {type(entry) for entry in array.flat}
             if kinds <= {int, float} or (kinds and all(issubclass(kind, np.number) for kind in kinds)):
                 array = array.astype(np.float64)
     except Exception:  # whatever a user's class raises when it is converted
         return None
+    if flags and array.dtype.kind != "b":
+        return None
     return array.astype(np.float64) if array.dtype.kind in "iu" else array
 
 
-def _is_masked(value: object, depth: int) -> bool:
-    """Whether an array, or one within so many nested sequences, has masked entries."""
-    if isinstance(value, np.ma.MaskedArray):
-        return bool(np.ma.is_masked(value))
-    if not depth or not isinstance(value, Sequence) or isinstance(value, str | bytes | range):
+def _entries_of(value: Any, depth: int) -> Iterator[tuple[object, int]]:
+    """A value, or what nested sequences hold, each with how many plain numbers it stands for.
+
+    Raises:
+        ValueError: If there are too many entries, or too many sequences within each other.
+    """
+    if not _is_sequence(value):
+        yield value, 1
+        return
+    if not depth or len(value) > MOST_EPISODES:
+        raise ValueError("too deep or too long")
+    entries = list(itertools.islice(value, len(value) + 1))
+    if len(entries) > len(value):
+        raise ValueError("longer than it says")
+    if set(map(type, entries)) <= {float, int}:
+        yield from [(entries[0], len(entries))] if entries else []
+        return
+    for entry in entries:
+        yield from _entries_of(entry, depth - 1)
+
+
+def _is_sequence(value: object) -> bool:
+    """Whether NumPy would read a value entry by entry."""
+    kind = type(value)
+    if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")) or hasattr(kind, "__array__"):
         return False
-    return any(_is_masked(entry, depth - 1) for entry in value)
+    return not isinstance(value, str | bytes | bytearray | memoryview | Mapping)
+
+
+def _is_flag(entry: object) -> bool:
+    """Whether an entry of a sequence is a flag, or an array of flags of any library."""
+    return isinstance(entry, bool) or "bool" in str(getattr(entry, "dtype", ""))
 
 
 def numbers_of(value: object) -> Array | None:
     """A value as an array of real numbers in double precision; None if it holds anything else."""
     array = array_of(value)
-    if array is None or array.dtype.kind != "f":
+    if array is None or array.dtype.kind != "f" or array.size > MOST_NUMBERS:
         return None
     with np.errstate(over="ignore"):
         return array.astype(np.float64)
+
+
+def flags_of(value: object) -> NDArray[np.bool_] | None:
+    """A value as an array of flags, for which 0 and 1 may stand; None if it holds anything else."""
+    array = array_of(value)
+    known = array is not None and (
+        array.dtype.kind == "b" or (array.dtype.kind == "f" and np.isin(array, [0, 1]).all())
+    )
+    return array.astype(bool) if array is not None and known else None
 
 
 def brought_within(values: NDArray[Any], limit: Any) -> NDArray[Any] | None:
@@ -133,16 +186,18 @@ def validated_number(
 
 def validated_range(name: str, value: object, low: float, high: float) -> float | tuple[float, float]:
     """Check what a game begins with: a number in [low, high], or a pair of them to draw it from."""
-    pair = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if not (pair or (isinstance(value, np.ndarray) and value.ndim)):
-        return validated_number(name, value, low, high)
-    assert isinstance(value, Sequence | np.ndarray)
-    if len(value) != 2:
-        raise ValueError(f"{name} must be a number or a (low, high) pair; got {shown(value)}")
-    first, last = (validated_number(name, end, low, high) for end in value)
+    ends = numbers_of(value)
+    if ends is None or ends.shape not in ((), (2,)) or not ((low <= ends) & (ends <= high)).all():
+        raise ValueError(
+            f"{name} must be a finite number in [{low:g}, {high:g}] or a (low, high) pair of them; "
+            f"got {shown(value)}"
+        )
+    if ends.ndim == 0:
+        return float(ends) + 0.0  # turns −0 into 0
+    first, last = ends.tolist()
     if first > last:
         raise ValueError(f"{name}'s (low, high) pair must be in ascending order; got {shown(value)}")
-    return first, last
+    return first + 0.0, last + 0.0
 
 
 def validated_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -187,7 +242,7 @@ def validated_bounded_actions(
         if (np.abs(action) <= limit).all():
             return action
     actions = array_of(action)
-    if actions is not None and actions.shape != shape:
+    if actions is not None and actions.dtype.kind in "fiu" and actions.shape != shape:
         raise ValueError(f"actions must have shape {shape}; got shape {actions.shape}")
     if actions is not None and actions.dtype.kind == "f":
         inside = brought_within(actions, double)
@@ -210,7 +265,7 @@ def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDA
     """Check whole numbers from 0 to `count` − 1; shape batch."""
     allowed = f"actions must be whole numbers in [0, {count - 1}]"
     given = array_of(action)
-    if given is None:
+    if given is None or given.dtype.kind not in "fiu":
         raise ValueError(f"{allowed}; got {shown(action)}")
     if given.shape != batch:
         raise ValueError(f"actions must have shape {batch}; got shape {given.shape}")

@@ -327,7 +327,7 @@ BAD_ACTIONS = [
     (np.zeros(2, dtype=np.float32), r"shape \(1,\); got shape \(2,\)"),
     (np.zeros((1, 1)), r"shape \(1,\); got shape \(1, 1\)"),
     (0.5, r"shape \(1,\); got shape \(\)"),
-    (None, r"shape \(1,\); got shape \(\)"),
+    (None, r"finite numbers in \[-2, 2\]; got None"),
     (np.array([np.nan]), r"in \[-2, 2\]; got \[nan\]"),
     (np.array([np.inf]), r"in \[-2, 2\]; got \[inf\]"),
     (np.array([2.5]), r"in \[-2, 2\]; got \[2.5\]"),

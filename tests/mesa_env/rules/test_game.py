@@ -454,7 +454,7 @@ BAD_ACTIONS = [
     (np.zeros(2), "(2,)"),
     (np.zeros((1, 1)), "(1, 1)"),
     (0.5, "()"),
-    (None, "()"),
+    (None, "None"),
     (np.array([np.nan]), "nan"),
     (np.array([np.inf]), "inf"),
     (np.array([2.01]), "2.01"),

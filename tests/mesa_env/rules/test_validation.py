@@ -5,6 +5,7 @@ import decimal
 
 import gymnasium
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from gymnasium.error import Error, ResetNeeded
@@ -58,6 +59,10 @@ def test_what_loses_something_as_a_number_is_no_number(value):
         np.zeros(2, dtype=[("a", float)]),
         [10**400, 1],
         [torch.tensor(0.5), 1j],
+        [True, 0.5],
+        (1, np.True_),
+        [torch.tensor([True]), [0.5]],
+        np.array([True, 0.5], dtype=object),
     ],
     ids=repr,
 )
@@ -76,6 +81,9 @@ def test_what_loses_something_as_an_array_is_no_array_of_numbers(value):
         (torch.tensor([0.5]), [0.5]),
         (range(3), [0.0, 1.0, 2.0]),
         (np.float16(0.5), 0.5),
+        (memoryview(np.array([[0.5], [1.0]])), [[0.5], [1.0]]),
+        (pd.Series([1, 0], dtype="Int64"), [1.0, 0.0]),
+        (np.array([0.5, 1.0], dtype=">f4")[::-1], [1.0, 0.5]),
     ],
     ids=repr,
 )
@@ -83,12 +91,65 @@ def test_every_real_number_is_one(value, numbers):
     np.testing.assert_array_equal(validation.numbers_of(value), numbers)
 
 
+class Endless:
+    """A sequence that never ends, whatever its length says."""
+
+    def __init__(self, entry):
+        self.entry = entry
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return self.entry
+
+
+def within_itself():
+    """A list that NumPy would follow through 64 axes."""
+    entries = []
+    entries.extend([entries] * 3)
+    return entries
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        within_itself(),
+        Endless(0.5),
+        Endless(Endless(0.5)),
+        range(10**12),
+        range(2**70),
+        [range(10**12)],
+        np.broadcast_to(0.5, 10**12),
+        np.broadcast_to(np.int8(0), (10**12, 1)),
+        np.broadcast_to(np.float32(0.5), (10**10, 4)),
+    ],
+    ids=["within itself", "endless", "endless twice", "range", "longer range", "range in list", *"abc"],
+)
+def test_what_takes_too_much_memory_or_time_is_refused_at_once(value):
+    game = mesa_env.Game([1.0, 0.0])
+    env = mesa_env.raw_env(game=game)
+    env.reset(seed=0)
+    calls = [
+        mesa_env.Game,
+        lambda value: mesa_env.Game(initial_goal=value),
+        env.step,
+        mesa_env.solve_equilibria,
+    ]
+    calls += [lambda value: mesa_env.exploitability(game, value), mesa_env.oracle(game).predict]
+    calls += [lambda value: env.reset(options={"initial_goal": value})]
+    calls += [lambda value: mesa_env.rollout(game, mesa_env.oracle(game), value)]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"must (be|have) .*; got [^\n]{1,120}$"):
+            call(value)
+
+
 def test_whatever_is_shown_fits_in_a_line():
     class Silent:
         def __repr__(self):
             raise RuntimeError
 
-    for value in (10**5000, "a\nb", np.zeros((30, 30)), ["x" * 999], Silent(), Silent):
+    for value in (10**5000, "a\nb", np.zeros((30, 30)), ["x" * 999], Silent(), Silent, within_itself()):
         text = validation.shown(value)
         assert "\n" not in text
         assert 0 < len(text) <= 100
@@ -181,6 +242,30 @@ def test_learning_rates_that_would_be_observed_as_infinite_are_refused(rates):
         mesa_env.train_then_deploy(learning_rate=max(rates))
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint64])
+def test_small_integers_make_schedules_of_any_length(kind):
+    """Their sum, 200, is beyond np.int8, and ten million beyond most."""
+    schedule = mesa_env.train_then_deploy(kind(100), kind(100))
+    np.testing.assert_array_equal(schedule, mesa_env.train_then_deploy(100, 100))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [np.float32([-1, 1]), torch.tensor([-1.0, 1.0]), pd.Series([-1, 1]), memoryview(np.array([-1.0, 1.0]))],
+)
+def test_a_pair_may_come_in_any_container(pair):
+    assert mesa_env.Game(initial_goal=pair).initial_goal == (-1.0, 1.0)
+    assert mesa_env.Misconception(initial_belief=pair).initial_belief == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("pair", [{-1.0, 1.0}, (-1, True), [[-1, 1]], iter([-1, 1]), (-1, 11), (0, np.nan)])
+def test_what_is_no_pair_is_told_what_one_is(pair):
+    with pytest.raises(
+        ValueError, match=r"must be a finite number in \[-10, 10\] or a \(low, high\) pair of them"
+    ):
+        mesa_env.Game(initial_goal=pair)
+
+
 def test_base_losses_beyond_floating_point_are_refused():
     with pytest.raises(ValueError, match="base loss must stay finite; got regularization"):
         mesa_env.Game([0.0], regularization=1e300, goal_bound=1e30)
@@ -224,6 +309,13 @@ def test_options_are_a_mapping(name, options):
             env.reset(options=options)
 
 
+@pytest.mark.parametrize("seeds", [np.array([3, 5]), np.array([3, 5], np.uint8), (3, np.int64(5))], ids=repr)
+def test_seeds_of_a_batch_may_come_in_any_sequence(seeds):
+    game = mesa_env.Game([1.0, 0.0], initial_goal=(-1, 1))
+    batch = gymnasium.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=2, game=game)
+    np.testing.assert_array_equal(batch.reset(seed=seeds)[0], batch.reset(seed=[3, 5])[0])
+
+
 @pytest.mark.parametrize("seed", [True, 0.5, -1, np.timedelta64(1), "1", 1j, np.array([1])], ids=repr)
 def test_seeds_are_whole_numbers_to_python_and_to_gymnasium(seed):
     identifier = "mesa_env/DeceptiveAlignment-v0"
@@ -247,6 +339,16 @@ def test_nothing_is_left_to_look_at_after_the_end(name, build):
         env.last()
     env.reset(seed=0)
     assert env.last()[0] is not None
+
+
+@pytest.mark.parametrize("flags", [np.nan, [0.5], [2], [np.nan], "1", [None], [[True]]], ids=repr)
+def test_starts_of_episodes_are_flags(flags):
+    game = mesa_env.Game([1.0, 0.0])
+    shown = game.observe(game.start(np.zeros((1, 0))))
+    for legal in (True, [False], np.array([1]), [0.0], None):
+        mesa_env.oracle(game).predict(shown, None, legal)
+    with pytest.raises(ValueError, match="episode_start must be 1 flags or None; got"):
+        mesa_env.oracle(game).predict(shown, None, flags)
 
 
 def test_agents_that_answer_nonsense_are_told_so():
