@@ -8,7 +8,6 @@ stochastic ones, have audits of their own; `AUDITS` names every kind's, and a ne
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,13 @@ from mesa_env.agent import Agent, Observation, ask_agent, validated_agent
 from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.projection import may_be_projected, projected_goals
-from mesa_env.evaluation.trajectory import Trajectory, map_states
+from mesa_env.evaluation.trajectory import Trajectory, map_states, require_play, require_trajectory
 from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import State
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import MOST_EPISODES, require_kind, shown
+from mesa_env.rules.validation import MOST_EPISODES, shown, validated_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
 _INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched again, and values in each
@@ -53,7 +52,8 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array, goa
             f"{game.discount!r}, whose sums need {game.episodes + tail}"
         )
     rates = np.append(game.learning_rates, np.full(tail, game.learning_rates[-1]))
-    endless = rules.Game(rates, game.discount, game.regularization, game.coefficient_bound, game.goal_bound)
+    shared = game.regularization, game.coefficient_bound, game.goal_bound, game.initial_goal
+    endless = rules.Game(rates, game.discount, *shared)
     first = game.stationary_from
 
     def audit_row(row: Array, initial_goal: float) -> tuple[Array, Array]:
@@ -106,12 +106,24 @@ def audit_by_simulation(
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
 
     Raises:
-        ValueError: If the game is stochastic after its start.
+        TypeError: If an argument is of another type.
+        ValueError: If the game is stochastic after its start, another kind of game was played, or the search
+            is out of range.
     """
+    require_trajectory(game, played)
+    validated_agent(agent)
+    proposals, zooms = validated_whole("proposals", proposals, 2), validated_whole("zooms", zooms, 0)
+    if type(played.game) is not type(game) or played.game.episodes != game.episodes:
+        raise ValueError(
+            f"played must be {game.episodes} episodes of {type(game).__name__}; got {shown(played.game)}"
+        )
+    if played.goals.ndim == 1:
+        return audit_by_simulation(game, agent, played.batch(), proposals, zooms).row(0)
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
-    announce_work("this audit", goals.size * proposals * (zooms + 1) * goals.shape[1] / 2)
+    steps = goals.size * proposals * (zooms + 1) * goals.shape[1] / 2
+    announce_work("this audit", steps, goals.size * proposals)
     # All turns of all games, episode by episode.
     state = map_states(lambda *parts: np.concatenate(parts), *played.states)
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
@@ -210,20 +222,17 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
         ValueError: If this kind of game has no audit, the length of the game is random, or another game was
             played.
     """
-    require_kind(game, ScalarGame)
+    require_trajectory(game, played)
     validated_agent(agent)
-    if not isinstance(played, Trajectory):
-        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
     if with_fixed_length(game) != game:
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
         )
-    if type(played.game) is not type(game) or replace(played.game, initial_goal=game.initial_goal) != game:
-        raise ValueError(f"played must be the game to audit, {shown(game)}; got {shown(played.game)}")
+    require_play(game, played)
     audited = _audit_of(game)
     if played.goals.ndim > 1:
         return audited(game, agent, played)
-    return audited(game, agent, played.map(lambda array: array[None])).row(0)
+    return audited(game, agent, played.batch()).row(0)
 
 
 def audits_by_simulation(game: ScalarGame) -> bool:

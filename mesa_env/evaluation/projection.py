@@ -201,6 +201,8 @@ def _stationary_points(
     for edge in (reach, -reach):
         # (c − 1) + w (q − q*) dq/dc along the edge q = c (c + edge) of what the rules allow
         cubic = np.array([2.0, 3 * edge, edge**2 - 2 * wanted + 1 / weight, -edge * wanted - 1 / weight])
+        if not np.isfinite(cubic).all():  # of a future that weighs less than floating point has
+            continue
         for root in np.roots(cubic.astype(np.complex128)):
             if abs(root.imag) <= 1e-6 * (1 + abs(root.real)):
                 tried[count] = root.real

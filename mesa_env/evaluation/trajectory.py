@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,10 @@ class Trajectory(NamedTuple):
     def row(self, index: int) -> Trajectory:
         """One game of a batch."""
         return self.map(lambda array: array[index])
+
+    def batch(self) -> Trajectory:
+        """A batch of this one game."""
+        return self.map(lambda array: np.asarray(array)[None])
 
     def map(self, function: Callable[[Array], Array]) -> Trajectory:
         """The trajectory with `function` applied to every array."""
@@ -80,15 +85,17 @@ def rollout(
 def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool = True) -> Trajectory:
     """Play a batch of games from a state in which they begin."""
     memory, shape = None, state.goal.shape
-    begins = playing = np.ones(shape, dtype=bool)
+    begins, playing = np.ones((2, *shape), dtype=bool)  # an agent may write into what it is given
     states, actions, rows = [], [], []
     while playing.any():
         action, memory = ask_agent(agent, game.observe(state), memory, begins, deterministic)
         action = game.validated_actions(action, shape)
         after, outcome = game.play(state, action)
         states.append(state)
-        actions.append(action)
-        info = {"action": action[:, 0], **outcome.info()}
+        actions.append(
+            action.astype(np.float64)
+        )  # a copy, since an agent may return one array again and again
+        info = {"action": actions[-1][:, 0], **outcome.info()}
         rows.append({name: np.where(playing, values, np.nan) for name, values in info.items()})
         begins, playing = np.zeros_like(begins), playing & ~np.logical_or(*game.over(after))
         state = after._replace(episode=np.minimum(after.episode, game.episodes - 1))
@@ -102,7 +109,7 @@ def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool 
         columns.pop("training"),
         columns,
         tuple(states),
-        np.stack(actions, axis=1).astype(np.float64),
+        np.stack(actions, axis=1),
         game,
     )
 
@@ -117,6 +124,25 @@ def validated_goals(game: ScalarGame, initial_goal: object) -> Array:
             f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {shown(initial_goal)}"
         )
     return inside
+
+
+def require_trajectory(game: ScalarGame, played: Trajectory) -> None:
+    """Check that `game` is a game and `played` a trajectory; a TypeError otherwise."""
+    require_kind(game, ScalarGame)
+    if not isinstance(played, Trajectory):
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+
+
+def require_play(game: ScalarGame, played: Trajectory) -> None:
+    """Check that `played` is one or more games of `game`, whatever their first goals.
+
+    Raises:
+        TypeError: If `game` is not a game, or `played` not a trajectory.
+        ValueError: If another game was played.
+    """
+    require_trajectory(game, played)
+    if type(played.game) is not type(game) or replace(played.game, initial_goal=game.initial_goal) != game:
+        raise ValueError(f"played must be of the game given, {shown(game)}; got {shown(played.game)}")
 
 
 def map_states(function: Callable[..., Any], *states: State) -> State:

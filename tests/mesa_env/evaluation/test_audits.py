@@ -310,7 +310,7 @@ def test_the_game_of_another_is_not_audited():
     """Not even one of as many episodes: its numbers would be of no game."""
     game, other = Game([1.0, 1.0, 0.0, 0.0]), Game([3.0, 3.0, 0.0, 0.0], discount=0.3)
     played = mesa_env.rollout(game, mesa_env.oracle(game), 0.8)
-    with pytest.raises(ValueError, match="played must be the game to audit"):
+    with pytest.raises(ValueError, match="played must be of the game given"):
         mesa_env.audit(other, mesa_env.oracle(other), played)
     drawn = Game([1.0, 1.0, 0.0, 0.0], initial_goal=(-1.0, 1.0))
     assert (mesa_env.audit(drawn, mesa_env.oracle(drawn), played).gains < 1e-12).all()
@@ -328,3 +328,47 @@ def test_the_game_of_another_is_not_audited():
 def test_what_is_no_game_no_table_and_no_environment_is_refused(call):
     with pytest.raises(TypeError, match="must"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"proposals": 1}, "proposals must be a whole number ≥ 2; got 1"),
+        ({"proposals": 61.0}, "proposals must be a whole number ≥ 2; got 61.0"),
+        ({"proposals": 10**12}, "this audit must hold at most"),
+        ({"zooms": -1}, "zooms must be a whole number ≥ 0; got -1"),
+        ({"zooms": None}, "zooms must be a whole number ≥ 0; got None"),
+        (
+            {"played": mesa_env.rollout(Game([1.0]), Profile(Game([1.0]), [1.0]), 0.5)},
+            "played must be 3 episodes",
+        ),
+    ],
+)
+def test_an_audit_by_simulation_says_what_it_can_search(change, message):
+    game = Game([1.0, 0.5, 0.0])
+    agent = Profile(game, [0.5, 0.5, 1.0])
+    arguments = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, 0.5)}
+    with pytest.raises(ValueError, match=message):
+        audit_by_simulation(**arguments | change)
+    for wrong in ({"game": None}, {"agent": 3}, {"played": None}):
+        with pytest.raises(TypeError, match=r"must .*; got"):
+            audit_by_simulation(**arguments | wrong)
+    one = audit_by_simulation(**arguments)
+    batch = audit_by_simulation(game, agent, mesa_env.rollout(game, agent, [0.5]))
+    np.testing.assert_array_equal(one.gains, batch.gains[0])
+
+
+@pytest.mark.parametrize("bound", [0.5, 1e-3, 1e-30])
+def test_an_endless_game_may_have_any_bound_of_goals(bound):
+    """Unit sums know no scale: neither does the audit."""
+    game = InfiniteHorizon([1.0, 0.0], discount=0.9, goal_bound=bound, initial_goal=bound / 2)
+    agent = mesa_env.oracle(game)
+    assert agent.certificate.gain < 1e-12
+    game = with_fixed_length(game)
+    wide = dataclasses.replace(game, goal_bound=10.0)
+    found, expected = (
+        mesa_env.audit(each, myopic, mesa_env.rollout(each, myopic, bound / 2)).gains
+        for each in (game, wide)
+        for myopic in [agents.make("myopic", each)]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -173,3 +173,13 @@ def test_local_policies_are_audited_under_the_actual_rules():
     found = gains_by_search(game, agent.actions, tried)
     assert found.max() > 0.1
     assert (audited.gains[0] >= found - 1e-5).all()
+
+
+@pytest.mark.parametrize("discount", [1e-300, 5e-324, 0.0])
+@pytest.mark.parametrize("rate", [1e-8, 1e-150, 1.0])
+def test_a_future_that_weighs_next_to_nothing_changes_no_gain(discount, rate):
+    arguments = {"regularization": 0.3, "goal_bound": 1.0, "initial_goal": -1.0, "coefficient_bound": 0.5}
+    game = Decoupling([rate] * 4, discount, decoupling=3.0, **arguments)
+    gains, best = decoupling_deviations(game, np.full(4, 0.2), np.full(4, 0.1))
+    np.testing.assert_allclose(gains, 0.8**2 - 0.5**2, rtol=1e-12)
+    np.testing.assert_array_equal(best, 0.5)
