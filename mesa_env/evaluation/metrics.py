@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.gains import Audit
-from mesa_env.evaluation.trajectory import Trajectory, rollout, validated_goals
+from mesa_env.evaluation.trajectory import Trajectory, require_play, rollout, validated_goals
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import require_kind, shown, validated_whole
+from mesa_env.rules.validation import numbers_of, require_kind, shown, validated_whole
 from mesa_env.solutions.equilibrium import require_base_game
 
 if TYPE_CHECKING:
@@ -41,13 +41,25 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
     """Every metric of one game; NaN where a game has no training or no deployment.
 
     Its agents' gains are by default those of the base game's audit of the coefficients.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If another game was played, or a batch of games.
     """
-    require_kind(game, ScalarGame)
-    if not isinstance(played, Trajectory):
-        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+    require_play(game, played)
+    if played.goals.ndim > 1:
+        raise ValueError(
+            f"played must be one game, such as played.row(0); got a batch of {len(played.goals)}"
+        )
     if audited is None:
         paths = played.coefficients[None], played.goals[None]
         audited = audit_base_game(require_base_game(game), *paths).row(0)
+    if not isinstance(audited, Audit):
+        raise TypeError(f"audited must be an Audit, as audit returns, or None; got {shown(audited)}")
+    if np.ndim(audited.gains) != 1:
+        raise ValueError(
+            f"audited must be of one game, such as audited.row(0); got a batch of {len(audited.gains)}"
+        )
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients
@@ -115,10 +127,23 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
 
     Returns:
         One row per agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
+
+    Raises:
+        TypeError: If `games` are no such columns.
+        ValueError: If `confidence` is not between 0 and 1.
     """
     import pandas as pd
 
-    table = pd.DataFrame(games) if isinstance(games, Mapping | pd.DataFrame) else pd.DataFrame()
+    level = numbers_of(confidence)
+    if level is None or level.ndim or not 0 < level < 1:
+        raise ValueError(
+            f"confidence must be a number greater than 0 and less than 1; got {shown(confidence)}"
+        )
+    try:
+        table = pd.DataFrame(games if isinstance(games, Mapping | pd.DataFrame) else None)
+        table = table.astype(dict.fromkeys(METRICS, np.float64))
+    except (KeyError, TypeError, ValueError):  # of columns that are missing, of several lengths or of text
+        table = pd.DataFrame()
     if not {"agent", "model", *METRICS} <= set(table.columns):
         raise TypeError(f"games must have the columns that compare returns; got {shown(games)}")
     summary = {}
@@ -127,7 +152,7 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
         sample = rows.groupby("model")[list(METRICS)].mean() if several else rows[list(METRICS)]
         row: dict[tuple[str, str], float] = {}
         for metric in METRICS:
-            mean, low, high = _interval(sample[metric].to_numpy(dtype=np.float64), confidence)
+            mean, low, high = _interval(sample[metric].to_numpy(dtype=np.float64), float(level))
             row |= {(metric, "mean"): mean, (metric, "low"): low, (metric, "high"): high}
         summary[agent] = row
     return pd.DataFrame.from_dict(summary, orient="index")

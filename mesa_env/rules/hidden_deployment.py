@@ -125,7 +125,7 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         """Geometric lengths of training, by inversion: it continues with probability 1 − h."""
         if self.hazard == 0:
             return np.full(uniforms.shape, self.episodes)[()]
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # of hazards close to 1 and to 0
             more = np.floor(np.log1p(-uniforms) / np.log1p(-self.hazard))
         length: NDArray[np.int64] = np.minimum(1 + more, self.episodes).astype(np.int64)
         return length

@@ -63,6 +63,10 @@ class Outcome(NamedTuple):
         named.update(named.pop("details"))
         return named
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copies and pickles have a dictionary of details; a read-only mapping can be neither."""
+        return type(self), (*self[:-1], dict(self.details))
+
 
 @dataclass(frozen=True, eq=False)
 class Continuous:

@@ -120,7 +120,10 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
 
 
 def best_responses(game: Game, coefficients: ArrayLike) -> Array:
-    """`best_response` of every agent to the same profile, shape (N,)."""
+    """`best_response` of every agent to the same profile, shape (N,).
+
+    It is NaN where the profile makes goals grow beyond floating point.
+    """
     roots = numerics.positive_roots(*first_order_conditions(game, coefficients))
     responses: Array = np.minimum(roots, game.coefficient_bound)
     return responses

@@ -174,3 +174,31 @@ def test_comparing_nobody_gives_empty_columns():
 def test_only_agents_are_compared():
     with pytest.raises(TypeError, match=r"an agent must have predict.*; got 3"):
         mesa_env.compare(mesa_env.Game(), {"three": 3}, [0.8])
+
+
+def test_games_are_measured_one_by_one_and_as_they_were_played():
+    game, other = Game([1.0, 0.5, 0.0]), Game([1.0, 0.5, 0.5])
+    agent = agents.make("equilibrium", game)
+    one, batch = (mesa_env.rollout(game, agent, goals) for goals in (0.5, [0.5]))
+    with pytest.raises(ValueError, match="played must be of the game given"):
+        mesa_env.measure(other, one)
+    with pytest.raises(ValueError, match="played must be one game"):
+        mesa_env.measure(game, batch)
+    with pytest.raises(ValueError, match="audited must be of one game"):
+        mesa_env.measure(game, one, mesa_env.audit(game, agent, batch))
+    with pytest.raises(TypeError, match="audited must be an Audit"):
+        mesa_env.measure(game, one, 5)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, -1, 95, np.nan, "95%", None, True, [0.95]])
+def test_confidence_is_a_share(confidence):
+    games = mesa_env.compare(TINY, {"myopic": agents.make("myopic", TINY)}, [0.5, 0.2])
+    with pytest.raises(ValueError, match=r"confidence must be .* less than 1; got"):
+        mesa_env.summarize(games, confidence)
+
+
+@pytest.mark.parametrize("change", [{"model": [1, 2, 3]}, {"c_first": ["x", "y"]}, {"nash_conv": [None, {}]}])
+def test_a_table_that_compare_does_not_return_is_refused(change):
+    games = mesa_env.compare(TINY, {"myopic": agents.make("myopic", TINY)}, [0.5, 0.2])
+    with pytest.raises(TypeError, match="games must have the columns that compare returns; got"):
+        mesa_env.summarize(games | change)

@@ -1,5 +1,8 @@
 """Rollouts are the games that the environments play."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,9 @@ import mesa_env
 from mesa_env import Decoupling, Game, HiddenDeployment, InfiniteHorizon, Misconception, train_then_deploy
 from mesa_env.agent import Profile
 from mesa_env.evaluation.trajectory import map_states
+from mesa_env.rules.infinite_horizon import with_fixed_length
+from tests.conftest import ONE_OF_EACH_KIND, every_kind
+from tests.conftest import same as identical
 
 GAMES = {
     "3 + 5": Game(learning_rates=train_then_deploy(3, 5)),
@@ -222,3 +228,53 @@ def test_bad_actions_are_refused(action, message):
 def test_what_cannot_predict_is_no_agent(agent):
     with pytest.raises(TypeError, match=rf"an agent must have predict.*; got {agent!r}"):
         mesa_env.rollout(Game(), agent, 0.8)
+
+
+class Intruder(Echo):
+    """An agent that writes into whatever it is given, and returns one array again and again."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        if state is None:
+            state = np.empty((len(observation), len(self.action)), np.float32)
+        state[:] = np.multiply(self.action, observation[:, 2:3])
+        observation[:] = np.nan
+        if episode_start is not None:
+            episode_start[:] = not episode_start.any()
+        return state, state
+
+
+@pytest.mark.parametrize("name", ["DeceptiveAlignment", "Misconception", "Decoupling"])
+def test_an_agent_may_write_into_what_it_is_given_and_into_what_it_has_returned(name):
+    game = ONE_OF_EACH_KIND[name]
+    action = np.full(len(game.action_bound), 0.5)
+    played = mesa_env.rollout(game, Intruder(action), [0.8, -0.3])
+    left = np.arange(game.episodes, 0, -1) / game.episodes
+    expected = np.tile((left[:, None] * action).astype(np.float32), (2, 1, 1))
+    np.testing.assert_array_equal(played.actions, expected)
+    np.testing.assert_array_equal(played.coefficients, expected[..., 0])
+
+
+@every_kind
+def test_outcomes_and_what_was_played_can_be_copied_and_pickled(name):
+    game = with_fixed_length(ONE_OF_EACH_KIND[name])
+    played = mesa_env.rollout(game, Echo([0.5] * len(game.action_bound)), 0.5)
+    outcome = game.play(
+        game.start(np.full((2, game.n_uniforms), 0.5)), np.full((2, len(game.action_bound)), 0.5)
+    )
+    for original in (played, outcome):
+        for again in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+            assert identical(again, original)
+            assert type(again) is type(original)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, ">f4", np.longdouble])
+def test_what_was_played_is_in_double_precision_whatever_an_agent_returns(kind):
+    class Typed(Echo):
+        def predict(self, observation, **options):
+            return np.full((len(observation), 1), self.action, kind), None
+
+    game = GAMES["3 + 5"]
+    played = mesa_env.rollout(game, Typed(0.375), 0.8)
+    assert played.coefficients.dtype == played.actions.dtype == np.float64
+    expected = mesa_env.rollout(game, Profile(game, np.full(8, 0.375)), 0.8)
+    assert mesa_env.measure(game, played) == mesa_env.measure(game, expected)

@@ -295,3 +295,10 @@ def test_vector_environments_play_single_games():
 def test_bad_parameters_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         HiddenDeployment(**parameters)
+
+
+@pytest.mark.parametrize("hazard", [5e-324, 1e-310, 1e-300, 1e-17])
+def test_the_smallest_hazards_end_no_training(hazard):
+    game = HiddenDeployment(np.ones(3), hazard=hazard)
+    assert (game.training_lengths(np.array([0.5, 1 - 2.0**-53])) == 3).all()
+    assert game.training_lengths(np.array(0.5)) == 3
