@@ -27,6 +27,7 @@ from mesa_env.rules.scalar import ScalarGame, validated_coefficients
 from mesa_env.rules.validation import MOST_EPISODES, shown, validated_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
+_MOST_PROPOSALS, _MOST_ZOOMS = 1_000_000, 30  # after which a range is less than rounding
 _INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched again, and values in each
 
 
@@ -112,7 +113,8 @@ def audit_by_simulation(
     """
     require_trajectory(game, played)
     validated_agent(agent)
-    proposals, zooms = validated_whole("proposals", proposals, 2), validated_whole("zooms", zooms, 0)
+    proposals = validated_whole("proposals", proposals, 2, _MOST_PROPOSALS)
+    zooms = validated_whole("zooms", zooms, 0, _MOST_ZOOMS)
     if type(played.game) is not type(game) or played.game.episodes != game.episodes:
         raise ValueError(
             f"played must be {game.episodes} episodes of {type(game).__name__}; got {shown(played.game)}"

@@ -13,6 +13,7 @@ from mesa_env.agent import Agent, ask_agent
 from mesa_env.numerics import Array, Booleans, compiled
 from mesa_env.rules.hidden_deployment import Hidden, HiddenDeployment
 from mesa_env.rules.rules import State
+from mesa_env.rules.validation import shown
 
 
 class Futures(NamedTuple):
@@ -52,13 +53,17 @@ def sample_futures(
     lasting = n + game.training_lengths(rng.random(rows.size))
     noise = rng.standard_normal((rows.size, game.episodes))
     branch = State(n, goal, Hidden(lasting, hidden.log_odds[rows], hidden.signal[rows], noise))
-    memory, idle, begins = _rows_of(memory, rows), np.zeros((rows.size, 1)), np.zeros(rows.size, dtype=bool)
+    memory, idle, begins = (
+        _rows_of(memory, rows, len(state.goal)),
+        np.zeros((rows.size, 1)),
+        np.zeros(rows.size, dtype=bool),
+    )
     branch, _ = game.play(branch, idle)
     coefficients, contractions = [], []
     while not game.over(branch)[0].all():
         branch = branch._replace(goal=goal)
         action, memory = ask_agent(agent, game.observe(branch), memory, begins)
-        c = action[:, 0].astype(np.float64)
+        c = game.validated_actions(action, begins.shape)[:, 0].astype(np.float64)
         rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
         coefficients.append(c)
         contractions.append(1 - 2 * rate * (c * c + game.regularization))
@@ -112,13 +117,23 @@ def furthest_goals(game: HiddenDeployment, episode: NDArray[np.int64], goal: Arr
     return np.asarray(np.maximum(slowest, fastest) * np.abs(goal))
 
 
-def _rows_of(memory: Any, rows: NDArray[np.int64]) -> Any:
-    """Rows of an agent's memory: along axis 1 of the arrays of a recurrent policy, axis 0 otherwise."""
+def _rows_of(memory: Any, rows: NDArray[np.int64], games: int) -> Any:
+    """Rows of an agent's memory: along axis 1 of the arrays of a recurrent policy, axis 0 otherwise.
+
+    Raises:
+        ValueError: If it is not one row per game.
+    """
     if memory is None:
         return None
-    if isinstance(memory, tuple):
-        return tuple(np.asarray(part)[:, rows] for part in memory)
-    return np.asarray(memory)[rows]
+    recurrent = isinstance(memory, tuple)
+    parts, axis = [np.asarray(part) for part in (memory if recurrent else [memory])], int(recurrent)
+    if any(part.shape[axis : axis + 1] != (games,) for part in parts):
+        raise ValueError(
+            f"an agent's memory must be an array of {games} rows, one per game, or a tuple of arrays "
+            f"(layers, rows, …), so that futures can branch off; got {shown(memory)}"
+        )
+    chosen = tuple(part.take(rows, axis) for part in parts)
+    return chosen if recurrent else chosen[0]
 
 
 @compiled

@@ -25,6 +25,7 @@ from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import announce_work, discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.rules import Array, State
+from mesa_env.rules.validation import is_whole, shown, validated_whole
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
 from mesa_env.solutions.hidden_deployment import MODES, ModeSolution, Situation
@@ -170,20 +171,21 @@ def simulated_exploitability(
     game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays (layers, rows, …).
 
     Raises:
-        ValueError: If `futures` is odd or below 2.
+        ValueError: If `futures` is odd or below 2, or the memory is of another form.
     """
-    if futures < 2 or futures % 2:
-        raise ValueError(f"futures must be an even number ≥ 2; got {futures!r}")
+    histories, seed = validated_whole("histories", histories, 1), validated_whole("seed", seed, 0)
+    if not (is_whole(futures) and futures >= 2 and futures % 2 == 0):
+        raise ValueError(f"futures must be an even number ≥ 2; got {shown(futures)}")
     announce_work("this audit", histories * futures * game.episodes**2 / 2)
     generator = np.random.default_rng(seed)
     goal = np.full(histories, 0.8 if isinstance(game.initial_goal, tuple) else game.initial_goal)
     state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None
     begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
     for n in range(game.episodes):
-        shown = state._replace(goal=goal)
-        action, memory = ask_agent(agent, game.observe(shown), memory, begins)
+        turn = state._replace(goal=goal)
+        action, memory = ask_agent(agent, game.observe(turn), memory, begins)
         action = game.validated_actions(action, begins.shape)
-        sampled = sample_futures(game, agent, shown, memory, futures, generator)
+        sampled = sample_futures(game, agent, turn, memory, futures, generator)
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sampled)
         state = game.play(state, action)[0]
         begins = np.zeros_like(begins)

@@ -13,7 +13,7 @@ from pettingzoo import AECEnv
 from mesa_env.agent import Agent, ask_agent, validated_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import brought_within, numbers_of, require_kind, shown
+from mesa_env.rules.validation import array_of, brought_within, numbers_of, require_kind, shown
 
 
 class Trajectory(NamedTuple):
@@ -166,5 +166,8 @@ def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = N
             env.step(None)
             continue
         action, memory = ask_agent(agent, observation[None], memory, np.array([memory is None]))
-        env.step(action[0])
+        given = array_of(action)
+        if given is None or given.shape[:1] != (1,):
+            raise ValueError(f"predict must return one action for one observation; got {shown(action)}")
+        env.step(np.asarray(action)[0])
     return returns

@@ -267,7 +267,7 @@ def evaluate(rng: Generator) -> None:
     _, game = any_game(rng)
     game = mesa_env.rules.infinite_horizon.with_fixed_length(game)
     agent = names.make("myopic", game)
-    form = rng.integers(3)
+    form = rng.integers(7)
     if form == 0:
         arguments: dict[str, Any] = {"game": game, "agent": agent, "initial_goal": 0.5, "generator": None}
         played = mesa_env.rollout(**replaced(rng, arguments, {"initial_goal": (3,)}))
@@ -275,9 +275,22 @@ def evaluate(rng: Generator) -> None:
     elif form == 1:
         arguments = {"game": game, "contestants": {"a": agent}, "initial_goals": [0.5, 0.2], "seed": 0}
         mesa_env.compare(**replaced(rng, arguments, {"initial_goals": (3,)}))
+    elif form == 2:
+        games = mesa_env.compare(game, {"a": agent}, [0.5, 0.2])
+        mesa_env.summarize(**replaced(rng, {"games": games, "confidence": 0.9}, {}))
+    elif form == 3:
+        mesa_env.play(**replaced(rng, {"env": mesa_env.raw_env(game=game), "agent": agent, "seed": 1}, {}))
     else:
         arguments = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, 0.5)}
-        mesa_env.audit(**replaced(rng, arguments, {}))
+        audited = mesa_env.audit(**arguments)
+        if form == 4:
+            mesa_env.audit(**replaced(rng, arguments, {}))
+        elif form == 5:
+            searched = arguments | {"proposals": 5, "zooms": 1}
+            mesa_env.audit_by_simulation(**replaced(rng, searched, {}))
+        else:
+            measured = {"game": game, "played": arguments["played"], "audited": audited}
+            mesa_env.measure(**replaced(rng, measured, {}))
 
 
 def make_agent(rng: Generator) -> None:
@@ -331,8 +344,10 @@ def verdict(call: Callable[[Generator], None], rng: Generator) -> tuple[str, str
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            warnings.filterwarnings("ignore", category=UserWarning, module="mesa_env|gymnasium|tests")
-            warnings.filterwarnings("ignore", message="the goal leaves|goal or belief reach")
+            warnings.filterwarnings(
+                "ignore", category=UserWarning, module="mesa_env|gymnasium|tests|__main__"
+            )
+            warnings.filterwarnings("ignore", message="the goal leaves|goal or belief reach|this audit takes")
             call(rng)
     except REFUSALS as refusal:
         said = str(refusal)

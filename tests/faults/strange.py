@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import mesa_env
 from tests.conftest import ONE_OF_EACH_KIND
@@ -44,6 +45,35 @@ class Garrulous:
         return f"Garrulous({self.answer})"
 
 
+class Endless:
+    """A sequence of the same entry forever, whatever its length says."""
+
+    def __init__(self, entry: Any) -> None:
+        self.entry = entry
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        return self.entry
+
+    def __repr__(self) -> str:
+        return f"Endless({self.entry})"
+
+
+class Fickle:
+    """An array that is another one whenever it is asked for."""
+
+    asked = 0
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        self.asked += 1
+        return np.full(self.asked, 0.5 * self.asked)
+
+    def __repr__(self) -> str:
+        return "Fickle()"
+
+
 # -- Strange values ---------------------------------------------------------------------------------------
 
 
@@ -61,6 +91,7 @@ def _strange_number(rng: Generator, shape: tuple[int, ...]) -> Any:
     numbers += [np.array(0.5), np.array([0.5]), [0.5], (0.5,), (0.1, 0.2), (0.2, 0.1), ("a", "b"), [None, 1]]
     numbers += [np.ma.masked, datetime.timedelta(1), Hostile(), np.uint64(2**63), np.str_("1")]
     numbers += [np.iinfo(kind).min for kind in (np.int8, np.int64)]
+    numbers += [[True, 0.5], (np.True_, 1), np.int8(100), np.uint8(200), 1e-310, np.nextafter(1, 2)]
     value = numbers[rng.integers(len(numbers))]
     if shape and rng.random() < 0.5:
         many = [value] * int(np.prod(shape))
@@ -98,6 +129,15 @@ def _strange_array(rng: Generator, shape: tuple[int, ...]) -> Any:
         lambda: [np.ma.array([0.5], mask=[True])] * max(1, shape[0] if shape else 1),
         lambda: ragged,
         lambda: np.full(shape, 10**400, object),
+        lambda: np.full(shape, 0.5, ">f4"),
+        lambda: np.full((*shape, 2), 0.5, order="F")[..., 0],
+        lambda: np.broadcast_to(np.int8(1), (10**9, 10**3, *shape)),
+        lambda: memoryview(np.full((*shape, 1), 0.5)),
+        lambda: pd.Series(array.ravel()),
+        lambda: pd.DataFrame(array.reshape(-1, 1)),
+        lambda: pd.Series([1, None], dtype="Int64"),
+        lambda: _tensor(shape, False).to_sparse(),
+        lambda: _tensor(shape, False).bfloat16(),
         lambda: _tensor(shape, True),
         lambda: _tensor(shape, False),
         lambda: np.broadcast_to(np.float32(0.5), shape),
@@ -114,7 +154,7 @@ def _tensor(shape: tuple[int, ...], grad: bool) -> Any:
 
 def _strange_object(rng: Generator, shape: tuple[int, ...]) -> Any:
     endless: list[Any] = []
-    endless.append(endless)
+    endless.extend([endless] * 3)
     things: list[Any] = [None, {}, {"a": 1}, set(), {0.5}, object(), Hostile(), int, len, lambda: 0, ...]
     things += [
         iter([0.5]),
@@ -135,6 +175,10 @@ def _strange_object(rng: Generator, shape: tuple[int, ...]) -> Any:
         [],
         "a\nb",
         slice(1),
+        range(10**12),
+        Endless(0.5),
+        Endless(Endless(0.5)),
+        Fickle(),
     ]
     things += [Garrulous(None), Garrulous((None, None)), Garrulous(([[9.0]], None)), np.array([[1, 2]])]
     things += [np.array([True, False]), np.array(["human", "ansi"]), {"initial_goal": 1}, [1] * 100_000]

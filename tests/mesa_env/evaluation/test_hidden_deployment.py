@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit
 
 import mesa_env
+from mesa_env import HiddenDeployment
 from mesa_env.agent import Profile
 from mesa_env.evaluation.hidden_deployment import (
     audit_hidden_deployment,
@@ -191,3 +192,28 @@ def test_without_a_hazard_gains_under_the_bound_are_the_exact_ones_of_the_base_g
         assert audited.gains[0, 0] == pytest.approx(exact[0], rel=1e-4)
     else:
         np.testing.assert_allclose(audited.gains[0], exact, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "memory", ["memory", {}, np.zeros(()), np.zeros(3), (np.zeros(32),), (np.zeros((1, 3)),)], ids=repr
+)
+def test_futures_branch_off_from_memories_of_one_row_per_game(memory):
+    class Rememberer:
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return np.full((len(observation), 1), 0.5), memory
+
+    game = HiddenDeployment(np.ones(3))
+    agent = Rememberer()
+    with pytest.raises(
+        ValueError, match=r"memory must be an array of 32 rows, one per game, or a tuple .*; got"
+    ):
+        mesa_env.audit(game, agent, mesa_env.rollout(game, agent, [0.8, 0.3]))
+
+
+@pytest.mark.parametrize(
+    "change", [{"futures": 3}, {"futures": "4"}, {"futures": 2.0}, {"histories": 0}, {"seed": -1}]
+)
+def test_numbers_of_samples_are_whole(change):
+    game = HiddenDeployment(np.ones(3))
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must be .* number ≥ [012]; got"):
+        simulated_exploitability(game, Profile(game, np.ones(3)), **change)

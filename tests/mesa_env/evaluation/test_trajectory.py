@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 import agents
 import mesa_env
@@ -278,3 +279,29 @@ def test_what_was_played_is_in_double_precision_whatever_an_agent_returns(kind):
     assert played.coefficients.dtype == played.actions.dtype == np.float64
     expected = mesa_env.rollout(game, Profile(game, np.full(8, 0.375)), 0.8)
     assert mesa_env.measure(game, played) == mesa_env.measure(game, expected)
+
+
+@pytest.mark.parametrize("answer", [None, 0.5, [], [[0.5], [0.5]], "ab", {}], ids=repr)
+def test_an_agent_that_does_not_answer_with_one_action_is_told_so(answer):
+    class Answer(Echo):
+        def predict(self, observation, **options):
+            return self.action, None
+
+    with pytest.raises(ValueError, match="predict must return one action for one observation; got"):
+        mesa_env.play(mesa_env.env(game=GAMES["3 + 5"]), Answer(answer))
+
+
+@pytest.mark.parametrize("convert", [list, tuple, np.float16, torch.tensor], ids=repr)
+def test_an_agent_may_answer_in_any_container(convert):
+    class Answer(Echo):
+        def predict(self, observation, **options):
+            return convert([[0.375]] * len(observation)), None
+
+    for game in (GAMES["3 + 5"], HiddenDeployment(np.ones(3), hazard=0.3, goal_bound=1.0)):
+        agent, expected = Answer(None), Profile(game, np.full(game.episodes, 0.375))
+        assert mesa_env.play(mesa_env.env(game=game), agent, 0) == mesa_env.play(
+            mesa_env.env(game=game), expected, 0
+        )
+        played, known = (mesa_env.rollout(game, each, 0.8) for each in (agent, expected))
+        found, audited = mesa_env.audit(game, agent, played), mesa_env.audit(game, expected, known)
+        np.testing.assert_array_equal(found.gains, audited.gains)
