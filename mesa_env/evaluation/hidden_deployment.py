@@ -38,11 +38,11 @@ _LOG_ODDS = np.linspace(-LARGEST_LOG_ODDS - 4, LARGEST_LOG_ODDS + 4, 2048)
 def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
     """The policy of an agent without memory: what it plays in every episode, for log-odds or signals.
 
-    These are in even steps between the observation's bounds; the goal is 0.8.
+    These are in even steps between the observation's bounds; the goal is 0.8, or the bound.
     """
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
-    state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, 0.8))
+    state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, _any_goal(game)))
     begins, coefficients = np.ones(points, dtype=bool), np.empty((game.episodes, points))
     for n in range(game.episodes):
         shown = game.observe(state._replace(episode=np.full(points, n)))
@@ -50,6 +50,11 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
         action, _ = ask_agent(agent, shown, None, begins)
         coefficients[n] = game.validated_actions(action, begins.shape)[:, 0]
     return Table(at, coefficients)
+
+
+def _any_goal(game: HiddenDeployment) -> float:
+    """A goal to show where policies do not depend on it."""
+    return min(0.8, game.goal_bound)
 
 
 def belief_exploitability(game: HiddenDeployment, policy: Table) -> Array:
@@ -178,7 +183,7 @@ def simulated_exploitability(
         raise ValueError(f"futures must be an even number ≥ 2; got {shown(futures)}")
     announce_work("this audit", histories * futures * game.episodes**2 / 2)
     generator = np.random.default_rng(seed)
-    goal = np.full(histories, 0.8 if isinstance(game.initial_goal, tuple) else game.initial_goal)
+    goal = np.full(histories, _any_goal(game) if isinstance(game.initial_goal, tuple) else game.initial_goal)
     state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None
     begins, gains = np.ones(histories, dtype=bool), np.empty((2, game.episodes))
     for n in range(game.episodes):

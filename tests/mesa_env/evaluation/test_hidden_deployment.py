@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
 import mesa_env
-from mesa_env import HiddenDeployment
+from mesa_env import Game, HiddenDeployment
 from mesa_env.agent import Profile
 from mesa_env.evaluation.hidden_deployment import (
     audit_hidden_deployment,
@@ -217,3 +219,37 @@ def test_numbers_of_samples_are_whole(change):
     game = HiddenDeployment(np.ones(3))
     with pytest.raises(ValueError, match=f"{next(iter(change))} must be .* number ≥ [012]; got"):
         simulated_exploitability(game, Profile(game, np.ones(3)), **change)
+
+
+@pytest.mark.parametrize("observed", ["belief", "signal"])
+@pytest.mark.parametrize("bound", [0.5, 1e-3, 1e-30])
+def test_goals_may_have_any_bound(observed, bound):
+    """Unit sums know no scale: neither do the audit and the oracle's certificate."""
+    found = []
+    for scale in (1.0, bound):
+        game = HiddenDeployment(
+            np.ones(3), observed=observed, goal_bound=10 * scale, initial_goal=scale * 2.0**-3, hazard=0.3
+        )
+        agent = Profile(game, [0.2, 0.3, 0.5])
+        found.append(mesa_env.audit(game, agent, mesa_env.rollout(game, agent, game.initial_goal)).gains)
+        assert mesa_env.oracle(game).certificate.gain < 0.01
+        drawn = dataclasses.replace(game, initial_goal=(-scale / 8, scale / 8))
+        assert np.isfinite(simulated_exploitability(drawn, agent).high).all()
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+@pytest.mark.parametrize("bound", [1.0, 100.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_without_a_hazard_deviations_into_the_bound_are_those_of_the_base_game(bound, seed):
+    """Where coefficients may be large, all that matters may lie in a hundredth of their range."""
+    rng = np.random.default_rng(seed)
+    shared = {"discount": 0.5, "coefficient_bound": bound, "goal_bound": 10.0, "initial_goal": 3.0}
+    game, base = (kind([25.0, 25.0, 50.0, 0.0], **shared) for kind in (HiddenDeployment, Game))
+    game, profile = dataclasses.replace(game, hazard=0.0), rng.uniform(-1, 1, 4)
+    found, exact = (
+        mesa_env.audit(each, agent, mesa_env.rollout(each, agent, 3.0))
+        for each in (game, base)
+        for agent in [Profile(each, profile)]
+    )
+    assert (found.gains <= exact.gains * (1 + 1e-9) + 1e-9).all()
+    np.testing.assert_allclose(found.gains, exact.gains, rtol=1e-4, atol=1e-4)
