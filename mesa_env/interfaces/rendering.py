@@ -43,8 +43,10 @@ def text(game: Rules, history: Sequence[Episode]) -> str:
 
 def _signed(value: Any) -> str:
     """A number with its sign, or a vector of them."""
-    numbers = [f"{number:+.4f}" for number in np.atleast_1d(value)]
-    return numbers[0] if np.ndim(value) == 0 else f"({', '.join(numbers)})"
+    numbers = np.atleast_1d(value)
+    forms = np.where((numbers == 0) | ((np.abs(numbers) >= 1e-4) & (np.abs(numbers) < 1e6)), "+.4f", "+.3e")
+    texts = [format(float(number), str(form)) for number, form in zip(numbers, forms, strict=True)]
+    return texts[0] if np.ndim(value) == 0 else f"({', '.join(texts)})"
 
 
 def frame(game: Rules, history: Sequence[Episode]) -> Frame:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mesa_env.numerics import unit_sums_before
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.solutions.equilibrium import require_base_game
@@ -34,14 +33,23 @@ def best_of_proposals(game: Game, propose: Callable[[], Array]) -> Array:
     plans have shape (games, N).
     """
     choices: list[Array] = []
+    # Unit sums are kept as multiples of 2^exponent, exactly: goals may grow beyond floating point.
     squares = outputs = np.zeros(1)
+    exponent = np.zeros(1, dtype=np.int64)
     for rate in game.learning_rates[::-1]:
         c = propose()
-        m = 1 - 2 * rate * (c**2 + game.regularization)
-        cost = (c - 1) ** 2 + game.discount * (m**2 * squares - 2 * m * outputs)
-        best = cost.argmin(axis=1)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            drift, moved = 1 - 2 * rate * game.regularization, -2 * rate * c**2
+            m = drift + moved
+            # m² A − 2 m B, less what does not depend on c, which large sums would drown in
+            future = moved * ((drift + m) * squares - 2 * outputs)
+            cost = np.ldexp((c - 1) ** 2, -exponent) + game.discount * future
+        best = np.where(np.isnan(cost), np.inf, cost).argmin(axis=1)[:, None]
         c, m = np.take_along_axis(c, best, 1), np.take_along_axis(m, best, 1)
-        squares, outputs = unit_sums_before(c, m, game.discount, squares, outputs)
+        squares = np.ldexp(c * c, -exponent) + game.discount * m * m * squares
+        outputs = np.ldexp(c, -exponent) + game.discount * m * outputs
+        growth = np.maximum(np.frexp(squares)[1], -exponent)
+        squares, outputs, exponent = np.ldexp(squares, -growth), np.ldexp(outputs, -growth), exponent + growth
         choices.append(c[:, 0])
     return np.stack(choices[::-1], axis=1)
 

@@ -201,3 +201,14 @@ def test_rendering_does_not_change_the_game(pygame, render_mode):
         assert plain.infos == drawn.infos
         assert plain.rewards == drawn.rewards
     drawn.close()
+
+
+@pytest.mark.parametrize(
+    ("goal", "shown"), [(1e-30, "+1.000e-30"), (-2e30, "-2.000e+30"), (0.25, "+0.2500"), (0.0, "+0.0000")]
+)
+def test_lines_show_goals_of_any_size(goal, shown):
+    game = mesa_env.Game([0.0], goal_bound=1e31, initial_goal=goal)
+    env = mesa_env.raw_env(game=game, render_mode="ansi")
+    env.reset(seed=0)
+    env.step(np.array([0.5]))
+    assert f"goal {shown}, " in env.render()

@@ -1,5 +1,7 @@
 """The post's grid oracle against its own brute force, the exact oracle and the post's numbers."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.agent import Profile
-from mesa_env.solutions.grid import simulated_grid_search
+from mesa_env.solutions.grid import best_of_proposals, simulated_grid_search
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,36 @@ def test_is_within_one_step_of_the_exact_equilibrium(game):
     assert mesa_env.nash_conv(game, mesa_env.grid_search(game)) > mesa_env.nash_conv(
         game, mesa_env.solve_equilibrium(game)
     )
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        Game([50.0] * 60, regularization=1e3),
+        Game([1e38, 1.0, 1.0, 0.0] * 3, discount=0.5, coefficient_bound=1e3),
+        Game([3.0] * 300 + [1e-9, 0.0] * 3, regularization=0.7),
+    ],
+    ids=["regularized", "fast", "long"],
+)
+def test_choices_are_right_where_goals_grow_beyond_floating_point(game):
+    """Against the same sums in fractions, which do not overflow."""
+    rng = np.random.default_rng(0)
+    proposals = rng.uniform(-1, 1, (game.episodes, 1, 5))
+    drawn = iter(proposals[::-1])
+    plan = best_of_proposals(game, lambda: next(drawn))[0]
+    squares = outputs = Fraction(0)
+    discount, weight = Fraction(game.discount), Fraction(game.regularization)
+    for n in reversed(range(game.episodes)):
+        rate, choices = Fraction(game.learning_rates[n]), [Fraction(c) for c in proposals[n, 0].tolist()]
+
+        def cost(c, rate=rate, squares=squares, outputs=outputs):
+            m = 1 - 2 * rate * (c * c + weight)
+            return (c - 1) ** 2 + discount * (m * m * squares - 2 * m * outputs)
+
+        best = min(choices, key=cost)
+        assert plan[n] == float(best)
+        m = 1 - 2 * rate * (best * best + weight)
+        squares, outputs = best * best + discount * m * m * squares, best + discount * m * outputs
+        squares, outputs = (  # in a hundred digits
+            Fraction(round(part * scale), scale) for part in (squares, outputs) for scale in [10**100]
+        )
