@@ -276,7 +276,7 @@ def draw(value: float | tuple[float, float], uniforms: Any) -> Any:
     return namespace(uniforms).full(uniforms.shape[:-1], value, dtype=uniforms.dtype)
 
 
-def validated_coefficients(game: ScalarGame, coefficients: object) -> Array:
+def validated_coefficients(game: ScalarGame, coefficients: object, name: str = "coefficients") -> Array:
     """Check a profile of one coefficient per agent, shape (N,).
 
     Raises:
@@ -287,15 +287,15 @@ def validated_coefficients(game: ScalarGame, coefficients: object) -> Array:
     episodes = game.episodes
     profile = validation.numbers_of(coefficients)
     if profile is None:
-        raise ValueError(f"coefficients must be {episodes} numbers; got {validation.shown(coefficients)}")
+        raise ValueError(f"{name} must be {episodes} numbers; got {validation.shown(coefficients)}")
     if profile.shape != (episodes,):
-        raise ValueError(f"coefficients must have shape ({episodes},); got shape {profile.shape}")
+        raise ValueError(f"{name} must have shape ({episodes},); got shape {profile.shape}")
     limit = float(bound_in_any_precision(game.coefficient_bound))
     inside = validation.brought_within(profile, limit)
     if inside is None:
         wrong = np.flatnonzero(~(np.abs(profile) <= limit))[0]
         raise ValueError(
-            f"coefficients must be finite numbers in ±{game.coefficient_bound:g}; "
+            f"{name} must be finite numbers in ±{game.coefficient_bound:g}; "
             f"got {profile[wrong]} for episode {wrong}"
         )
     return inside

@@ -352,3 +352,13 @@ def test_small_coefficient_bounds_have_successors_too():
         assert data_equivalence(env.reset(seed=seed), explicit.reset(seed=seed), exact=True)
         action = np.full(1, 0.25, dtype=np.float32)
         assert data_equivalence(env.step(action), explicit.step(action), exact=True)
+
+
+@pytest.mark.parametrize(
+    "successors", [b"equilibrium", 5, type, {1: 2}, [True, 1.0], [[1.0, 1.0]], [1.0, 9.0]], ids=repr
+)
+def test_successors_that_are_none_are_told_what_they_may_be(successors):
+    with pytest.raises(
+        ValueError, match=r"^successors must be an agent with predict, or coefficients, which must .*; got"
+    ):
+        gymnasium.make("mesa_env/BestResponse-v0", game=Game([1.0, 0.0]), successors=successors)
