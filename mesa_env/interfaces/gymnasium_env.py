@@ -23,7 +23,14 @@ from mesa_env.interfaces.rendering import Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import MOST_NUMBERS, array_of, shown, validated_options, validated_whole
+from mesa_env.rules.validation import (
+    MOST_NUMBERS,
+    array_of,
+    is_whole,
+    shown,
+    validated_options,
+    validated_whole,
+)
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Info = dict[str, Any]
@@ -129,7 +136,7 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
         mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
         seeds = self._validated_seeds(seed)
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        super().reset(seed=seeds[0] if is_whole(seed) else None)
         self._reseed(seeds, mask)
         left = None if self._over is None else self._over & ~mask
         self._over = left if left is not None and left.any() else None

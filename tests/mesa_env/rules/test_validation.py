@@ -316,6 +316,13 @@ def test_seeds_of_a_batch_may_come_in_any_sequence(seeds):
     np.testing.assert_array_equal(batch.reset(seed=seeds)[0], batch.reset(seed=[3, 5])[0])
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8])
+def test_a_seed_of_any_integer_type_seeds_a_batch_alike(kind):
+    batch = gymnasium.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=2)
+    batch.reset(seed=kind(4))
+    assert batch.np_random_seed == 4
+
+
 @pytest.mark.parametrize("seed", [True, 0.5, -1, np.timedelta64(1), "1", 1j, np.array([1])], ids=repr)
 def test_seeds_are_whole_numbers_to_python_and_to_gymnasium(seed):
     identifier = "mesa_env/DeceptiveAlignment-v0"
