@@ -8,7 +8,9 @@ from scipy.special import expit
 
 import mesa_env
 from mesa_env.agent import Profile
+from mesa_env.evaluation.futures import may_project, sample_futures
 from mesa_env.evaluation.hidden_deployment import (
+    _growth_by_episode,
     audit_hidden_deployment,
     belief_exploitability,
     deviations_given,
@@ -191,3 +193,27 @@ def test_without_a_hazard_gains_under_the_bound_are_the_exact_ones_of_the_base_g
         assert audited.gains[0, 0] == pytest.approx(exact[0], rel=1e-4)
     else:
         np.testing.assert_allclose(audited.gains[0], exact, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("goal", [0.0, 0.8, 10.0])
+@pytest.mark.parametrize("growth", [1.0, 2.0, np.inf])
+@pytest.mark.parametrize("parameters", [{}, {"regularization": 1.5}, {"coefficient_bound": 0.1}])
+def test_an_action_may_project_where_one_at_either_end_does(parameters, goal, growth):
+    game = hidden_game(**parameters)
+    state = game.start(np.full((1, game.n_uniforms), 0.5), np.array([goal]))
+    m = 1 - 2 * game.learning_rates[0] * (np.array([0, game.coefficient_bound]) ** 2 + game.regularization)
+    expected = goal > 0 and growth * np.abs(m).max() * goal > game.goal_bound
+    assert may_project(game, state, growth) == [expected]
+
+
+def test_futures_grow_by_no_more_than_the_policy_can():
+    """What decides where futures are sampled covers whatever is then sampled."""
+    game = hidden_game(regularization=1.2)
+    agent = Profile(game, np.linspace(0, 1, game.episodes))
+    most = _growth_by_episode(game, tabulate(game, agent))
+    state = game.start(np.random.default_rng(0).random((5, game.n_uniforms)))
+    for n in range(game.episodes):
+        sampled = sample_futures(game, agent, state, None, 8, np.random.default_rng(n))
+        assert (sampled.growth >= 1).all()
+        assert (sampled.growth <= most[n] * (1 + 1e-9)).all()
+        state, _ = game.play(state, np.zeros((5, 1)))
