@@ -248,6 +248,39 @@ def test_an_audit_needs_only_the_states_that_were_played():
         ).any()
 
 
+@pytest.mark.parametrize("name", ["DeceptiveAlignment", "Misconception", "LearnableDiscount", "Decoupling"])
+def test_one_game_is_simulated_as_a_batch_of_one_is(name):
+    game = ONE_OF_EACH_KIND[name]
+    agent = agents.make("guard", game)
+    alone, batch = (
+        audit_by_simulation(game, agent, mesa_env.rollout(game, agent, at)) for at in (0.8, [0.8])
+    )
+    for one, same in zip(alone, batch.row(0), strict=True):
+        assert one.shape == (game.episodes,)
+        np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"proposals": 1}, "proposals must be a whole number in 2…1000000; got 1"),
+        ({"proposals": 2.5}, "proposals must be a whole number in 2…1000000; got 2.5"),
+        ({"zooms": -1}, "zooms must be a whole number in 0…10; got -1"),
+        ({"zooms": True}, "zooms must be a whole number in 0…10; got True"),
+        ({"played": None}, "played must be a Trajectory, as rollout returns; got None"),
+        ({"agent": 3}, "an agent must have predict"),
+        ({"game": "Game"}, "game must be a game of type ScalarGame"),
+        ({"game": Game([0.5])}, "played must be the game to audit"),
+    ],
+)
+def test_simulation_refuses_in_one_sentence_what_it_cannot_search(changes, message):
+    game = BASE["discounts"]
+    agent = agents.make("myopic", game)
+    given = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, 0.5)}
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}"):
+        audit_by_simulation(**(given | changes))
+
+
 class UselessMemory:
     """Plays 1 and keeps a memory that it never uses."""
 
