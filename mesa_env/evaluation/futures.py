@@ -30,7 +30,8 @@ class Futures(NamedTuple):
     @property
     def growth(self) -> Array:
         """The most by which any of a game's futures multiplies the goal that it is handed; shape (H,)."""
-        return np.abs(np.cumprod(self.contractions, axis=0)).max(axis=(0, 2), initial=1.0)
+        growth: Array = np.abs(np.cumprod(self.contractions, axis=0)).max(axis=(0, 2), initial=1.0)
+        return growth
 
     def unit_sums(self, discount: float) -> Array:
         """A_1 and B_1 of every future without projection, shape (2, H, F)."""

@@ -26,7 +26,7 @@ from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.rules import Array, State
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
-from mesa_env.solutions.hidden_deployment import MODES, ModeSolution, Situation
+from mesa_env.solutions.hidden_deployment import MODES, STEPS_PER_NODE, ModeSolution, Situation
 
 _FUTURES = 64, 512  # sampled at each turn at which an action may lead to a projection: least and most
 _SAMPLES = 2**16  # of them at all turns of an episode, where that allows
@@ -131,7 +131,7 @@ def _growth_by_episode(game: HiddenDeployment, policy: Table) -> Array:
 def _sums_by_belief(game: HiddenDeployment, policy: Table) -> tuple[Expectations, Table, Table]:
     """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
     nodes, points = 129, len(_LOG_ODDS)
-    announce_work("this audit", game.episodes * points * nodes, 4 * game.episodes * points)
+    announce_work("this audit", game.episodes * points * nodes * STEPS_PER_NODE, 4 * game.episodes * points)
     expect = Expectations(game, _LOG_ODDS, *trapezoid(nodes))
     squares, outputs = solution.unit_sums_backward(
         game, lambda n, *_: policy.read(np.full(points, n), _LOG_ODDS), expect, points
