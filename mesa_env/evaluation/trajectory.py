@@ -12,7 +12,7 @@ from pettingzoo import AECEnv
 from mesa_env.agent import Agent, ask_agent, validated_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import brought_within, numbers_of, require_kind, shown
+from mesa_env.rules.validation import brought_within, numbers_of, require_kind, shown, validated_flag
 
 
 class Trajectory(NamedTuple):
@@ -64,12 +64,14 @@ def rollout(
 
     Raises:
         TypeError: If `game` is not a game, `agent` has no `predict`, or `generator` is not a generator.
-        ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
+        ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space,
+            or `deterministic` is not a flag.
     """
     require_kind(game, ScalarGame)
     validated_agent(agent)
     if not (generator is None or isinstance(generator, np.random.Generator)):
         raise TypeError(f"generator must be a numpy.random.Generator or None; got {shown(generator)}")
+    validated_flag("deterministic", deterministic)
     first = validated_goals(game, initial_goal)
     goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     start = game.start(generator.random((len(goals), game.n_uniforms)), goals)
