@@ -37,7 +37,7 @@ def test_training_plays_the_turns_it_was_given():
 
 
 def test_whether_to_resume_is_a_flag():
-    with pytest.raises(ValueError, match="^resume must be True or False; got 'no'$"):
+    with pytest.raises(ValueError, match=r"^resume must be True or False; got 'no'$"):
         Training(SMALL, SIX_ROLLOUTS, resume="no")
 
 
