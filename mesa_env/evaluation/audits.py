@@ -244,22 +244,24 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
 def _audit_batch(
     audited: Callable[[Any, Agent, Trajectory], Audit], game: ScalarGame, agent: Agent, played: Trajectory
 ) -> Audit:
-    """Check what is to be audited, and audit it: one game as a batch of one.
-
-    It may have begun with another goal or belief than the game does: its states are what is audited.
-    """
+    """Check what is to be audited, and audit it: one game as a batch of one."""
     validated_agent(agent)
-    if not isinstance(played, Trajectory):
-        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+    require_trajectory(game, played)
     if with_fixed_length(game) != game:
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
         )
-    if played.game != game and not _begins_otherwise(played.game, game):
-        raise ValueError(f"played must be the game to audit, {shown(game)}; got {shown(played.game)}")
     if played.goals.ndim > 1:
         return audited(game, agent, played)
     return audited(game, agent, played.map(lambda array: array[None])).row(0)
+
+
+def require_trajectory(game: ScalarGame, played: object) -> None:
+    """Check that `played` is a trajectory of the game, which may have begun with another goal or belief."""
+    if not isinstance(played, Trajectory):
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+    if played.game != game and not _begins_otherwise(played.game, game):
+        raise ValueError(f"played must be of the given game, {shown(game)}; got {shown(played.game)}")
 
 
 def _begins_otherwise(played: ScalarGame, game: ScalarGame) -> bool:

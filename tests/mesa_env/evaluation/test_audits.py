@@ -270,7 +270,7 @@ def test_one_game_is_simulated_as_a_batch_of_one_is(name):
         ({"played": None}, "played must be a Trajectory, as rollout returns; got None"),
         ({"agent": 3}, "an agent must have predict"),
         ({"game": "Game"}, "game must be a game of type ScalarGame"),
-        ({"game": Game([0.5])}, "played must be the game to audit"),
+        ({"game": Game([0.5])}, "played must be of the given game"),
     ],
 )
 def test_simulation_refuses_in_one_sentence_what_it_cannot_search(changes, message):
@@ -343,7 +343,7 @@ def test_the_game_of_another_is_not_audited():
     """Not even one of as many episodes: its numbers would be of no game."""
     game, other = Game([1.0, 1.0, 0.0, 0.0]), Game([3.0, 3.0, 0.0, 0.0], discount=0.3)
     played = mesa_env.rollout(game, mesa_env.oracle(game), 0.8)
-    with pytest.raises(ValueError, match="played must be the game to audit"):
+    with pytest.raises(ValueError, match="played must be of the given game"):
         mesa_env.audit(other, mesa_env.oracle(other), played)
     drawn = Game([1.0, 1.0, 0.0, 0.0], initial_goal=(-1.0, 1.0))
     assert (mesa_env.audit(drawn, mesa_env.oracle(drawn), played).gains < 1e-12).all()

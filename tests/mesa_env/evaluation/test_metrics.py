@@ -1,5 +1,7 @@
 """Metrics of games small enough to work out by hand."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -174,3 +176,41 @@ def test_comparing_nobody_gives_empty_columns():
 def test_only_agents_are_compared():
     with pytest.raises(TypeError, match=r"an agent must have predict.*; got 3"):
         mesa_env.compare(mesa_env.Game(), {"three": 3}, [0.8])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"played": "batch"}, "played must be one game, such as played.row(0); got a batch of 2"),
+        ({"played": 3}, "played must be a Trajectory, as rollout returns; got 3"),
+        ({"game": Game([0.5])}, "played must be of the given game"),
+        ({"audited": "batch"}, "audited must be the Audit of one game, as audit returns; got Audit("),
+        ({"audited": {}}, "audited must be the Audit of one game, as audit returns; got {}"),
+    ],
+)
+def test_measure_takes_one_game_and_its_audit(changes, message):
+    game = Game([1.0, 0.0])
+    agent = mesa_env.oracle(game)
+    batch = mesa_env.rollout(game, agent, [0.5, 0.2])
+    whole = {"played": batch, "audited": mesa_env.audit(game, agent, batch)}
+    given = {"game": game, "played": batch.row(0)} | changes
+    given = {name: whole[name] if value == "batch" else value for name, value in given.items()}
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}"):
+        mesa_env.measure(**given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"agent": [1, 2]}, "column agent must hold one name per game; got [1, 2]"),
+        ({"retention": ["a", "b"]}, "column retention must hold one number per game; got ['a', 'b']"),
+        ({"model": [0]}, "column model must hold one number per game; got [0]"),
+        ({"confidence": 2}, "confidence must be a finite number in [0, 1]; got 2"),
+    ],
+)
+def test_summaries_are_of_names_and_numbers(changes, message):
+    game = Game([1.0, 0.0])
+    games = mesa_env.compare(game, {"oracle": mesa_env.oracle(game)}, [0.5, 0.2])
+    confidence = changes.pop("confidence", 0.9)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        mesa_env.summarize(games | changes, confidence)
