@@ -29,9 +29,9 @@ from gymnasium.error import ResetNeeded
 
 import mesa_env
 from agents import names
+from mesa_env.entry_points import make_best_response
 from mesa_env.evaluation import statistics
 from mesa_env.interfaces.control import ControlEnv
-from mesa_env.interfaces.decision import BestResponseEnv
 from mesa_env.solutions.decoupling import solve_decoupling
 from mesa_env.solutions.hidden_deployment import solve_hidden, solve_memoryless
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon
@@ -95,7 +95,7 @@ def make(rng: Generator) -> None:
     else:
         more = {"successors": np.full(game.episodes, 0.5)}
         given = replaced(rng, arguments | more, {"successors": (game.episodes,)})
-        made = BestResponseEnv(**given)
+        made = make_best_response(**given)
     made.reset(seed=0)
 
 
