@@ -3,7 +3,7 @@
 | name            | rule                                                                                    |
 | --------------- | --------------------------------------------------------------------------------------- |
 | `equilibrium`   | the oracle of the game (`mesa_env.oracle`)                                              |
-| `grid`          | the post's grid oracle (`mesa_env.grid_search`)                                         |
+| `grid`          | the post's grid oracle (`mesa_env.grid_search`), certified as the equilibrium is        |
 | `myopic`        | c = 1: considers its own episode only                                                   |
 | `compliant`     | c = 0: always emits the base optimum, or what it believes that to be                    |
 | `guard`         | c = 0 in training, 1 in deployment: full deception                                      |
@@ -25,17 +25,18 @@ import numpy as np
 
 from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
+from mesa_env.evaluation.certificates import attach_certificate
 from mesa_env.evaluation.certified_oracle import oracle
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import did_you_mean, require_kind, shown, validated_whole
-from mesa_env.solutions.grid import grid_search
+from mesa_env.solutions.grid import grid_plan
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
 
 _RULES: dict[str, Callable[[Any, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),
-    "grid": lambda game, _: Profile(game, grid_search(game)),
+    "grid": lambda game, _: attach_certificate(game, Profile(game, grid_plan(game))),
     "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
     "compliant": lambda game, _: Profile(game, np.zeros(game.episodes)),
     "guard": lambda game, _: Profile(game, np.where(game.training, 0, 1).clip(max=game.coefficient_bound)),

@@ -87,6 +87,6 @@ for _rules in GAMES:
     )
 gymnasium.register(
     "mesa_env/BestResponse-v0",
-    entry_point="mesa_env.interfaces.decision:BestResponseEnv",
-    vector_entry_point="mesa_env.interfaces.decision:BestResponseVectorEnv",
+    entry_point="mesa_env.entry_points:make_best_response",
+    vector_entry_point="mesa_env.entry_points:make_best_responses",
 )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import flags_of, numbers_of, shown
+from mesa_env.rules.validation import flags_of, numbers_of, shown, validated_flag
 
 Observation = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ class GameAgent(ABC):
     policies. It is reset in every row where a game begins.
 
     Attributes:
-        certificate: What `mesa_env.oracle` found that agents could gain; None for other agents.
+        certificate: What was found that agents could gain by leaving an oracle's path; None for other agents.
     """
 
     certificate: Certificate | None = None
@@ -96,8 +96,9 @@ class GameAgent(ABC):
 
         Raises:
             ValueError: If the observation has another shape, lies outside the game's bounds or shows another
-                game; or if the memory or the flags do not fit its rows.
+                game; if the memory or the flags do not fit its rows; or if `deterministic` is not a flag.
         """
+        validated_flag("deterministic", deterministic)
         seen = self._validated_observation(observation)
         rows = seen.reshape(-1, seen.shape[-1])
         episode = self.game.episode_from_observation(rows)

@@ -66,7 +66,7 @@ _NEWTON_STEPS = 7  # taken before checking whether any root still moves
 _EPSILON = float(np.finfo(np.float64).eps)
 _TINY = 1e-300  # stands for 0 where dividing by 0 would be the right limit
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_MANY_STEPS = 1e9  # about a minute and a half
+_MANY_STEPS = 1e8  # about ten seconds
 _MOST_NUMBERS = 2**30  # 8 GiB
 _BLOCKS_PER_CORE = 8  # so that no core waits long for another
 
@@ -246,7 +246,7 @@ class Refinement(NamedTuple):
 
 
 def announce_work(what: str, steps: float, numbers: float = 0) -> None:
-    """Warn before work of minutes or hours, `steps` being costs evaluated or episodes played, one by one.
+    """Warn before work of ten seconds or more, `steps` being costs evaluated or episodes played, one by one.
 
     Raises:
         ValueError: If its tables would hold too many numbers for most machines.

@@ -36,7 +36,7 @@ from agents.learning.checkpoints import refuse_damage
 from agents.learning.settings import NeuralSettings, validated_widths
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.rules import State, base_update
-from mesa_env.rules.validation import numbers_of, shown
+from mesa_env.rules.validation import numbers_of, shown, validated_flag
 
 _SMALL = 0.01  # added to θ², so that games that begin near 0 do not dominate all others
 _STEEPEST = 1.0  # norm to which gradients are clipped
@@ -90,6 +90,7 @@ class NeuralPolicy(nn.Module):
 
         Observations of shape (4,) or (B, 4) give actions of shape (2,) or (B, 2), and `state` as it came.
         """
+        validated_flag("deterministic", deterministic)
         seen = numbers_of(observation)
         if seen is None or not np.isfinite(seen).all():
             raise ValueError(f"observation must be finite numbers; got {shown(observation)}")

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from agents.learning.games import decisions_alike
 from agents.limits import MOST_TURNS, validate_batch
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_number, validated_whole
+from mesa_env.rules.validation import validated_flag, validated_number, validated_whole
 
 GROUP_SIZE = 8
 """How many games share their random numbers, where games differ in more than the goal's scale."""
@@ -152,5 +152,7 @@ def _validate_numbers(settings: OnPolicySettings | OffPolicySettings) -> None:
         value = getattr(settings, entry.name)
         if entry.type == "int":
             validated_whole(entry.name, value, 1, _MOST.get(entry.name, _MOST_OTHERS))
+        elif entry.type == "bool":
+            validated_flag(entry.name, value)
         elif entry.type == "float" and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{entry.name} must be a finite number above 0; got {value}")

@@ -8,6 +8,7 @@ stochastic ones, have audits of their own; `AUDITS` names every kind's, and a ne
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,16 @@ from mesa_env.agent import Agent, Observation, ask_agent, validated_agent
 from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.projection import may_be_projected, projected_goals
-from mesa_env.evaluation.trajectory import Trajectory, map_states, require_play, require_trajectory
+from mesa_env.evaluation.trajectory import Trajectory, map_states, require_trajectory
 from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import State
 from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import MOST_EPISODES, shown, validated_whole
+from mesa_env.rules.validation import MOST_EPISODES, require_kind, validated_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
-_MOST_PROPOSALS, _MOST_ZOOMS = 1_000_000, 30  # after which a range is less than rounding
+_MOST_PROPOSALS, _MOST_ZOOMS = 1_000_000, 10  # single precision tells no more apart
 _INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched again, and values in each
 
 
@@ -98,34 +99,31 @@ def audit_by_simulation(
 ) -> Audit:
     """Audit deterministic games by simulating deviations from every turn; exact up to the search.
 
-    Around what was played, `proposals` values over the whole range are tried for each part of the action in
-    turn, and for all parts together; then, for actions of one part, values between those where the cost jumps
-    or is least; then the same over a range twenty times smaller around the best, `zooms` times. The result is
-    a lower bound of the gain, which is tight where J_n has no spike between proposals.
+    `played` is one game or a batch, as `rollout` played them. Around what was played, `proposals` values over
+    the whole range are tried for each part of the action in turn, and for all parts together; then, for
+    actions of one part, values between those where the cost jumps or is least; then the same over a range
+    twenty times smaller around the best, `zooms` times. The result is a lower bound of the gain, which is
+    tight where J_n has no spike between proposals.
 
     Returns:
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If the game is stochastic after its start, another kind of game was played, or the search
-            is out of range.
+        ValueError: If the game is stochastic after its start, another game was played, or the search is none.
     """
-    require_trajectory(game, played)
-    validated_agent(agent)
-    proposals = validated_whole("proposals", proposals, 2, _MOST_PROPOSALS)
-    zooms = validated_whole("zooms", zooms, 0, _MOST_ZOOMS)
-    if type(played.game) is not type(game) or played.game.episodes != game.episodes:
-        raise ValueError(
-            f"played must be {game.episodes} episodes of {type(game).__name__}; got {shown(played.game)}"
-        )
-    if played.goals.ndim == 1:
-        return audit_by_simulation(game, agent, played.batch(), proposals, zooms).row(0)
+    require_kind(game, ScalarGame)
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
+    validated_whole("proposals", proposals, 2, _MOST_PROPOSALS)
+    validated_whole("zooms", zooms, 0, _MOST_ZOOMS)
+    return _audit_batch(partial(_simulate, proposals=proposals, zooms=zooms), game, agent, played)
+
+
+def _simulate(game: ScalarGame, agent: Agent, played: Trajectory, proposals: int, zooms: int) -> Audit:
+    """`audit_by_simulation` of a batch."""
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
-    steps = goals.size * proposals * (zooms + 1) * goals.shape[1] / 2
-    announce_work("this audit", steps, goals.size * proposals)
+    _announce_simulation(game, len(goals), proposals * (zooms + 1))
     # All turns of all games, episode by episode.
     state = map_states(lambda *parts: np.concatenate(parts), *played.states)
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
@@ -146,12 +144,28 @@ def audit_by_simulation(
         if turns.any():
             some = map_states(lambda part, turns=turns: part[turns], state)
             best[turns], gained[turns] = _search(cost, some, best[turns], game.action_bound, proposals, zooms)
-    scale = problem.step(state, best).info["scale"]
+    scale = _costs_of_silence(game, state)
     squares = goals**2  # which are 0 for goals that are not
     unit = np.where(squares == 0, 1.0, squares)
     gains, weights = (part.reshape(goals.T.shape).T / unit for part in (gained, scale))
     coefficients = best[:, 0].astype(np.float64).reshape(goals.T.shape).T
     return Audit(np.where(squares == 0, 0.0, gains), np.where(squares == 0, 1.0, weights), coefficients)
+
+
+def _announce_simulation(game: ScalarGame, games: int, tried: int) -> None:
+    """Announce simulations in which so many actions are tried at each turn."""
+    trained = np.flatnonzero(game.training)
+    followed = (game.episodes - trained).sum() + game.episodes - len(trained)
+    announce_work("this audit", games * tried * float(followed), games * tried * game.episodes)
+
+
+def _costs_of_silence(game: ScalarGame, state: State) -> Array:
+    """What agents would pay if 0 were emitted from their turns to the game's end, shape (B,)."""
+    judges, left = game.preferences(state), game.episodes - state.episode
+    costs, silence = np.zeros((2, len(left)))
+    for elapsed in range(int(left.max())):
+        costs += (elapsed < left) * game.mesa_cost(silence, judges, elapsed)
+    return costs
 
 
 def _search(
@@ -224,14 +238,19 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
         ValueError: If this kind of game has no audit, the length of the game is random, or another game was
             played.
     """
-    require_trajectory(game, played)
+    return _audit_batch(_audit_of(game), game, agent, played)
+
+
+def _audit_batch(
+    audited: Callable[[Any, Agent, Trajectory], Audit], game: ScalarGame, agent: Agent, played: Trajectory
+) -> Audit:
+    """Check what is to be audited, and audit it: one game as a batch of one."""
     validated_agent(agent)
+    require_trajectory(game, played)
     if with_fixed_length(game) != game:
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
         )
-    require_play(game, played)
-    audited = _audit_of(game)
     if played.goals.ndim > 1:
         return audited(game, agent, played)
     return audited(game, agent, played.batch()).row(0)
@@ -243,6 +262,7 @@ def audits_by_simulation(game: ScalarGame) -> bool:
 
 
 def _audit_of(game: ScalarGame) -> Callable[[Any, Agent, Trajectory], Audit]:
+    require_kind(game, ScalarGame)
     if type(game) not in AUDITS:
         known = ", ".join(kind.__name__ for kind in AUDITS)
         raise ValueError(f"there are audits for {known}; got {type(game).__name__}")

@@ -7,7 +7,7 @@ anything. Coefficients are taken to depend on signals alone, so that those of a 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.agent import Agent, ask_agent
 from mesa_env.numerics import Array, Booleans, compiled
@@ -27,6 +27,12 @@ class Futures(NamedTuple):
         """The first half of every game's futures, and the second."""
         first, second = zip(*(np.split(part, 2, axis=2) for part in self), strict=True)
         return Futures(*first), Futures(*second)
+
+    @property
+    def growth(self) -> Array:
+        """The most by which any of a game's futures multiplies the goal that it is handed; shape (H,)."""
+        growth: Array = np.abs(np.cumprod(self.contractions, axis=0)).max(axis=(0, 2), initial=1.0)
+        return growth
 
     def unit_sums(self, discount: float) -> Array:
         """A_1 and B_1 of every future without projection, shape (2, H, F)."""
@@ -111,20 +117,16 @@ def best_projected(
     return np.where(better, one[:, 0], tried[rows, at])
 
 
-def may_project(game: HiddenDeployment, state: State, futures: Futures) -> Booleans:
-    """Whether some action in each state leads to a projection in some of its futures; shape (H,)."""
-    growth = np.maximum.accumulate(np.abs(np.cumprod(futures.contractions, axis=0)), axis=0)
-    most = growth[-1].max(axis=-1) if len(growth) else np.ones(len(state.goal))
-    return furthest_goals(game, state.episode, state.goal) * np.maximum(most, 1) > game.goal_bound
+def may_project(game: HiddenDeployment, state: State, growth: ArrayLike) -> Booleans:
+    """Whether some action in each state leads to a projection, then or where successors let goals grow; (H,).
 
-
-def furthest_goals(game: HiddenDeployment, episode: NDArray[np.int64], goal: Array) -> Array:
-    """The largest |θ_{n+1}| that some action leads to without projection, elementwise."""
-    slowest, fastest = (
-        np.abs(1 - 2 * game.learning_rates[episode] * (c * c + game.regularization))
-        for c in (0.0, game.coefficient_bound)
-    )
-    return np.asarray(np.maximum(slowest, fastest) * np.abs(goal))
+    `growth` is the most by which successors multiply the goal that they are handed, (H,), or one for all.
+    """
+    rate = game.learning_rates[state.episode]
+    extremes = np.array([[0.0], [game.coefficient_bound**2]])
+    with np.errstate(over="ignore", invalid="ignore"):  # a goal of 0 stays 0 however much it is multiplied
+        furthest = np.abs(1 - 2 * rate * (extremes + game.regularization)).max(axis=0) * np.abs(state.goal)
+        return np.asarray(furthest * np.maximum(growth, 1.0) > game.goal_bound)
 
 
 def _rows_of(memory: Any, rows: NDArray[np.int64], games: int) -> Any:

@@ -15,7 +15,6 @@ from mesa_env.agent import Agent, ask_agent
 from mesa_env.evaluation.futures import (
     Futures,
     best_projected,
-    furthest_goals,
     may_project,
     projected_costs,
     sample_futures,
@@ -28,7 +27,7 @@ from mesa_env.rules.rules import Array, State
 from mesa_env.rules.validation import is_whole, shown, validated_whole
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
-from mesa_env.solutions.hidden_deployment import MODES, ModeSolution, Situation
+from mesa_env.solutions.hidden_deployment import MODES, STEPS_PER_NODE, ModeSolution, Situation
 
 _FUTURES = 64, 512  # sampled at each turn at which an action may lead to a projection: least and most
 _SAMPLES = 2**16  # of them at all turns of an episode, where that allows
@@ -113,14 +112,10 @@ def _with_projection(
 ) -> tuple[Array, Array]:
     """Gains and best coefficients, from sampled futures at turns where an action may lead to a projection."""
     gains, best = (part.copy() for part in linear)
-    grows = np.abs(1 - 2 * game.learning_rates[:, None] * (policy.values**2 + game.regularization)).max(
-        axis=1
-    )
-    room = game.goal_bound / np.cumprod(np.maximum(grows, 1.0)[:0:-1])[::-1]  # of θ_{n+1}
-    room, rng = np.append(room, game.goal_bound), np.random.default_rng(0)
+    growth, rng = _growth_by_episode(game, policy), np.random.default_rng(0)
     for n, state in enumerate(played.states):
-        turns = np.flatnonzero(furthest_goals(game, state.episode, state.goal) > room[n])
-        if not turns.size or not state.goal[turns].any():
+        turns = np.flatnonzero(may_project(game, state, growth[n]))
+        if not turns.size:
             continue
         some = map_states(lambda part, turns=turns: part[turns], state)
         count = int(np.clip(_SAMPLES // turns.size, *_FUTURES))
@@ -132,10 +127,17 @@ def _with_projection(
     return gains, best
 
 
+def _growth_by_episode(game: HiddenDeployment, policy: Table) -> Array:
+    """The most by which the successors of each agent can multiply a goal, whatever they see; shape (N,)."""
+    with np.errstate(over="ignore"):
+        m = np.abs(1 - 2 * game.learning_rates[:, None] * (policy.values**2 + game.regularization))
+        return np.append(np.cumprod(np.maximum(m.max(axis=1), 1.0)[:0:-1])[::-1], 1.0)
+
+
 def _sums_by_belief(game: HiddenDeployment, policy: Table) -> tuple[Expectations, Table, Table]:
     """Unit sums A_1 and B_1 of a policy by log-odds, after the expectations used to find them."""
     nodes, points = 129, len(_LOG_ODDS)
-    announce_work("this audit", game.episodes * points * nodes, 4 * game.episodes * points)
+    announce_work("this audit", game.episodes * points * nodes * STEPS_PER_NODE, 4 * game.episodes * points)
     expect = Expectations(game, _LOG_ODDS, *trapezoid(nodes))
     squares, outputs = solution.unit_sums_backward(
         game, lambda n, *_: policy.read(np.full(points, n), _LOG_ODDS), expect, points
@@ -216,7 +218,7 @@ def _sampled_gains(
         cost = projected_costs(game, state, belief, paid, np.stack([played, best], axis=1))
         return float((cost[:, 0] - cost[:, 1]).mean())
 
-    if may_project(game, state, futures).any():
+    if may_project(game, state, futures.growth).any():
         first, second = futures.halves
         other = mean_projected_gain(first, second) + mean_projected_gain(second, first)
         return other / 2, mean_projected_gain(futures, futures)

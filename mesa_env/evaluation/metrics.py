@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.gains import Audit
-from mesa_env.evaluation.trajectory import Trajectory, require_play, rollout, validated_goals
+from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollout, validated_goals
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import numbers_of, require_kind, shown, validated_whole
+from mesa_env.rules.validation import numbers_of, require_kind, shown, validated_number, validated_whole
 from mesa_env.solutions.equilibrium import require_base_game
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
         TypeError: If an argument is of another type.
         ValueError: If another game was played, or a batch of games.
     """
-    require_play(game, played)
+    require_trajectory(game, played)
     if played.goals.ndim > 1:
         raise ValueError(
             f"played must be one game, such as played.row(0); got a batch of {len(played.goals)}"
         )
+    if audited is not None and not (isinstance(audited, Audit) and audited.gains.ndim == 1):
+        raise TypeError(f"audited must be the Audit of one game, as audit returns; got {shown(audited)}")
     if audited is None:
         paths = played.coefficients[None], played.goals[None]
         audited = audit_base_game(require_base_game(game), *paths).row(0)
@@ -129,35 +131,43 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
         One row per agent, in order of appearance; columns are (metric, "mean" | "low" | "high").
 
     Raises:
-        TypeError: If `games` are no such columns.
-        ValueError: If `confidence` is not between 0 and 1.
+        TypeError: If `games` lacks a column.
+        ValueError: If a column has not one entry of its kind per game, or `confidence` is not in [0, 1].
     """
     import pandas as pd
 
-    level = numbers_of(confidence)
-    if level is None or level.ndim or not 0 < level < 1:
-        raise ValueError(
-            f"confidence must be a number greater than 0 and less than 1; got {shown(confidence)}"
-        )
-    try:
-        table = pd.DataFrame(games if isinstance(games, Mapping | pd.DataFrame) else None)
-        table = table.astype(dict.fromkeys(METRICS, np.float64))
-    except (KeyError, TypeError, ValueError):  # of columns that are missing, of several lengths or of text
-        table = pd.DataFrame()
-    if not {"agent", "model", *METRICS} <= set(table.columns):
-        raise TypeError(f"games must have the columns that compare returns; got {shown(games)}")
+    confidence = validated_number("confidence", confidence, 0.0, 1.0)
+    table = pd.DataFrame(_columns(games))
     summary = {}
     for agent, rows in table.groupby("agent", sort=False):
         several = rows["model"].nunique() > 1
         sample = rows.groupby("model")[list(METRICS)].mean() if several else rows[list(METRICS)]
         row: dict[tuple[str, str], float] = {}
         for metric in METRICS:
-            mean, low, high = _interval(sample[metric].to_numpy(dtype=np.float64), float(level))
+            mean, low, high = _interval(sample[metric].to_numpy(dtype=np.float64), confidence)
             row |= {(metric, "mean"): mean, (metric, "low"): low, (metric, "high"): high}
         summary[agent] = row
     return pd.DataFrame.from_dict(summary, orient="index")
 
 
+def _columns(games: Any) -> dict[str, Any]:
+    """Check the columns of `compare`: names of agents, and numbers."""
+    needed = ("agent", "model", *METRICS)
+    if not (isinstance(games, Mapping) or hasattr(games, "columns")) or not set(needed) <= set(games):
+        raise TypeError(f"games must have the columns that compare returns; got {shown(games)}")
+    agents = games["agent"]
+    if not isinstance(agents, Iterable) or not all(isinstance(name, str) for name in agents):
+        raise ValueError(f"column agent must hold one name per game; got {shown(agents)}")
+    columns: dict[str, Any] = {"agent": list(agents)}
+    for name in needed[1:]:
+        column = numbers_of(games[name])
+        if column is None or column.shape != (len(columns["agent"]),):
+            raise ValueError(f"column {name} must hold one number per game; got {shown(games[name])}")
+        columns[name] = column
+    return columns
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of gains without bound
 def _interval(values: Array, confidence: float) -> tuple[float, float, float]:
     from scipy import stats
 

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from mesa_env.rules.rules import Array
+from mesa_env.rules.validation import is_whole, numbers_of, shown, validated_number, validated_whole
 
 CONFIDENCE = 0.95
 FEWEST = 3
@@ -31,7 +32,8 @@ RESAMPLES_OF_CURVES = 1999
 SMALLEST = 1e-12
 """Smallest gain that is told apart from 0 where logarithms are taken."""
 
-Statistic = Callable[..., Array]
+_MOST_RUNS, _AT_ONCE = 10_000, 2**24  # of a game; and numbers that are resampled at a time
+_MOST_POINTS = 1_000_000  # of a grid
 
 
 class Estimate(NamedTuple):
@@ -51,24 +53,33 @@ class Band(NamedTuple):
 
 
 def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
-    """Mean of the middle half of the values along an axis; values on its border count in part."""
-    ordered = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
+    """Mean of the middle half of the values along an axis; values on its border count in part.
+
+    It is NaN where any value is.
+    """
+    numbers = _numbers("values", values)
+    if not numbers.size or not (is_whole(axis) and -numbers.ndim <= axis < numbers.ndim):
+        raise ValueError(
+            f"values must have at least one entry along axis {shown(axis)}; got shape {numbers.shape}"
+        )
+    ordered = np.sort(np.moveaxis(numbers, axis, -1), axis=-1)
     count = ordered.shape[-1]
     edges = np.clip(np.arange(count + 1), count / 4, 3 * count / 4)
     weights = np.diff(edges) * (2 / count)
-    mean: Array = ordered @ weights
-    # Rounding must not take the mean of equal values out of their range.
+    with np.errstate(invalid="ignore"):  # where both infinities are in the middle half
+        mean: Array = ordered[..., weights > 0] @ weights[weights > 0]
+    # Rounding must not take the mean of equal values out of their range, whose end is NaN where any value is.
     return mean.clip(ordered[..., 0], ordered[..., -1])
 
 
 def finite(values: ArrayLike) -> Array:
     """The values that are finite."""
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = _numbers("values", values)
     return numbers[np.isfinite(numbers)]
 
 
-def estimate(*strata: ArrayLike, statistic: Statistic = interquartile_mean) -> Estimate:
-    """A statistic of all runs pooled, with its interval.
+def estimate(*strata: ArrayLike) -> Estimate:
+    """The interquartile mean of all runs pooled, with its interval.
 
     Each stratum holds the runs of a game; values that are not finite are left out, and so is a game without
     any other. The estimate is NaN without runs, and has no interval if a game has fewer than `FEWEST`.
@@ -76,30 +87,44 @@ def estimate(*strata: ArrayLike, statistic: Statistic = interquartile_mean) -> E
     samples = [sample for sample in map(finite, strata) if len(sample)]
     if not samples:
         return Estimate(np.nan, np.nan, np.nan)
-    value, low, high = _bootstrap(samples, statistic, RESAMPLES)
+    value, low, high = _bootstrap(samples, interquartile_mean, RESAMPLES)
     return Estimate(float(value), float(low), float(high))
 
 
-def band(values: Array, statistic: Statistic = interquartile_mean) -> Band:
-    """The statistic of curves of shape (runs, T), with pointwise intervals over the runs."""
-    return Band(*_bootstrap([values.T], statistic, RESAMPLES_OF_CURVES))
+def band(values: ArrayLike) -> Band:
+    """The interquartile mean of curves of shape (runs, T), with pointwise intervals over the runs."""
+    curves = _numbers("values", values, axes=2)
+    if not (curves.size and np.isfinite(curves).all()):
+        raise ValueError(f"values must be finite, of at least one run and time; got {shown(values)}")
+    return Band(*_bootstrap([curves.T], interquartile_mean, RESAMPLES_OF_CURVES))
 
 
-def profile(strata: Sequence[Array], thresholds: Array) -> Band:
+def profile(strata: Sequence[ArrayLike], thresholds: ArrayLike) -> Band:
     """Performance profile: share of runs at or below each threshold (T,), with pointwise intervals.
 
     Each stratum holds the runs of a game; a failed run is NaN, which is above every threshold.
     """
-    below = [(sample <= thresholds[:, None]).astype(np.float64) for sample in strata]
+    if not isinstance(strata, Sequence):
+        raise TypeError(f"strata must be a sequence of samples, one for each game; got {shown(strata)}")
+    samples = [_numbers("each of strata", sample, axes=1) for sample in strata]
+    if not any(len(sample) for sample in samples):
+        raise ValueError(f"strata must hold at least one run; got {shown(strata)}")
+    bounds = _numbers("thresholds", thresholds, axes=1)
+    below = [(sample <= bounds[:, None]).astype(np.float64) for sample in samples]
     return Band(*_bootstrap(below, np.mean, RESAMPLES_OF_CURVES))
 
 
-def _bootstrap(samples: Sequence[Array], statistic: Statistic, resamples: int) -> tuple[Array, Array, Array]:
+def _bootstrap(
+    samples: Sequence[Array], statistic: Callable[..., Array], resamples: int
+) -> tuple[Array, Array, Array]:
     """A statistic of pooled samples of shape (…, n), with its interval; samples are resampled separately."""
 
     def pool(*parts: Array, axis: int) -> Array:
         return statistic(np.concatenate(parts, axis=axis), axis=axis)
 
+    runs, numbers = max(sample.shape[-1] for sample in samples), sum(sample.size for sample in samples)
+    if runs > _MOST_RUNS:
+        raise ValueError(f"a game must have at most {_MOST_RUNS} runs; got {runs}")
     value = np.asarray(pool(*samples, axis=-1))
     if min(sample.shape[-1] for sample in samples) < FEWEST:
         return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
@@ -111,12 +136,13 @@ def _bootstrap(samples: Sequence[Array], statistic: Statistic, resamples: int) -
         method="percentile",
         confidence_level=CONFIDENCE,
         n_resamples=resamples,
+        batch=max(1, min(resamples, _AT_ONCE // numbers)),
         rng=np.random.default_rng(0),
     ).confidence_interval
     return value, np.asarray(interval.low), np.asarray(interval.high)
 
 
-def on_common_grid(curves: Sequence[tuple[Array, Array]], points: int = 60) -> tuple[Array, Array]:
+def on_common_grid(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int = 60) -> tuple[Array, Array]:
     """Interpolate curves measured at different times on one grid.
 
     Between two measurements, the logarithm of the value is linear in the logarithm of time. The grid covers
@@ -126,8 +152,17 @@ def on_common_grid(curves: Sequence[tuple[Array, Array]], points: int = 60) -> t
     Returns:
         Times (T,) and values (curves, T); T = 0 if no time is covered by all curves.
     """
-    usable = [(times > 0) & np.isfinite(times) & np.isfinite(values) for times, values in curves]
-    kept = [(times[use], values[use]) for (times, values), use in zip(curves, usable, strict=True)]
+    validated_whole("points", points, 1, _MOST_POINTS)
+    if not (
+        isinstance(curves, Sequence) and all(isinstance(pair, Sequence) and len(pair) == 2 for pair in curves)
+    ):
+        raise TypeError(f"curves must be a sequence of pairs of times and values; got {shown(curves)}")
+    measured = [_curve(times, values) for times, values in curves]
+    usable = [(times > 0) & np.isfinite(times) & np.isfinite(values) for times, values in measured]
+    kept = [(times[use], values[use]) for (times, values), use in zip(measured, usable, strict=True)]
+    for times, _ in kept:
+        if (np.diff(times) < 0).any():
+            raise ValueError(f"times must be in ascending order; got {shown(times)}")
     if not kept or not all(len(times) for times, _ in kept):
         return np.empty(0), np.empty((len(kept), 0))
     first, last = max(times[0] for times, _ in kept), min(times[-1] for times, _ in kept)
@@ -140,18 +175,40 @@ def on_common_grid(curves: Sequence[tuple[Array, Array]], points: int = 60) -> t
     return grid, np.exp(logs)
 
 
-def first_time(times: Array, values: Array, threshold: float) -> float:
+def first_time(times: ArrayLike, values: ArrayLike, threshold: float) -> float:
     """The first time at which a value at or below the threshold was measured; infinite if never."""
-    reached = np.flatnonzero(values <= threshold)
-    return float(times[reached[0]]) if len(reached) else np.inf
+    at, measured = _curve(times, values)
+    reached = np.flatnonzero(measured <= validated_number("threshold", threshold))
+    return float(at[reached[0]]) if len(reached) else np.inf
 
 
-def shortest_half(weights: Array) -> tuple[int, int]:
+def shortest_half(weights: ArrayLike) -> tuple[int, int]:
     """First and last index of the shortest run of neighbors with half of all weight; the earliest if tied."""
-    sums = np.concatenate([[0.0], np.cumsum(weights)])
-    starts = np.arange(len(weights))
+    shares = _numbers("weights", weights, axes=1)
+    if not len(shares) or not ((shares >= 0) & (shares < np.inf)).all():
+        raise ValueError(f"weights must be finite numbers ≥ 0, at least one; got {shown(weights)}")
+    sums = np.concatenate([[0.0], np.cumsum(shares / (shares.max() or 1.0))])
+    starts = np.arange(len(shares))
     # Rounding must not ask for more than the total.
     ends: NDArray[np.intp] = np.searchsorted(sums, sums[:-1] + sums[-1] / 2 * (1 - 1e-12))
+    ends = np.maximum(ends, starts + 1)  # also where there is no weight
     lengths = np.where(ends < len(sums), ends - starts, len(sums))
     start = int(lengths.argmin())
     return start, int(ends[start]) - 1
+
+
+def _numbers(name: str, values: object, axes: int | None = None) -> Array:
+    """Check real numbers, in an array of so many axes where that is given."""
+    numbers = numbers_of(values)
+    if numbers is None or axes not in (None, numbers.ndim):
+        form = "" if axes is None else f" in an array of shape {('(T,)', '(runs, T)')[axes - 1]}"
+        raise ValueError(f"{name} must be numbers{form}; got {shown(values)}")
+    return numbers
+
+
+def _curve(times: object, values: object) -> tuple[Array, Array]:
+    """Check times and the values measured at them, each of shape (T,)."""
+    at, measured = _numbers("times", times, axes=1), _numbers("values", values, axes=1)
+    if at.shape != measured.shape:
+        raise ValueError(f"each time must have one value; got {len(at)} times and {len(measured)} values")
+    return at, measured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,14 @@ from pettingzoo import AECEnv
 from mesa_env.agent import Agent, ask_agent, validated_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import array_of, brought_within, numbers_of, require_kind, shown
+from mesa_env.rules.validation import (
+    array_of,
+    brought_within,
+    numbers_of,
+    require_kind,
+    shown,
+    validated_flag,
+)
 
 
 class Trajectory(NamedTuple):
@@ -69,12 +76,14 @@ def rollout(
 
     Raises:
         TypeError: If `game` is not a game, `agent` has no `predict`, or `generator` is not a generator.
-        ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space.
+        ValueError: If an initial goal lies outside the game's bound, or the agent's action outside its space,
+            or `deterministic` is not a flag.
     """
     require_kind(game, ScalarGame)
     validated_agent(agent)
     if not (generator is None or isinstance(generator, np.random.Generator)):
         raise TypeError(f"generator must be a numpy.random.Generator or None; got {shown(generator)}")
+    validated_flag("deterministic", deterministic)
     first = validated_goals(game, initial_goal)
     goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     start = game.start(generator.random((len(goals), game.n_uniforms)), goals)
@@ -126,23 +135,19 @@ def validated_goals(game: ScalarGame, initial_goal: object) -> Array:
     return inside
 
 
-def require_trajectory(game: ScalarGame, played: Trajectory) -> None:
-    """Check that `game` is a game and `played` a trajectory; a TypeError otherwise."""
+def require_trajectory(game: ScalarGame, played: object) -> None:
+    """Check that `played` is a trajectory of the game, which may have begun with another goal or belief."""
     require_kind(game, ScalarGame)
     if not isinstance(played, Trajectory):
         raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+    if played.game != game and not _begins_otherwise(played.game, game):
+        raise ValueError(f"played must be of the given game, {shown(game)}; got {shown(played.game)}")
 
 
-def require_play(game: ScalarGame, played: Trajectory) -> None:
-    """Check that `played` is one or more games of `game`, whatever their first goals.
-
-    Raises:
-        TypeError: If `game` is not a game, or `played` not a trajectory.
-        ValueError: If another game was played.
-    """
-    require_trajectory(game, played)
-    if type(played.game) is not type(game) or replace(played.game, initial_goal=game.initial_goal) != game:
-        raise ValueError(f"played must be of the game given, {shown(game)}; got {shown(played.game)}")
+def _begins_otherwise(played: ScalarGame, game: ScalarGame) -> bool:
+    """Whether games are alike but for what they begin with."""
+    begun = {field.name: getattr(game, field.name) for field in fields(game) if "initial" in field.name}
+    return type(played) is type(game) and replace(played, **begun) == game
 
 
 def map_states(function: Callable[..., Any], *states: State) -> State:

@@ -16,7 +16,7 @@ from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.rules import Array, Rules, State
-from mesa_env.rules.validation import shown
+from mesa_env.rules.validation import shown, validated_flag
 
 MOST_AGENTS = 100_000
 """Most agents of a game: each has spaces and rewards of its own."""
@@ -218,7 +218,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         if not self.agents:
             raise ResetNeeded("there is no game to look at: call reset() first, and again after every end")
         agent = self.agent_selection
-        observation = self.observe(agent) if observe else None
+        observation = self.observe(agent) if validated_flag("observe", observe) else None
         reward, terminated = self._cumulative_rewards[agent], self.terminations[agent]
         return observation, reward, terminated, self.truncations[agent], self.infos[agent]
 

@@ -1,7 +1,6 @@
 """Gymnasium environments of one decision against given successors."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from gymnasium.vector import AutoresetMode
 
@@ -10,11 +9,9 @@ from mesa_env.interfaces.gymnasium_env import ArrayEnv, ArrayVectorEnv, ProblemE
 from mesa_env.interfaces.spaces import GivenGame, validated_game
 from mesa_env.problems import BestResponse
 from mesa_env.rules.rules import Array, State
-from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import shown
 
-Successors = Agent | Sequence[float] | Array | Literal["equilibrium"] | None
-"""What plays after the deciding agent: an agent, coefficients, the game's oracle by name, or the default."""
+Successors = Agent | Sequence[float] | Array | None
+"""What plays after the deciding agent: an agent, coefficients, or the default."""
 
 
 class BestResponseEnv(ProblemEnv[State], ArrayEnv):
@@ -60,8 +57,8 @@ class BestResponseEnv(ProblemEnv[State], ArrayEnv):
 
     - `game`: as in `mesa_env.env`.
     - `successors`: what the agents after n play: coefficients of shape (N,); "equilibrium", the game's
-      oracle; or an agent with Stable-Baselines3's `predict`, asked deterministically, with which the
-      environment's spec cannot be JSON. By default every successor plays 1.
+      oracle, through `gymnasium.make`; or an agent with Stable-Baselines3's `predict`, asked
+      deterministically, with which the environment's spec cannot be JSON. By default every successor plays 1.
 
     ```python
     import gymnasium, mesa_env
@@ -79,7 +76,7 @@ class BestResponseEnv(ProblemEnv[State], ArrayEnv):
         self, game: GivenGame = None, successors: Successors = None, render_mode: str | None = None
     ) -> None:
         """Prepare a decision; `reset` poses it."""
-        super().__init__(_best_response(game, successors), render_mode)
+        super().__init__(BestResponse(validated_game(game), successors), render_mode)
 
 
 class BestResponseVectorEnv(ProblemVectorEnv[State], ArrayVectorEnv):
@@ -98,23 +95,6 @@ class BestResponseVectorEnv(ProblemVectorEnv[State], ArrayVectorEnv):
         render_mode: str | None = None,
     ) -> None:
         """Prepare a batch of decisions; `reset` poses them."""
-        super().__init__(_best_response(game, successors), num_envs, autoreset_mode, render_mode)
-
-
-def _best_response(game: GivenGame, successors: Successors) -> BestResponse:
-    """The problem that a user asked for.
-
-    Raises:
-        ValueError: If the successors are none, or the game has no oracle and it is asked for.
-    """
-    rules = validated_game(game)
-    if not isinstance(successors, str):
-        return BestResponse(rules, successors)
-    if successors != "equilibrium" or not isinstance(rules, ScalarGame):
-        raise ValueError(
-            "successors must be coefficients, an agent with predict, or 'equilibrium' where the game has an "
-            f"oracle; got {shown(successors)} for {type(rules).__name__}"
+        super().__init__(
+            BestResponse(validated_game(game), successors), num_envs, autoreset_mode, render_mode
         )
-    from mesa_env.evaluation.certified_oracle import oracle  # here, since solvers take long to import
-
-    return BestResponse(rules, oracle(rules))

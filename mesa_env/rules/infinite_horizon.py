@@ -20,7 +20,7 @@ from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
-from mesa_env.rules.validation import MOST_EPISODES, validated_flag, validated_whole
+from mesa_env.rules.validation import MOST_EPISODES, shown, validated_flag, validated_whole
 
 RulesT = TypeVar("RulesT", bound=Rules)
 
@@ -56,10 +56,12 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
 
     def __post_init__(self) -> None:
         """Validate every parameter, and write the schedule out to `max_episodes`."""
+        given = self.discount
         self._store_shared()
         if self.discount == 1:
             raise ValueError(
-                "discount must be below 1 where a game continues forever, or sums diverge; got 1"
+                "discount must be below 1 in double precision where a game continues forever, or sums "
+                f"diverge; got {shown(given)}"
             )
         length = validated_whole("max_episodes", self.max_episodes, 1, MOST_EPISODES)
         rates = self.learning_rates

@@ -76,6 +76,7 @@ class LearnableDiscount(KnownLength, Coefficients):
                 f"a game whose discount is trained must have at most {_MOST_EPISODES} episodes, since its "
                 f"planner is tabulated; got {self.episodes}"
             )
+        numerics.announce_work("tabulating this game's planner", 2 * CELLS * self.episodes)
         with np.errstate(over="ignore"):
             steepest = np.abs(self.slopes).max() * self.coefficient_bound * self.goal_bound**2
             longest = 2 * ratio * self.learning_rates.max() * steepest

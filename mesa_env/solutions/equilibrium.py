@@ -150,7 +150,7 @@ def warn_where_goals_are_projected(game: ScalarGame, products: Array) -> None:
         largest = goal * np.max(np.abs(np.cumprod(contraction)))
     if goal and not largest <= game.goal_bound:
         warnings.warn(
-            f"the goal leaves ±{game.goal_bound:g} on the equilibrium path (|θ| would reach {largest:.3g}), "
+            f"the goal leaves ±{game.goal_bound:g} on this solution's path (|θ| would reach {largest:.3g}), "
             "where the base optimizer projects it: the closed form does not hold for this game",
             stacklevel=3,
         )

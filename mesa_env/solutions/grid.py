@@ -13,14 +13,25 @@ import numpy as np
 
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
-from mesa_env.solutions.equilibrium import require_base_game
+from mesa_env.solutions.equilibrium import require_base_game, warn_where_goals_are_projected
 
 GRID_POINTS = 401
 GOALS = 11
 
 
 def grid_search(game: Game) -> Array:
-    """The post's plan, choice by choice, from unit sums; shape (N,)."""
+    """The post's plan, choice by choice, from unit sums; shape (N,).
+
+    Unit sums ignore the projection of goals, as the post does; where the plan leads to one, there is a
+    warning, as in `solve_equilibrium`.
+    """
+    plan = grid_plan(game)
+    warn_where_goals_are_projected(game, plan * plan)
+    return plan
+
+
+def grid_plan(game: Game) -> Array:
+    """`grid_search` without a warning where the projection of goals binds, as it may; shape (N,)."""
     grid = _grid(require_base_game(game))[None]
     plan: Array = best_of_proposals(game, lambda: grid)[0]
     return plan

@@ -38,6 +38,9 @@ from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
 MODES = np.array([[0.0], [1.0]])
 """z in deployment and in training, the order of every axis of modes."""
 
+STEPS_PER_NODE = 0.25
+"""Work of a node of an expectation at a point of a grid, in steps as `announce_work` counts them."""
+
 
 class ModeSolution(NamedTuple):
     """Unit sums A and B of every agent's successors, by mode and point of a grid; each of shape (N, 2, M).
@@ -82,7 +85,7 @@ def solve_hidden(game: HiddenDeployment, log_odds: int = 1201, nodes: int = 64) 
     require_kind(game, HiddenDeployment)
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, log_odds)
     sizes = game.episodes * log_odds
-    numerics.announce_work("solving this game", sizes * nodes, 5 * sizes)
+    numerics.announce_work("solving this game", sizes * nodes * STEPS_PER_NODE, 5 * sizes)
     belief, coefficients = expit(grid), np.empty((game.episodes, log_odds))
 
     def respond(n: int, sums: ModeSolution) -> Array:

@@ -41,11 +41,14 @@ def solve_infinite_horizon(game: InfiniteHorizon) -> Array:
                     f"and regularization {game.regularization:g}, each is {contraction:.3g} times the last"
                 )
             return np.append(now, np.full(game.episodes - len(now), now[-1]))
+        moved = max(float(np.abs(now - before).max()), abs(float(now[-1] - solved[len(rates)])))
         before, episodes = now, episodes * 2
+    left = game.discount**_LONGEST  # of the weight of an endless sum
+    reason = f"; what comes later still has {left:.7g} of all weight" if left > _TOLERANCE else ""
     raise ValueError(
-        f"finite games of up to {_LONGEST} episodes do not converge: their first coefficients still differ "
-        f"by {abs(now[-1] - solved[len(rates)]):.2g} from one episode to the next; lower the discount "
-        f"({game.discount:g}) or the regularization ({game.regularization:g})"
+        f"coefficients of finite games must settle before these have {_LONGEST} episodes; with discount "
+        f"{game.discount!r} and regularization {game.regularization!r} they still change by {moved:.2g}"
+        f"{reason}"
     )
 
 

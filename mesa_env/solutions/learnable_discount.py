@@ -57,8 +57,8 @@ class ForeseeingPlanner(Planner):
         trained = np.flatnonzero(game.training).max(initial=-1) + 1
         # Every coefficient that is tried in an episode is followed to the last one.
         tried = goals * (discounts + 1) * (_PROPOSALS + _SECTIONS)
-        nodes_of_plan = (discounts + CELLS) * game.episodes
-        numerics.announce_work("solving this game", trained**2 / 2 * tried, 2 * nodes_of_plan)
+        planned = (discounts + CELLS) * game.episodes
+        numerics.announce_work("solving this game", trained**2 / 2 * tried + 2 * planned, 2 * planned)
         self.departures = np.zeros((trained, goals + 1, discounts + 1))
         self.margins = np.full(self.departures.shape, np.inf)
         self._rules = _Rules(

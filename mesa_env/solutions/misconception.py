@@ -73,7 +73,7 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
     require_kind(game, Misconception)
     if validated_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
-    steps = int(game.training.sum()) * angles * proposals
+    steps = (int(game.training.sum()) * proposals + game.episodes) * angles
     numerics.announce_work("solving this game", steps, 4 * (game.episodes + 1) * angles)
     bound, weights = game.coefficient_bound, numerics.discounted_lengths(game.discount, game.episodes)
     grid = np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))

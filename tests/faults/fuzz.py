@@ -29,8 +29,9 @@ from gymnasium.error import ResetNeeded
 
 import mesa_env
 from agents import names
+from mesa_env.entry_points import make_best_response
+from mesa_env.evaluation import statistics
 from mesa_env.interfaces.control import ControlEnv
-from mesa_env.interfaces.decision import BestResponseEnv
 from mesa_env.solutions.decoupling import solve_decoupling
 from mesa_env.solutions.hidden_deployment import solve_hidden, solve_memoryless
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon
@@ -94,7 +95,7 @@ def make(rng: Generator) -> None:
     else:
         more = {"successors": np.full(game.episodes, 0.5)}
         given = replaced(rng, arguments | more, {"successors": (game.episodes,)})
-        made = BestResponseEnv(**given)
+        made = make_best_response(**given)
     made.reset(seed=0)
 
 
@@ -267,30 +268,72 @@ def evaluate(rng: Generator) -> None:
     _, game = any_game(rng)
     game = mesa_env.rules.infinite_horizon.with_fixed_length(game)
     agent = names.make("myopic", game)
-    form = rng.integers(7)
+    form = rng.integers(5)
     if form == 0:
         arguments: dict[str, Any] = {"game": game, "agent": agent, "initial_goal": 0.5, "generator": None}
+        arguments["deterministic"] = True
         played = mesa_env.rollout(**replaced(rng, arguments, {"initial_goal": (3,)}))
         require_finite(played.outputs)
     elif form == 1:
         arguments = {"game": game, "contestants": {"a": agent}, "initial_goals": [0.5, 0.2], "seed": 0}
         mesa_env.compare(**replaced(rng, arguments, {"initial_goals": (3,)}))
     elif form == 2:
-        games = mesa_env.compare(game, {"a": agent}, [0.5, 0.2])
-        mesa_env.summarize(**replaced(rng, {"games": games, "confidence": 0.9}, {}))
+        arguments = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, 0.5)}
+        mesa_env.audit(**replaced(rng, arguments, {}))
     elif form == 3:
         mesa_env.play(**replaced(rng, {"env": mesa_env.raw_env(game=game), "agent": agent, "seed": 1}, {}))
     else:
-        arguments = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, 0.5)}
-        audited = mesa_env.audit(**arguments)
-        if form == 4:
-            mesa_env.audit(**replaced(rng, arguments, {}))
-        elif form == 5:
-            searched = arguments | {"proposals": 5, "zooms": 1}
-            mesa_env.audit_by_simulation(**replaced(rng, searched, {}))
-        else:
-            measured = {"game": game, "played": arguments["played"], "audited": audited}
-            mesa_env.measure(**replaced(rng, measured, {}))
+        arguments = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, [0.5, 0.2])}
+        mesa_env.audit_by_simulation(**replaced(rng, arguments | {"proposals": 5, "zooms": 1}, {}))
+
+
+def measure(rng: Generator) -> None:
+    _, game = any_game(rng)
+    game = mesa_env.rules.infinite_horizon.with_fixed_length(game)
+    agent = names.make("myopic", game)
+    if rng.random() < 0.5:
+        played = mesa_env.rollout(game, agent, 0.5)
+        arguments = {"game": game, "played": played, "audited": mesa_env.audit(game, agent, played)}
+        mesa_env.measure(**replaced(rng, arguments, {}))  # NaN is documented
+        return
+    games = mesa_env.compare(game, {"a": agent, "b": [agent, agent]}, [0.5, 0.2])
+    arguments = {"games": games, "confidence": 0.9}
+    if rng.random() < 0.5:
+        arguments["games"] = replaced(rng, games, dict.fromkeys(games, (6,)))
+    else:
+        arguments = replaced(rng, arguments, {})
+    mesa_env.summarize(**arguments)
+
+
+def summarize_runs(rng: Generator) -> None:
+    """The statistics of runs; a band or an estimate may be NaN, as they document."""
+    runs, times = rng.random((5, 4)), np.arange(1.0, 5.0)
+    row, rows = {"values": (4,)}, {"values": (5, 4)}
+    calls: list[tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[int, ...]]]] = [
+        (statistics.interquartile_mean, {"values": runs, "axis": 0}, rows),
+        (statistics.finite, {"values": runs}, rows),
+        (
+            lambda values, others: statistics.estimate(values, others),
+            {"values": runs[0], "others": runs[1]},
+            row,
+        ),
+        (statistics.band, {"values": runs}, rows),
+        (statistics.profile, {"strata": [runs[0], runs[1]], "thresholds": times}, {"thresholds": (4,)}),
+        (
+            lambda times, values, points: statistics.on_common_grid([(times, values)] * 2, points),
+            {"times": times, "values": runs[0], "points": 3},
+            row | {"times": (4,)},
+        ),
+        (statistics.on_common_grid, {"curves": [(times, runs[0])], "points": 3}, {}),
+        (
+            statistics.first_time,
+            {"times": times, "values": runs[0], "threshold": 0.5},
+            row | {"times": (4,)},
+        ),
+        (statistics.shortest_half, {"weights": runs[0]}, {"weights": (4,)}),
+    ]
+    function, arguments, shapes = calls[rng.integers(len(calls))]
+    function(**replaced(rng, arguments, shapes))
 
 
 def make_agent(rng: Generator) -> None:
@@ -331,6 +374,8 @@ INTERFACES: dict[str, Callable[[Generator], None]] = {
     "solve": solve,
     "oracles": oracles,
     "evaluate": evaluate,
+    "measure": measure,
+    "statistics": summarize_runs,
     "agents.make": make_agent,
     "predict": predict,
 }

@@ -166,6 +166,8 @@ def test_what_it_sends_is_its_output_and_its_slope_within_the_bounds():
     assert memory == "kept"
     assert np.abs(sent[:, 0]).max() == 0.5 > np.abs(sent[:, 0]).min()  # bounds bind, and not everywhere
     np.testing.assert_array_equal(policy.predict(seen[1])[0], sent[1])
+    with pytest.raises(ValueError, match="deterministic must be True or False; got 'no'"):
+        policy.predict(seen, deterministic="no")
     with pytest.raises(ValueError, match="observation must have shape"):
         policy.predict(seen[:, :3])
 

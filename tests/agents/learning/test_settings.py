@@ -29,6 +29,8 @@ from tests.agents.learning.learners import SHORT, SMALL
         ("learning_rate", float("nan"), "learning_rate must be a finite number above 0; got nan"),
         ("clip_range", float("inf"), "clip_range must be a finite number above 0; got inf"),
         ("first_noise", -0.1, r"first_noise must be a finite number above 0; got -0\.1"),
+        ("memory", "no", "memory must be True or False; got 'no'"),
+        ("memory", 1, "memory must be True or False; got 1"),
         ("last_noise", 0.0, r"last_noise must be a finite number above 0; got 0\.0"),
     ],
 )

@@ -36,6 +36,11 @@ def test_training_plays_the_turns_it_was_given():
     assert model.num_timesteps == 96
 
 
+def test_whether_to_resume_is_a_flag():
+    with pytest.raises(ValueError, match=r"^resume must be True or False; got 'no'$"):
+        Training(SMALL, SIX_ROLLOUTS, resume="no")
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_a_tiny_training_makes_an_agent_of_every_game(name):
     game = SHORT[name]

@@ -248,6 +248,39 @@ def test_an_audit_needs_only_the_states_that_were_played():
         ).any()
 
 
+@pytest.mark.parametrize("name", ["DeceptiveAlignment", "Misconception", "LearnableDiscount", "Decoupling"])
+def test_one_game_is_simulated_as_a_batch_of_one_is(name):
+    game = ONE_OF_EACH_KIND[name]
+    agent = agents.make("guard", game)
+    alone, batch = (
+        audit_by_simulation(game, agent, mesa_env.rollout(game, agent, at)) for at in (0.8, [0.8])
+    )
+    for one, same in zip(alone, batch.row(0), strict=True):
+        assert one.shape == (game.episodes,)
+        np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"proposals": 1}, "proposals must be a whole number in 2…1000000; got 1"),
+        ({"proposals": 2.5}, "proposals must be a whole number in 2…1000000; got 2.5"),
+        ({"zooms": -1}, "zooms must be a whole number in 0…10; got -1"),
+        ({"zooms": True}, "zooms must be a whole number in 0…10; got True"),
+        ({"played": None}, "played must be a Trajectory, as rollout returns; got None"),
+        ({"agent": 3}, "an agent must have predict"),
+        ({"game": "Game"}, "game must be a game of type ScalarGame"),
+        ({"game": Game([0.5])}, "played must be of the given game"),
+    ],
+)
+def test_simulation_refuses_in_one_sentence_what_it_cannot_search(changes, message):
+    game = BASE["discounts"]
+    agent = agents.make("myopic", game)
+    given = {"game": game, "agent": agent, "played": mesa_env.rollout(game, agent, 0.5)}
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}"):
+        audit_by_simulation(**(given | changes))
+
+
 class UselessMemory:
     """Plays 1 and keeps a memory that it never uses."""
 
@@ -310,7 +343,7 @@ def test_the_game_of_another_is_not_audited():
     """Not even one of as many episodes: its numbers would be of no game."""
     game, other = Game([1.0, 1.0, 0.0, 0.0]), Game([3.0, 3.0, 0.0, 0.0], discount=0.3)
     played = mesa_env.rollout(game, mesa_env.oracle(game), 0.8)
-    with pytest.raises(ValueError, match="played must be of the game given"):
+    with pytest.raises(ValueError, match="played must be of the given game"):
         mesa_env.audit(other, mesa_env.oracle(other), played)
     drawn = Game([1.0, 1.0, 0.0, 0.0], initial_goal=(-1.0, 1.0))
     assert (mesa_env.audit(drawn, mesa_env.oracle(drawn), played).gains < 1e-12).all()
@@ -336,11 +369,11 @@ def test_what_is_no_game_no_table_and_no_environment_is_refused(call):
         ({"proposals": 1}, "proposals must be a whole number in 2…1000000; got 1"),
         ({"proposals": 61.0}, "proposals must be a whole number in 2…1000000; got 61.0"),
         ({"proposals": 10**400}, "proposals must be a whole number in 2…1000000; got 1000"),
-        ({"zooms": -1}, "zooms must be a whole number in 0…30; got -1"),
-        ({"zooms": None}, "zooms must be a whole number in 0…30; got None"),
+        ({"zooms": -1}, "zooms must be a whole number in 0…10; got -1"),
+        ({"zooms": None}, "zooms must be a whole number in 0…10; got None"),
         (
             {"played": mesa_env.rollout(Game([1.0]), Profile(Game([1.0]), [1.0]), 0.5)},
-            "played must be 3 episodes",
+            "played must be of the given game",
         ),
     ],
 )

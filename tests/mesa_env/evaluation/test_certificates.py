@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import agents
 import mesa_env
 from mesa_env import (
     Decoupling,
@@ -103,8 +104,35 @@ def test_agents_that_are_no_oracles_have_no_certificate():
 def test_there_is_one_warning_where_the_solver_has_its_own():
     game = WORSE["path"]
     assert len(oracle_of(game)[1]) == 1
-    with pytest.warns(UserWarning, match=re.escape("the goal leaves ±10 on the equilibrium path")):
+    with pytest.warns(UserWarning, match=re.escape("the goal leaves ±10 on this solution's path")):
         mesa_env.solve_equilibrium(game)
+    with pytest.warns(UserWarning, match=re.escape("the goal leaves ±10 on this solution's path")):
+        mesa_env.grid_search(game)
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        WORSE["path"],
+        WORSE["deviation"],
+        Game(coefficient_bound=50.0),  # where 401 coefficients are too few
+    ],
+    ids=["path", "deviation", "coarse"],
+)
+def test_the_grid_warns_in_the_words_of_every_oracle(game):
+    with pytest.warns(UserWarning, match="^the oracle of this Game") as raised:
+        agent = agents.make("grid", game)
+    gain, episode, goal = agent.certificate
+    assert gain > TOLERANCE
+    assert [str(warning.message) for warning in raised] == [
+        f"the oracle of this Game is not its equilibrium: on its path from θ_0 = {goal:g}, agent {episode} "
+        f"could gain {gain:.2%} of the cost of emitting 0 forever by leaving it"
+    ]
+
+
+@pytest.mark.parametrize("game", [Game(), Game(np.ones(100)), Game(train_then_deploy(20, 80, 50.0))])
+def test_where_nothing_is_projected_the_grid_is_near_enough_to_the_equilibrium(game):
+    assert 0 < agents.make("grid", game).certificate.gain < 1e-4  # warnings are errors
 
 
 # -- Brute force -------------------------------------------------------------------------------------------

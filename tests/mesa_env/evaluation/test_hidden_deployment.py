@@ -11,7 +11,9 @@ from scipy.special import expit
 import mesa_env
 from mesa_env import Game, HiddenDeployment
 from mesa_env.agent import Profile
+from mesa_env.evaluation.futures import may_project, sample_futures
 from mesa_env.evaluation.hidden_deployment import (
+    _growth_by_episode,
     audit_hidden_deployment,
     belief_exploitability,
     deviations_given,
@@ -253,3 +255,27 @@ def test_without_a_hazard_deviations_into_the_bound_are_those_of_the_base_game(b
     )
     assert (found.gains <= exact.gains * (1 + 1e-9) + 1e-9).all()
     np.testing.assert_allclose(found.gains, exact.gains, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("goal", [0.0, 0.8, 10.0])
+@pytest.mark.parametrize("growth", [1.0, 2.0, np.inf])
+@pytest.mark.parametrize("parameters", [{}, {"regularization": 1.5}, {"coefficient_bound": 0.1}])
+def test_an_action_may_project_where_one_at_either_end_does(parameters, goal, growth):
+    game = hidden_game(**parameters)
+    state = game.start(np.full((1, game.n_uniforms), 0.5), np.array([goal]))
+    m = 1 - 2 * game.learning_rates[0] * (np.array([0, game.coefficient_bound]) ** 2 + game.regularization)
+    expected = goal > 0 and growth * np.abs(m).max() * goal > game.goal_bound
+    assert may_project(game, state, growth) == [expected]
+
+
+def test_futures_grow_by_no_more_than_the_policy_can():
+    """What decides where futures are sampled covers whatever is then sampled."""
+    game = hidden_game(regularization=1.2)
+    agent = Profile(game, np.linspace(0, 1, game.episodes))
+    most = _growth_by_episode(game, tabulate(game, agent))
+    state = game.start(np.random.default_rng(0).random((5, game.n_uniforms)))
+    for n in range(game.episodes):
+        sampled = sample_futures(game, agent, state, None, 8, np.random.default_rng(n))
+        assert (sampled.growth >= 1).all()
+        assert (sampled.growth <= most[n] * (1 + 1e-9)).all()
+        state, _ = game.play(state, np.zeros((5, 1)))

@@ -1,5 +1,7 @@
 """Metrics of games small enough to work out by hand."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -176,29 +178,39 @@ def test_only_agents_are_compared():
         mesa_env.compare(mesa_env.Game(), {"three": 3}, [0.8])
 
 
-def test_games_are_measured_one_by_one_and_as_they_were_played():
-    game, other = Game([1.0, 0.5, 0.0]), Game([1.0, 0.5, 0.5])
-    agent = agents.make("equilibrium", game)
-    one, batch = (mesa_env.rollout(game, agent, goals) for goals in (0.5, [0.5]))
-    with pytest.raises(ValueError, match="played must be of the game given"):
-        mesa_env.measure(other, one)
-    with pytest.raises(ValueError, match="played must be one game"):
-        mesa_env.measure(game, batch)
-    with pytest.raises(ValueError, match="audited must be of one game"):
-        mesa_env.measure(game, one, mesa_env.audit(game, agent, batch))
-    with pytest.raises(TypeError, match="audited must be an Audit"):
-        mesa_env.measure(game, one, 5)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"played": "batch"}, "played must be one game, such as played.row(0); got a batch of 2"),
+        ({"played": 3}, "played must be a Trajectory, as rollout returns; got 3"),
+        ({"game": Game([0.5])}, "played must be of the given game"),
+        ({"audited": "batch"}, "audited must be the Audit of one game, as audit returns; got Audit("),
+        ({"audited": {}}, "audited must be the Audit of one game, as audit returns; got {}"),
+    ],
+)
+def test_measure_takes_one_game_and_its_audit(changes, message):
+    game = Game([1.0, 0.0])
+    agent = mesa_env.oracle(game)
+    batch = mesa_env.rollout(game, agent, [0.5, 0.2])
+    whole = {"played": batch, "audited": mesa_env.audit(game, agent, batch)}
+    given = {"game": game, "played": batch.row(0)} | changes
+    given = {name: whole[name] if value == "batch" else value for name, value in given.items()}
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}"):
+        mesa_env.measure(**given)
 
 
-@pytest.mark.parametrize("confidence", [0, 1, -1, 95, np.nan, "95%", None, True, [0.95]])
-def test_confidence_is_a_share(confidence):
-    games = mesa_env.compare(TINY, {"myopic": agents.make("myopic", TINY)}, [0.5, 0.2])
-    with pytest.raises(ValueError, match=r"confidence must be .* less than 1; got"):
-        mesa_env.summarize(games, confidence)
-
-
-@pytest.mark.parametrize("change", [{"model": [1, 2, 3]}, {"c_first": ["x", "y"]}, {"nash_conv": [None, {}]}])
-def test_a_table_that_compare_does_not_return_is_refused(change):
-    games = mesa_env.compare(TINY, {"myopic": agents.make("myopic", TINY)}, [0.5, 0.2])
-    with pytest.raises(TypeError, match="games must have the columns that compare returns; got"):
-        mesa_env.summarize(games | change)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"agent": [1, 2]}, "column agent must hold one name per game; got [1, 2]"),
+        ({"retention": ["a", "b"]}, "column retention must hold one number per game; got ['a', 'b']"),
+        ({"model": [0]}, "column model must hold one number per game; got [0]"),
+        ({"confidence": 2}, "confidence must be a finite number in [0, 1]; got 2"),
+    ],
+)
+def test_summaries_are_of_names_and_numbers(changes, message):
+    game = Game([1.0, 0.0])
+    games = mesa_env.compare(game, {"oracle": mesa_env.oracle(game)}, [0.5, 0.2])
+    confidence = changes.pop("confidence", 0.9)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        mesa_env.summarize(games | changes, confidence)

@@ -31,6 +31,46 @@ def test_the_interquartile_mean_is_that_of_the_middle_half(values, mean):
     assert interquartile_mean(values) == pytest.approx(mean, rel=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [([1.0, 2.0, 3.0, np.inf], 2.5), ([-np.inf, 1.0, 2.0, np.inf], 1.5), ([1.0, 2.0, 3.0, np.nan], np.nan)],
+)
+def test_what_lies_outside_the_middle_half_may_be_infinite_but_not_unknown(values, mean):
+    np.testing.assert_equal(float(interquartile_mean(values)), mean)
+
+
+def test_without_any_weight_the_first_of_all_is_the_shortest_half():
+    assert shortest_half([0.0, 0.0, 0.0]) == (0, 0)
+    assert shortest_half([1e308, 1e308]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: interquartile_mean([]), "values must have at least one entry along axis -1"),
+        (lambda: interquartile_mean([1.0], axis=1), "values must have at least one entry along axis 1"),
+        (lambda: estimate([1.0], ["a"]), r"values must be numbers; got \['a'\]"),
+        (lambda: estimate(np.zeros(20_000)), "a game must have at most 10000 runs; got 20000"),
+        (lambda: band([1.0, 2.0]), "values must be numbers in an array of shape "),
+        (lambda: band([[1.0, np.inf]]), "values must be finite, of at least one run and time"),
+        (lambda: profile([], [1.0]), r"strata must hold at least one run; got \[\]"),
+        (lambda: profile([[1.0]], "x"), "thresholds must be numbers in an array"),
+        (
+            lambda: on_common_grid([([1.0, 2.0], [1.0])]),
+            "each time must have one value; got 2 times and 1 val",
+        ),
+        (lambda: on_common_grid([([2.0, 1.0], [1.0, 1.0])]), "times must be in ascending order"),
+        (lambda: on_common_grid([], points=0), "points must be a whole number in 1…1000000; got 0"),
+        (lambda: on_common_grid([1.0]), "curves must be a sequence of pairs"),
+        (lambda: first_time([1.0], [1.0], "low"), "threshold must be a finite number"),
+        (lambda: shortest_half([-1.0]), "weights must be finite numbers ≥ 0"),
+    ],
+)
+def test_what_no_statistic_can_be_taken_of_is_refused_in_one_sentence(call, message):
+    with pytest.raises((ValueError, TypeError), match=f"^{message}"):
+        call()
+
+
 def test_it_is_taken_along_any_axis():
     values = np.random.default_rng(0).random((5, 3, 4))
     for axis, moved in ((0, values.transpose(1, 2, 0)), (1, values.transpose(0, 2, 1)), (-1, values)):

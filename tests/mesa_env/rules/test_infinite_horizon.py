@@ -443,6 +443,8 @@ def test_mean_rewards_of_best_responses_are_the_discounted_ones():
     ("parameters", "message"),
     [
         ({"discount": 1}, "discount must be below 1 .*; got 1$"),
+        ({"discount": np.array(1.0)}, r"discount must be below 1 .*; got array\(1\.\)$"),
+        ({"discount": np.nextafter(np.longdouble(1), 0)}, r"below 1 in double precision .*; got .*0\.99999"),
         ({"discount": 1.5}, r"discount must be a finite number in \[0, 1\]; got 1.5"),
         ({"max_episodes": 0}, "max_episodes must be a whole number in 1…\\d+; got 0"),
         ({"max_episodes": 2.5}, r"max_episodes must be a whole number in 1…\d+; got 2\.5"),

@@ -13,6 +13,7 @@ from gymnasium.wrappers import RescaleAction
 
 import mesa_env
 from mesa_env.evaluation.audits import audit_infinite_horizon
+from mesa_env.evaluation.certificates import certify
 from mesa_env.rules import validation
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from tests.conftest import ONE_OF_EACH_KIND, every_kind
@@ -85,7 +86,7 @@ def test_what_loses_something_as_an_array_is_no_array_of_numbers(value):
         (pd.Series([1, 0], dtype="Int64"), [1.0, 0.0]),
         (np.array([0.5, 1.0], dtype=">f4")[::-1], [1.0, 0.5]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_every_real_number_is_one(value, numbers):
     np.testing.assert_array_equal(validation.numbers_of(value), numbers)
@@ -400,3 +401,38 @@ def test_games_that_take_too_much_are_refused_before_they_take_it():
     game = with_fixed_length(mesa_env.InfiniteHorizon(discount=1 - 1e-9, max_episodes=30))
     with pytest.raises(ValueError, match="for at most 10000000 episodes; got discount"):
         audit_infinite_horizon(game, np.ones((1, 30)), np.full((1, 31), 0.8))
+
+
+# -- Flags ------------------------------------------------------------------------------------------------
+
+NO_FLAG = pytest.mark.parametrize("value", ["no", 0, 1, None, np.array([True]), [], "False"], ids=repr)
+
+
+@NO_FLAG
+def test_flags_are_true_or_false_wherever_the_library_takes_one(value):
+    game = mesa_env.Game([1.0, 0.0])
+    agent = mesa_env.oracle(game)
+    env = mesa_env.env(game)
+    env.reset(seed=0)
+    row = env.last(np.bool_(True))[0]
+    calls = {
+        "deterministic": [
+            lambda: mesa_env.rollout(game, agent, 0.5, deterministic=value),
+            lambda: agent.predict(row, deterministic=value),
+        ],
+        "observe": [lambda: env.last(observe=value), lambda: env.unwrapped.last(observe=value)],
+        "dense": [lambda: certify(game, agent, dense=value)],
+        "ends": [lambda: mesa_env.InfiniteHorizon(ends=value)],
+    }
+    for name, refused in calls.items():
+        for call in refused:
+            with pytest.raises(ValueError, match=f"^{name} must be True or False; got "):
+                call()
+
+
+@pytest.mark.parametrize("value", [False, np.True_], ids=repr)
+def test_flags_of_numpy_are_flags(value):
+    game = mesa_env.Game([1.0, 0.0])
+    agent = mesa_env.oracle(game)
+    played = mesa_env.rollout(game, agent, 0.5, deterministic=value)
+    np.testing.assert_array_equal(played.coefficients, agent.coefficients.astype(np.float32))

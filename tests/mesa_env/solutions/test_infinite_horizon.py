@@ -179,3 +179,22 @@ def test_closed_forms_of_the_base_game_refuse_it_and_name_its_oracle(closed_form
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         closed_form(InfiniteHorizon())
+
+
+@pytest.mark.parametrize(
+    ("rates", "discount", "reason"),
+    [
+        ([1.0, 0.0], 0.99999, r"; what comes later still has 7\.\d+e-10 of all weight"),
+        ([1.0], 1 - 1e-9, r"; what comes later still has 0\.997905 of all weight"),
+        ([1.0], float(np.nextafter(1, 0)), "; what comes later still has 1 of all weight"),
+    ],
+)
+def test_discounts_too_close_to_1_are_refused_with_every_digit_and_the_reason(rates, discount, reason):
+    message = f"with discount {discount!r} and regularization 0.0 they still change by .*{reason}$"
+    with pytest.raises(ValueError, match=message):
+        solve_infinite_horizon(InfiniteHorizon(rates, discount))
+
+
+def test_coefficients_that_never_settle_are_not_blamed_on_the_discount():
+    with pytest.raises(ValueError, match=r"with discount 0\.99 and .* 1\.0 they still change by 0\.0\d+$"):
+        solve_infinite_horizon(InfiniteHorizon([1.0], 0.99, 1.0))

@@ -6,7 +6,9 @@ import pytest
 import mesa_env
 from mesa_env import numerics, train_then_deploy
 from mesa_env.agent import Profile
+from mesa_env.evaluation.audits import _costs_of_silence
 from mesa_env.evaluation.hidden_deployment import simulated_exploitability
+from mesa_env.problems import BestResponse
 from mesa_env.solutions import misconception
 from mesa_env.solutions.hidden_deployment import solve_hidden
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
@@ -38,6 +40,41 @@ def test_work_is_announced_where_it_is_long_and_only_there(name, work, monkeypat
     monkeypatch.setattr(numerics, "_MANY_STEPS", 10)
     with pytest.warns(UserWarning, match=r"^(solving this game|this audit) takes about \de\+?\d+ steps, "):
         work(game)
+
+
+@pytest.mark.parametrize(
+    ("work", "least"),
+    [
+        (lambda: solve_hidden(mesa_env.HiddenDeployment(np.ones(10_000))), 1e8),
+        (lambda: mesa_env.LearnableDiscount(np.ones(15_000)), 1e8),
+        (lambda: solve_misconception(mesa_env.Misconception(np.zeros(50_000))), 1e8),
+        (lambda: ForeseeingPlanner(mesa_env.LearnableDiscount(train_then_deploy(5, 12_995))), 1e8),
+    ],
+)
+def test_long_schedules_are_announced_before_they_take_ten_seconds(work, least, monkeypatch):
+    """Also where little of them trains: every episode costs something."""
+
+    def stop(what, steps, numbers=0):
+        if steps > least:
+            raise InterruptedError(what)
+
+    monkeypatch.setattr(numerics, "announce_work", stop)
+    assert least == numerics._MANY_STEPS
+    with pytest.raises(InterruptedError):
+        work()
+
+
+@pytest.mark.parametrize("kind", [mesa_env.Misconception, mesa_env.LearnableDiscount, mesa_env.Decoupling])
+def test_what_would_be_emitted_for_nothing_is_weighed_without_playing(kind):
+    game = kind([0.3, 0.1, 0.0, 0.0], 0.9)
+    agent = Profile(game, np.full(4, 0.5))
+    played = mesa_env.rollout(game, agent, [0.8, -0.3])
+    problem = BestResponse(game, agent)
+    scales = [
+        problem.step(state, np.zeros((2, len(game.action_bound)))).info["scale"] for state in played.states
+    ]
+    costs = [_costs_of_silence(game, state) for state in played.states]
+    np.testing.assert_array_equal(costs, scales)
 
 
 @pytest.mark.parametrize(
