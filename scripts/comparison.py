@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mesa_env.rules.scalar import ScalarGame
 
 
-_TABLE, _FIGURE = "evaluation.csv", "figure.png"
+FILES = _TABLE, _FIGURE = "evaluation.csv", "figure.png"
+"""What `compare_with_oracle` writes."""
 
 
 def is_finished(out: Path) -> bool:

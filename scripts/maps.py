@@ -69,10 +69,14 @@ def main(arguments: Arguments) -> None:
 
     with refusing_bad_input():
         planes = _build_planes(arguments)
-        folder = RunFolder(arguments.out, "maps")
+        figures = [f"{plane.name}.png" for plane in planes]
+        files = [*figures, *(f"{plane.name}.parquet" for plane in planes), "summary.csv"]
+        folder = RunFolder(arguments.out, "maps", writes=files)
     with folder, contextlib.ExitStack() as published:
         with refusing_bad_input():
-            docs = arguments.docs and published.enter_context(RunFolder(arguments.docs / "maps", "maps"))
+            docs = arguments.docs and published.enter_context(
+                RunFolder(arguments.docs / "maps", "maps", writes=figures)
+            )
         folder.record(arguments)
         rows = []
         for plane in planes:

