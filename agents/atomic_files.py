@@ -5,12 +5,13 @@ file may have, and none for files that grow, such as logs. A file's digest is re
 renamed, so that a killed process leaves none that is not recorded. Folders without a record are not checked.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PARTIAL = ".mesa-env-partial"
@@ -122,10 +123,15 @@ def refuse_links(folder: Path, *names: str) -> None:
                 raise ValueError(f"a run folder must hold no symbolic links; {folder / part} is one")
 
 
-def name_file(error: BaseException | None, path: Path) -> None:
+@contextlib.contextmanager
+def name_in_errors(path: Path) -> Iterator[None]:
     """Let an error of the system that names no file name this one."""
-    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-        error.filename = str(path)
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -135,14 +141,12 @@ def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         temporary.unlink(missing_ok=True)  # of a killed process that had the same number
-        with temporary.open("xb") as file:
+        with name_in_errors(path), temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        name_file(error, path)
-        raise
+        with name_in_errors(path):
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """What commands print, and how they end: any text in any encoding, and no traceback."""
 
 import contextlib
+import errno
 import io
 import os
 import select
@@ -10,6 +11,8 @@ from typing import NoReturn
 
 from agents.plain_text import printable
 
+_OF_STREAMS = errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF
+"""Errors of what is printed, if they name no file."""
 _BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
@@ -27,8 +30,7 @@ def ending_without_traceback() -> Iterator[None]:
             sys.exit(_BROKEN_PIPE)
         refuse(error)
     except (OSError, MemoryError, UnicodeError) as error:
-        if abandon_output() and isinstance(error, OSError):
-            error.filename = "standard output"
+        abandon_output()
         refuse(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -38,8 +40,9 @@ def ending_without_traceback() -> Iterator[None]:
 def refuse(error: BaseException) -> NoReturn:
     """Say in one line what is wrong, and with which file, and exit with code 2."""
     said: object = error
-    if isinstance(error, OSError) and error.filename is not None:
-        said = f"{error.filename} cannot be read or written: {error.strerror}"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_STREAMS):
+        file = "standard output" if error.filename is None else os.fsdecode(error.filename)
+        said = f"{file} cannot be read or written: {error.strerror}"
     print(f"error: {printable(said) or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 

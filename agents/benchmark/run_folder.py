@@ -21,7 +21,6 @@ from filelock import BaseFileLock, FileLock, Timeout
 from agents.atomic_files import (
     RECORD,
     check_places,
-    name_file,
     read_record,
     record_growing,
     refuse_links,
@@ -91,10 +90,9 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             self._lock.release()
             raise
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Close the folder, which an error of the system that names no file is about."""
+    def __exit__(self, *error: object) -> None:
+        """Close the folder."""
         self.close()
-        name_file(error, self.path)
 
     def close(self) -> None:
         """Release the lock."""

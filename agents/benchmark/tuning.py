@@ -15,7 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from agents.atomic_files import write_atomically
+from agents.atomic_files import name_in_errors, write_atomically
 from agents.benchmark.run import Run, execute
 from agents.benchmark.summaries import last_line
 from agents.learning import algorithms
@@ -79,7 +79,7 @@ def open_study(journal: Path, algorithm: str) -> optuna.Study:
         _drop_half_line(journal)
         return optuna.create_study(
             study_name=algorithm,
-            storage=JournalStorage(JournalFileBackend(str(journal), _Unlocked(str(journal)))),
+            storage=JournalStorage(_Journal(str(journal), _Unlocked(str(journal)))),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
             load_if_exists=True,
         )
@@ -137,6 +137,15 @@ def reason_of_failure(study: optuna.Study) -> str | None:
 
 class _FailedError(Exception):
     """All runs of a trial have failed."""
+
+
+class _Journal(JournalFileBackend):
+    """A journal that errors name, such as of a full disk."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write entries at its end."""
+        with name_in_errors(Path(self._file_path)):
+            super().append_logs(logs)
 
 
 class _Unlocked(JournalFileOpenLock):

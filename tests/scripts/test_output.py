@@ -72,4 +72,6 @@ def test_closed_streams_are_no_error(redirect, tmp_path):
 def test_a_full_disk_is_one_line(tmp_path):
     ended = call(*EVALUATE, "--out", str(tmp_path), redirect="> /dev/full")
     assert ended.returncode == 2
-    assert ended.stderr.decode().splitlines() == ["error: [Errno 28] No space left on device"]
+    assert ended.stderr.decode().splitlines() == [
+        "error: standard output cannot be read or written: No space left on device"
+    ]
