@@ -91,7 +91,7 @@ def check_places(folder: Path, names: Iterable[str]) -> None:
             name = _name(path, folder)
             check_place(folder, name + "/" * pattern.endswith("/"))
             if not pattern.endswith("/") and not _is_own(path, record.get(name)):
-                raise ValueError(f"{path} is {_FOREIGN}")
+                raise ValueError(f"{os.path.normpath(path)} is {_FOREIGN}")
 
 
 def check_place(folder: Path, name: str) -> None:
@@ -106,6 +106,7 @@ def check_place(folder: Path, name: str) -> None:
         path, is_folder = folder / part, part != Path(name) or name.endswith("/")
         if os.path.lexists(path) and not (path.is_dir() if is_folder else path.is_file()):
             kind = "a folder" if is_folder else "a regular file"
+            path = Path(os.path.normpath(path))
             raise ValueError(f"{path} must be {kind}, or not be there; it is something else")
 
 

@@ -62,6 +62,7 @@ def main(arguments: Arguments) -> None:
     """Draw the figures, print their summary, and write the run folder."""
     import pandas as pd
 
+    from agents.atomic_files import check_place
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from mesa_env.solutions.parameter_maps import equilibrium_map
@@ -71,6 +72,8 @@ def main(arguments: Arguments) -> None:
         planes = _build_planes(arguments)
         figures = [f"{plane.name}.png" for plane in planes]
         files = [*figures, *(f"{plane.name}.parquet" for plane in planes), "summary.csv"]
+        if arguments.docs:
+            check_place(arguments.docs, "maps/")
         folder = RunFolder(arguments.out, "maps", writes=files)
     with folder, contextlib.ExitStack() as published:
         with refusing_bad_input():

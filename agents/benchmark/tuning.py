@@ -25,6 +25,9 @@ from mesa_env.rules.scalar import ScalarGame
 _WORST = 1e6  # the NashConv that a failed run counts as, and the largest that any run counts as
 _STARTUP = 3  # trials before pruning starts, and before trials are chosen by what came before
 
+_ENTRY = b'{"op_code":'
+"""How every line of a journal begins."""
+
 _GAMES = {"games": [8, 16, 32]}
 _NOISE = {"first_noise": ("log", 0.1, 0.6), "last_noise": ("log", 0.003, 0.03)}
 _OFF_POLICY = {
@@ -162,7 +165,10 @@ class _Unlocked(JournalFileOpenLock):
 def _drop_half_line(journal: Path) -> None:
     content = journal.read_bytes() if journal.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
+    half = content[len(whole) :]
+    if not half.startswith(_ENTRY[: len(half)]):
+        raise ValueError("it does not end in an entry")
+    if half:
         write_atomically(journal, whole)
 
 

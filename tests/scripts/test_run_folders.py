@@ -266,13 +266,14 @@ def test_what_the_command_did_not_write_is_refused_before_any_work(tmp_path, cap
     assert kind == "pipe" or contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["evaluate", "maps", "speed"])
+@pytest.mark.parametrize("command", ["evaluate", "maps", "speed", "train_neural"])
 def test_what_was_changed_since_is_kept(tmp_path, capsys, command):
     main, arguments = start(command, tmp_path / "out")
     main(arguments)
     path = tmp_path / "out" / WRITTEN[command][0]
     path.write_bytes(path.read_bytes() + b"changed by me")
     before = contents(tmp_path)
+    capsys.readouterr()
     assert f"{path} is not as this program wrote it" in refused(capsys, main, arguments)
     assert contents(tmp_path) == before
     path.unlink()
