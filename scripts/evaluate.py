@@ -21,8 +21,6 @@ from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validated_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
-_FILES = "games.csv", "summary.csv", "summary.json", "figure.png"
-
 
 @dataclass(frozen=True)
 class Arguments:
@@ -58,7 +56,8 @@ def main(arguments: Arguments) -> None:
         validate_batch(arguments.games, game)
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
-        folder = RunFolder(arguments.out, "evaluate", writes=_FILES)
+        files = "games.csv", "summary.csv", "summary.json", "figure.png"
+        folder = RunFolder(arguments.out, "evaluate", writes=files)
     with folder:
         count = arguments.games if game.n_uniforms else 1
         goals = game.start(np.random.default_rng(arguments.seed).random((count, game.n_uniforms))).goal

@@ -62,7 +62,6 @@ def main(arguments: Arguments) -> None:
     """Draw the figures, print their summary, and write the run folder."""
     import pandas as pd
 
-    from agents.atomic_files import check_place
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from mesa_env.solutions.parameter_maps import equilibrium_map
@@ -72,14 +71,11 @@ def main(arguments: Arguments) -> None:
         planes = _build_planes(arguments)
         figures = [f"{plane.name}.png" for plane in planes]
         files = [*figures, *(f"{plane.name}.parquet" for plane in planes), "summary.csv"]
-        if arguments.docs:
-            check_place(arguments.docs, "maps/")
         folder = RunFolder(arguments.out, "maps", writes=files)
     with folder, contextlib.ExitStack() as published:
         with refusing_bad_input():
-            docs = arguments.docs and published.enter_context(
-                RunFolder(arguments.docs / "maps", "maps", writes=figures)
-            )
+            if docs := arguments.docs and RunFolder.within(arguments.docs, "maps", "maps", figures):
+                published.enter_context(docs)
         folder.record(arguments)
         rows = []
         for plane in planes:

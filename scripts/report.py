@@ -76,15 +76,12 @@ def main(arguments: Arguments) -> None:
 
 def _open_folder(out: Path, games: Iterable[str]) -> RunFolder:
     """The folder of figures and tables, to which the page beside it belongs."""
-    from agents.atomic_files import check_place
     from agents.benchmark.run_folder import RunFolder
 
-    check_place(out, "benchmark/")
     files = ["nash_conv.png", "retention.png", "episodes.png", "profiles.png"]
     files += ["runs.csv", "summary.csv", "curves.csv", "episodes.csv", _PAGE]
-    return RunFolder(
-        out / "benchmark", "report", writes=(*files, *(f"learning_{game}.png" for game in games))
-    )
+    files += [f"learning_{game}.png" for game in games]
+    return RunFolder.within(out, "benchmark", "report", files)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from agents.benchmark.run_folder import RunFolder
 
-_JOURNAL = "study.log"
-_FILES = _JOURNAL, "trials.csv", "best.json", "tuned.json"
+_FILES = _JOURNAL, *_ = "study.log", "trials.csv", "best.json", "tuned.json"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from agents.atomic_files import (
     RECORD,
+    check_place,
     check_places,
     read_record,
     record_growing,
@@ -89,6 +90,12 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                     place.rmdir() if place.is_dir() else place.unlink()
             self._lock.release()
             raise
+
+    @classmethod
+    def within(cls, parent: Path, name: str, command: str, writes: Sequence[str]) -> Self:
+        """Open a folder within one of the user's, behind no symbolic link."""
+        check_place(parent, f"{name}/")
+        return cls(parent / name, command, writes=writes)
 
     def __exit__(self, *error: object) -> None:
         """Close the folder."""

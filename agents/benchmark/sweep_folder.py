@@ -143,8 +143,8 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
         raise ValueError(
-            f"{folder} must be the complete folder of a run, and is damaged: {reason}; once a run is moved out of "
-            "its sweep, `python -m scripts.sweep --resume` runs it again"
+            f"{folder} must be the complete folder of a run, and is damaged: {reason}; once a run is "
+            "moved out of its sweep, `python -m scripts.sweep --resume` runs it again"
         ) from error
     return run, row
 

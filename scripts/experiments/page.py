@@ -122,10 +122,9 @@ def open_documentation(docs: Path, files: Sequence[str]) -> RunFolder:
     if not (docs / "results.md").is_file():
         raise ValueError(f"--docs must name a folder with a results.md; there is none at {docs}")
     check_place(docs, "results.md")
-    check_place(docs, "results/")
     if not _SECTION.search((docs / "results.md").read_text(encoding="utf-8", errors="replace")):
         raise ValueError(f"--docs must name a folder with a results.md of this command; {docs} has another")
-    return RunFolder(docs / "results", "reproduce", writes=files)
+    return RunFolder.within(docs, "results", "reproduce", files)
 
 
 def assemble(results: str, sections: Mapping[str, str]) -> str:
