@@ -72,10 +72,8 @@ def main(arguments: Arguments) -> None:
         figures = [f"{plane.name}.png" for plane in planes]
         files = [*figures, *(f"{plane.name}.parquet" for plane in planes), "summary.csv"]
         folder = RunFolder(arguments.out, "maps", writes=files)
-    with folder, contextlib.ExitStack() as published:
-        with refusing_bad_input():
-            if docs := arguments.docs and RunFolder.within(arguments.docs, "maps", "maps", figures):
-                published.enter_context(docs)
+        docs = arguments.docs and RunFolder.within(arguments.docs, "maps", "maps", figures)
+    with folder, docs or contextlib.nullcontext():
         folder.record(arguments)
         rows = []
         for plane in planes:

@@ -54,9 +54,8 @@ def main(arguments: Arguments) -> None:
         files = [file for name in arguments.names for file in (f"{name}.png", f"{name}_*.csv")]
         sections = [f"{name}.md" for name in arguments.names]
         folder = RunFolder(arguments.out, "reproduce", writes=[*files, *sections])
-    with folder, contextlib.ExitStack() as opened:
-        with refusing_bad_input():
-            docs = arguments.docs and opened.enter_context(page.open_documentation(arguments.docs, files))
+        docs = arguments.docs and page.open_documentation(arguments.docs, files)
+    with folder, docs or contextlib.nullcontext():
         folder.record(arguments)
         for name in arguments.names:
             print(f"{name} …")
