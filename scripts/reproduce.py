@@ -46,16 +46,18 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder
     from scripts.experiments import page
 
-    with refusing_bad_input():
-        if arguments.learners and not arguments.learners.is_dir():
-            raise ValueError(
-                f"--learners must name a folder of learners; {arguments.learners} is not a folder"
-            )
-        files = [file for name in arguments.names for file in (f"{name}.png", f"{name}_*.csv")]
-        sections = [f"{name}.md" for name in arguments.names]
-        folder = RunFolder(arguments.out, "reproduce", writes=[*files, *sections])
-        docs = arguments.docs and page.open_documentation(arguments.docs, files)
-    with folder, docs or contextlib.nullcontext():
+    with contextlib.ExitStack() as opened:
+        with refusing_bad_input():
+            if arguments.learners and not arguments.learners.is_dir():
+                raise ValueError(
+                    f"--learners must name a folder of learners; {arguments.learners} is not a folder"
+                )
+            files = [file for name in arguments.names for file in (f"{name}.png", f"{name}_*.csv")]
+            sections = [f"{name}.md" for name in arguments.names]
+            if docs := arguments.docs and page.open_documentation(arguments.docs, files):
+                opened.enter_context(docs)
+            writes = [*files, *sections]
+            folder = opened.enter_context(RunFolder(arguments.out, "reproduce", writes=writes))
         folder.record(arguments)
         for name in arguments.names:
             print(f"{name} …")
