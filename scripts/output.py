@@ -40,9 +40,9 @@ def ending_without_traceback() -> Iterator[None]:
 def refuse(error: BaseException) -> NoReturn:
     """Say in one line what is wrong, and with which file, and exit with code 2."""
     said: object = error
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_STREAMS):
-        file = "standard output" if error.filename is None else os.fsdecode(error.filename)
-        said = f"{file} cannot be read or written: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename or ("standard output" if error.errno in _OF_STREAMS else None)
+        said = f"{file} cannot be read or written: {error.strerror}" if file else error.strerror
     print(f"error: {printable(said) or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 
