@@ -64,7 +64,7 @@ def main(arguments: Arguments) -> None:
             raise ValueError(f"a map must have 1 to {_MOST_GAMES} games; it has {len(asked)}")
         if arguments.docs:
             _check_page(arguments.docs)
-        folder = RunFolder(arguments.out, "certificates")
+        folder = RunFolder(arguments.out, "certificates", writes=("certificates.csv",))
     with folder:
         folder.record(arguments)
         table = pd.DataFrame([row | certificate_map.certify_both(game) for game, row in asked])
@@ -79,13 +79,13 @@ def main(arguments: Arguments) -> None:
 
 def _check_page(docs: Path) -> None:
     """Refuse a documentation folder whose page of that name is another one."""
-    from agents.atomic_files import refuse_links
+    from agents.atomic_files import check_place
     from agents.text_files import read_text
     from scripts.experiments.certificate_map import TITLE
 
     if not docs.is_dir():
         raise ValueError(f"--docs must name a folder; there is no folder {docs}")
-    refuse_links(docs, _PAGE)
+    check_place(docs, _PAGE)
     if (docs / _PAGE).exists() and not read_text(docs / _PAGE, "the page").startswith(TITLE):
         raise ValueError(f"{docs / _PAGE} is not a page of this command: name another --docs")
 

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from mesa_env.rules.scalar import ScalarGame
 
 
-_TABLE, _FIGURE = "evaluation.csv", "figure.png"
+FILES = _TABLE, _FIGURE = "evaluation.csv", "figure.png"
+"""What `compare_with_oracle` writes."""
 
 
 def is_finished(out: Path) -> bool:
     """Whether a run has been evaluated, which is the last thing that it does."""
-    return (out / _FIGURE).exists()
+    from agents.atomic_files import read_record
+
+    record = read_record(out) or {}
+    return all(name in record and (out / name).exists() for name in FILES)
 
 
 def compare_with_oracle(

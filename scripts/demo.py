@@ -43,7 +43,7 @@ def main(arguments: Arguments) -> None:
     game = mesa_env.Game(initial_goal=GOAL)
     with refusing_bad_input():
         training = _training(arguments)
-        folder = RunFolder(arguments.out, "train")
+        folder = RunFolder(arguments.out, "train", writes=(*train.files_of("self-play"), "comparison.csv"))
     with folder:
         print("The post's first experiment: 20 episodes of training, 80 of deployment, θ_0 = 0.8.")
         if (arguments.out / "model.zip").exists():

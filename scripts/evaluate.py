@@ -56,7 +56,8 @@ def main(arguments: Arguments) -> None:
         validate_batch(arguments.games, game)
         shown = arguments.game.build((arguments.figure_goal,))
         contestants = _load_contestants(arguments, game)
-        folder = RunFolder(arguments.out, "evaluate")
+        files = "games.csv", "summary.csv", "summary.json", "figure.png"
+        folder = RunFolder(arguments.out, "evaluate", writes=files)
     with folder:
         count = arguments.games if game.n_uniforms else 1
         goals = game.start(np.random.default_rng(arguments.seed).random((count, game.n_uniforms))).goal

@@ -35,7 +35,11 @@ def read_jobs(file: Path, names: Sequence[str], seeds: Sequence[int] | None) -> 
             raise ValueError(f"{allowed}; got {name!r}{did_you_mean(name, known)}")
         for learner in chosen:
             jobs += _build_jobs(learner.partition(".")[2], learners[learner], seeds)
-    return jobs
+    distinct: dict[Path, Job] = {}
+    for job in jobs:
+        if distinct.setdefault(job.out.absolute(), job) != job:
+            raise ValueError(f"all learners and seeds must have folders of their own; two have {job.out}")
+    return list(distinct.values())
 
 
 def _build_jobs(name: str, learner: Mapping[str, Any], seeds: Sequence[int] | None) -> Iterator[Job]:

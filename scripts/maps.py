@@ -67,12 +67,14 @@ def main(arguments: Arguments) -> None:
     from mesa_env.solutions.parameter_maps import equilibrium_map
     from scripts.experiments import map_figures, parameter_maps
 
-    with refusing_bad_input():
-        planes = _build_planes(arguments)
-        folder = RunFolder(arguments.out, "maps")
-    with folder, contextlib.ExitStack() as published:
+    with contextlib.ExitStack() as opened:
         with refusing_bad_input():
-            docs = arguments.docs and published.enter_context(RunFolder(arguments.docs / "maps", "maps"))
+            planes = _build_planes(arguments)
+            figures = [f"{plane.name}.png" for plane in planes]
+            files = [*figures, *(f"{plane.name}.parquet" for plane in planes), "summary.csv"]
+            folder = opened.enter_context(RunFolder(arguments.out, "maps", writes=files))
+            if docs := arguments.docs and RunFolder.within(arguments.docs, "maps", "maps", figures):
+                opened.enter_context(docs).claim()
         folder.record(arguments)
         rows = []
         for plane in planes:
@@ -80,14 +82,13 @@ def main(arguments: Arguments) -> None:
             found, figure = equilibrium_map(**plane.games), f"{plane.name}.png"
             folder.figure(figure, map_figures.draw_maps(plane, found))
             if docs:
-                docs.claim()
                 docs.file(figure, (folder.path / figure).read_bytes())
             folder.file(f"{plane.name}.parquet", parameter_maps.encode_parquet(plane, found))
             rows.append(parameter_maps.summarize_map(plane, found) | {"seconds": time.perf_counter() - start})
         folder.table("summary.csv", summary := pd.DataFrame(rows))
     tables.show(summary.rename(columns=lambda name: name.replace("_", "\n")), "parameter maps")
-    note = "Not covered: games whose goal would leave its bound; other columns are about the rest."
-    print(f"{note}\nrun folder: {arguments.out}")
+    print("Not covered: games whose goal would leave its bound; other columns are about the rest.")
+    print(f"run folder: {arguments.out}")
 
 
 def _build_planes(arguments: Arguments) -> list[Plane]:

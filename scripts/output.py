@@ -1,6 +1,7 @@
 """What commands print, and how they end: any text in any encoding, and no traceback."""
 
 import contextlib
+import errno
 import io
 import os
 import select
@@ -10,6 +11,8 @@ from typing import NoReturn
 
 from agents.plain_text import printable
 
+_OF_STREAMS = errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF
+"""Errors of what is printed, if they name no file."""
 _BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
@@ -35,8 +38,12 @@ def ending_without_traceback() -> Iterator[None]:
 
 
 def refuse(error: BaseException) -> NoReturn:
-    """Say in one line what is wrong, and exit with code 2."""
-    print(f"error: {printable(error) or type(error).__name__}", file=sys.stderr)
+    """Say in one line what is wrong, and with which file, and exit with code 2."""
+    said: object = error
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename or ("standard output" if error.errno in _OF_STREAMS else None)
+        said = f"{file} cannot be read or written: {error.strerror}" if file else error.strerror
+    print(f"error: {printable(said) or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 
 

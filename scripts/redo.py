@@ -35,7 +35,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Repeat the run of every folder, and print and record how it compares."""
-    from agents.benchmark.run_folder import without_nan
+    from agents.benchmark.run_folder import RunFolder, without_nan
     from agents.benchmark.store import compare_rows, redone_file, write_comparison
     from agents.benchmark.summaries import last_line
     from agents.benchmark.sweep_folder import read_folder
@@ -53,11 +53,15 @@ def main(arguments: Arguments) -> None:
             build_bounded_game(run.game)
             _check_algorithm(run.algorithm, folder, arguments.trust)
         workers = LocalWorkers(arguments.workers)
-        records = {id(run): (redone_file(folder, row), row) for folder, run, row in recorded}
+        places = {id(run): redone_file(folder, row) for folder, run, row in recorded}
+        rows = {id(run): row for _, run, row in recorded}
+        sweeps = contextlib.ExitStack()
+        for out in {place.out for place in places.values() if place}:
+            sweeps.enter_context(RunFolder(out, "sweep", resume=True, writes=("redone/",)))
     broken = False
-    with contextlib.closing(workers.results([run for _, run, _ in recorded])) as results:
+    with sweeps, contextlib.closing(workers.results([run for _, run, _ in recorded])) as results:
         for run, result in results:
-            file, row = records[id(run)]
+            place, row = places[id(run)], rows[id(run)]
             if result.row["status"] == "failed":
                 print(f"{run.id}: failed this time: {last_line(result.row['traceback'])}")
                 broken = True
@@ -65,8 +69,8 @@ def main(arguments: Arguments) -> None:
             comparison = compare_rows(row, without_nan(result.row))
             print(f"{run.id}: {comparison}")
             broken = broken or bool(comparison.differing and not comparison.versions)
-            if file is not None:
-                write_comparison(file, row, comparison)
+            if place is not None:
+                write_comparison(place.file, row, comparison)
     if broken:
         sys.exit(1)
 

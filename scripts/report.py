@@ -8,6 +8,7 @@ report of the committed sweep.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from scripts.arguments import refusing_bad_input, run_command
 if TYPE_CHECKING:
     from agents.benchmark.run_folder import RunFolder
 
+_PAGE = "../benchmark.md"
 _SHOWN = ["game", "contestant", "runs", "failed", "nash_conv", "nash_conv_low", "nash_conv_high", "seconds"]
 
 
@@ -37,7 +39,6 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Read the rows, and write the report."""
-    from agents.atomic_files import write_atomically
     from agents.benchmark import figures, report, summaries, tables
     from agents.benchmark.losses import draw_episodes
     from agents.benchmark.store import REDONE, read_rows
@@ -51,7 +52,7 @@ def main(arguments: Arguments) -> None:
         words += ["--notes", arguments.notes] if arguments.notes else []
         command = f"python -m scripts.report {shlex.join(map(str, words))}"
         text = report.fill_template(sweep, summary, references, "benchmark", command, notes)
-        folder = _open_folder(arguments.out)
+        folder = _open_folder(arguments.out, sweep.games)
     with folder:
         pictures = {
             "nash_conv": figures.draw_nash_conv(sweep, summary, references),
@@ -68,22 +69,19 @@ def main(arguments: Arguments) -> None:
         folder.table("summary.csv", summary)
         folder.table("curves.csv", summaries.curves_table(sweep))
         folder.table("episodes.csv", summaries.episodes_table(sweep))
-        write_atomically(arguments.out / "benchmark.md", text.encode(errors="replace"))
+        folder.text(_PAGE, text)
     tables.show(summary[_SHOWN], "NashConv: interquartile means and intervals over seeds")
     print(f"report: {arguments.out / 'benchmark.md'}")
 
 
-def _open_folder(out: Path) -> RunFolder:
-    """The folder of figures and tables; refuses one beside another page than that of an earlier report."""
-    from agents.atomic_files import refuse_links
+def _open_folder(out: Path, games: Iterable[str]) -> RunFolder:
+    """The folder of figures and tables, to which the page beside it belongs."""
     from agents.benchmark.run_folder import RunFolder
 
-    refuse_links(out, "benchmark", "benchmark.md")
-    folder = RunFolder(out / "benchmark", "report")
-    if (out / "benchmark.md").exists() and not folder.begun:
-        folder.close()
-        raise ValueError(f"{out / 'benchmark.md'} is not of an earlier report: name another --out")
-    return folder
+    files = ["nash_conv.png", "retention.png", "episodes.png", "profiles.png"]
+    files += ["runs.csv", "summary.csv", "curves.csv", "episodes.csv", _PAGE]
+    files += [f"learning_{game}.png" for game in games]
+    return RunFolder.within(out, "benchmark", "report", files)
 
 
 if __name__ == "__main__":

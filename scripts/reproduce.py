@@ -11,6 +11,7 @@ and loading one runs code that it names: name only a folder that you trust.
 
 from __future__ import annotations
 
+import contextlib
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +46,18 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder
     from scripts.experiments import page
 
-    with refusing_bad_input():
-        if arguments.learners and not arguments.learners.is_dir():
-            raise ValueError(
-                f"--learners must name a folder of learners; {arguments.learners} is not a folder"
-            )
-        if arguments.docs:
-            page.check_documentation(arguments.docs)
-        folder = RunFolder(arguments.out, "reproduce")
-    with folder:
+    with contextlib.ExitStack() as opened:
+        with refusing_bad_input():
+            if arguments.learners and not arguments.learners.is_dir():
+                raise ValueError(
+                    f"--learners must name a folder of learners; {arguments.learners} is not a folder"
+                )
+            files = [file for name in arguments.names for file in (f"{name}.png", f"{name}_*.csv")]
+            sections = [f"{name}.md" for name in arguments.names]
+            if docs := arguments.docs and page.open_documentation(arguments.docs, files):
+                opened.enter_context(docs)
+            writes = [*files, *sections]
+            folder = opened.enter_context(RunFolder(arguments.out, "reproduce", writes=writes))
         folder.record(arguments)
         for name in arguments.names:
             print(f"{name} …")
@@ -61,8 +65,8 @@ def main(arguments: Arguments) -> None:
             with refusing_bad_input():
                 finding: Finding = compute(arguments.learners)
                 section = write(folder, name, finding)
-            if arguments.docs:
-                update_documentation(arguments.docs, folder.path, name, section, finding)
+            if docs:
+                update_documentation(docs, folder.path, name, section, finding)
     print(f"run folder: {arguments.out}")
 
 
@@ -92,23 +96,23 @@ def write(folder: RunFolder, name: str, finding: Finding) -> str:
     return section
 
 
-def update_documentation(docs: Path, run: Path, name: str, section: str, finding: Finding) -> None:
+def update_documentation(docs: RunFolder, run: Path, name: str, section: str, finding: Finding) -> None:
     """Copy an experiment's figure and tables from the run folder, and replace its section of results.md."""
     from agents.atomic_files import write_atomically
     from scripts.experiments import page
 
-    results = docs / "results"
-    results.mkdir(exist_ok=True)
+    docs.claim()
     shown = page.tables_of(page.read_template(name))
     files = [f"{name}_{table}.csv" for table in shown if table in finding.tables]
-    if finding.learners in (None, "trained") or not (results / f"{name}.png").exists():
+    if finding.learners in (None, "trained") or not (docs.path / f"{name}.png").exists():
         files.append(f"{name}.png")
     else:
-        print(f"{results / name}.png is unchanged: it shows learners, which --learners did not name")
+        print(f"{docs.path / name}.png is unchanged: it shows learners, which --learners did not name")
     for file in files:
-        write_atomically(results / file, (run / file).read_bytes())
-    text = page.assemble((docs / "results.md").read_text(encoding="utf-8"), {name: section})
-    write_atomically(docs / "results.md", text.encode(errors="replace"))
+        docs.file(file, (run / file).read_bytes())
+    results = docs.path.parent / "results.md"
+    text = page.assemble(results.read_text(encoding="utf-8"), {name: section})
+    write_atomically(results, text.encode(errors="replace"))
 
 
 if __name__ == "__main__":

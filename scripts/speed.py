@@ -41,7 +41,7 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         for name, most in _MOST.items():
             validated_whole(name, getattr(arguments, name), 1, most)
-        folder = RunFolder(arguments.out, "speed")
+        folder = RunFolder(arguments.out, "speed", writes=("speed.csv",))
     with folder:
         torch.set_num_threads(1)
         machine = environment()

@@ -50,6 +50,14 @@ class Arguments:
     checkpoint is loaded, which runs code that it names."""
 
 
+def files_of(problem: str) -> tuple[str, ...]:
+    """What a training writes, its evaluation included, for `RunFolder`."""
+    from scripts.comparison import FILES
+
+    logs = "tensorboard/", f"tensorboard/{problem}_1/"
+    return ("model.zip", "checkpoint.zip", "learning_curve.csv", *FILES, *logs)
+
+
 def train_learner(folder: RunFolder, arguments: Arguments) -> BaseAlgorithm:
     """Train, or resume training, as the arguments say; returns the finished model, which is also saved."""
     import pandas as pd
@@ -59,12 +67,12 @@ def train_learner(folder: RunFolder, arguments: Arguments) -> BaseAlgorithm:
     from agents.learning import checkpoints, training
     from mesa_env import METRICS
 
-    model_file, checkpoint = arguments.out / "model.zip", arguments.out / training.CHECKPOINT
+    model_file = arguments.out / "model.zip"
     with refusing_bad_input():
         if arguments.resume:
             check_arguments(arguments)
         if model_file.exists():
-            checkpoint.unlink(missing_ok=True)
+            folder.remove(training.CHECKPOINT)
             return checkpoints.load(model_file)
         torch.set_num_threads(arguments.threads)
         game = arguments.game.build(arguments.initial_goal)
@@ -75,7 +83,7 @@ def train_learner(folder: RunFolder, arguments: Arguments) -> BaseAlgorithm:
     model = prepared.run()
     folder.table("learning_curve.csv", pd.DataFrame(prepared.curve.points, columns=["turns", *METRICS]))
     checkpoints.save(model, model_file)
-    checkpoint.unlink(missing_ok=True)
+    folder.remove(training.CHECKPOINT)
     return model
 
 
@@ -89,7 +97,7 @@ def main(arguments: Arguments) -> None:
         validated_whole("threads", arguments.threads, 1, MOST_WORKERS)
         arguments.game.build(arguments.initial_goal)
         game = arguments.game.build((arguments.evaluation_goal,))
-        folder = RunFolder(arguments.out, "train", arguments.resume)
+        folder = RunFolder(arguments.out, "train", arguments.resume, files_of(arguments.problem))
     with folder:
         with refusing_bad_input():
             if arguments.resume and is_finished(arguments.out):

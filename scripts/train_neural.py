@@ -45,7 +45,7 @@ def main(arguments: Arguments) -> None:
 
     from agents.benchmark.run_folder import RunFolder
     from agents.learning import neural
-    from scripts.comparison import compare_with_oracle, is_finished
+    from scripts.comparison import FILES, compare_with_oracle, is_finished
 
     with refusing_bad_input():
         game = arguments.game.build(arguments.initial_goal)
@@ -54,7 +54,7 @@ def main(arguments: Arguments) -> None:
         validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validate_batch(arguments.settings.games, game)
         judged = arguments.game.build((arguments.evaluation_goal,))
-        folder = RunFolder(arguments.out, "train_neural")
+        folder = RunFolder(arguments.out, "train_neural", writes=("training.csv", "policy.pt", *FILES))
     torch.set_num_threads(1)
     file = arguments.out / "policy.pt"
     with folder:
@@ -86,7 +86,7 @@ def _train(folder: RunFolder, arguments: Arguments, game: Decoupling) -> NeuralP
 
         policy = neural.train_policy(game, arguments.settings, arguments.seed, progress)
     for name in ("figure.png", "evaluation.csv", "policy.pt"):  # so that runs are never mixed
-        (folder.path / name).unlink(missing_ok=True)
+        folder.remove(name)
     folder.record(arguments, game)
     folder.table("training.csv", pd.DataFrame({"mean relative cost": costs}))
     neural.save(policy, folder.path / "policy.pt")

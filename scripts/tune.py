@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agents.benchmark.run_folder import RunFolder
 
-_JOURNAL = "study.log"
+_FILES = _JOURNAL, *_ = "study.log", "trials.csv", "best.json", "tuned.json"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def main(arguments: Arguments) -> None:
     with refusing_bad_input():
         _check(arguments)
         game = arguments.game.build((-1.0, 1.0))
-        folder = RunFolder(arguments.out, "tune", arguments.resume, unused=(f"{_JOURNAL}.lock",))
+        folder = RunFolder(arguments.out, "tune", arguments.resume, _FILES, unused=(f"{_JOURNAL}.lock",))
 
     def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         folder.table("trials.csv", study.trials_dataframe())
@@ -69,8 +69,8 @@ def main(arguments: Arguments) -> None:
         with refusing_bad_input():
             if arguments.resume:
                 check_arguments(arguments, free=("out", "resume", "trials", "ship"))
-            study = tuning.open_study(arguments.out / _JOURNAL, arguments.algorithm)
             folder.record(arguments, game)
+            study = tuning.open_study(folder.growing(_JOURNAL), arguments.algorithm)
         tuning.run_study(study, game, arguments.turns, arguments.trials, arguments.seeds, report)
         if reason := tuning.reason_of_failure(study):
             print(f"error: no trial was completed: {reason}", file=sys.stderr)

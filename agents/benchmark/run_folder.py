@@ -14,11 +14,22 @@ import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from agents.atomic_files import refuse_links, write_atomically, written_in_part
+from agents.atomic_files import (
+    RECORD,
+    check_place,
+    check_places,
+    read_record,
+    record_growing,
+    refuse_links,
+    remove,
+    write_atomically,
+    write_record,
+    written_in_part,
+)
 from agents.text_files import read_json
 from mesa_env.rules.parameters import describe_game
 from mesa_env.rules.scalar import ScalarGame
@@ -36,21 +47,28 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     """The folder of one run, which one process at a time may write to; a context manager.
 
     Its config.json is written first, and names the command that the folder belongs to. A command starts in a
-    new or empty folder, or returns to one of its own. There it replaces only files that it writes itself;
-    whatever else the user has put there is kept. No symbolic link is followed.
+    new or empty folder, or returns to one of its own. There it replaces only files that are still as it wrote
+    them (`agents.atomic_files`); whatever else the user has put there is kept. No symbolic link is followed.
     """
 
     def __init__(
-        self, path: Path, command: str, resume: bool | None = None, unused: Sequence[str] = ()
+        self,
+        path: Path,
+        command: str,
+        resume: bool | None = None,
+        writes: Sequence[str] = (),
+        unused: Sequence[str] = (),
     ) -> None:
         """Open the folder for a command, creating it if it does not exist, and lock it until it is closed.
 
-        Whether the command is to `resume` a run is None for commands that replace what they find. What the
-        command left in earlier releases and has no use for may be a link.
+        Whether the command is to `resume` a run is None for commands that replace what they find. It `writes`
+        files of these names or patterns, and in folders whose names end in a slash, beside those of `record`.
+        What the command left in earlier releases and has no use for may be a link.
 
         Raises:
             ValueError: If another process is using it, it is not writable, it holds symbolic links or
-                anything but a run of the same command, or that run is not what `resume` asks for.
+                anything but a run of the same command, that run is not what `resume` asks for, or what the
+                command writes is there and is not its own.
         """
         self.path, self.command = path, command
         new = [place for place in (path / LOCK, path) if not os.path.lexists(place)]
@@ -65,12 +83,19 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                 )
             if resume and not self.begun:
                 raise ValueError(f"--resume needs a run of {command} to continue; {path} holds none")
+            check_places(path, (CONFIG, "environment.json", "game.json", *writes))
         except BaseException:
             with contextlib.suppress(OSError):  # leave a folder that is refused as it was
                 for place in new:
                     place.rmdir() if place.is_dir() else place.unlink()
             self._lock.release()
             raise
+
+    @classmethod
+    def within(cls, parent: Path, name: str, command: str, writes: Sequence[str]) -> Self:
+        """Open a folder within one of the user's, behind no symbolic link."""
+        check_place(parent, f"{name}/")
+        return cls(parent / name, command, writes=writes)
 
     def __exit__(self, *error: object) -> None:
         """Close the folder."""
@@ -83,6 +108,8 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     def claim(self, arguments: Any = None) -> None:
         """Write config.json, which makes the folder the command's: its name and its arguments, if given."""
         given = {} if arguments is None else dataclasses.asdict(arguments)
+        if read_record(self.path) is None:
+            write_record(self.path, {})
         self.json(CONFIG, {"command": self.command, **given})
 
     def record(self, arguments: Any, game: ScalarGame | None = None, keep: bool = False) -> None:
@@ -99,25 +126,34 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
 
     def file(self, name: str, content: bytes) -> None:
         """Write a file of bytes."""
-        write_atomically(self.path / name, content)
+        write_atomically(self.path / name, content, self.path)
+
+    def growing(self, name: str) -> Path:
+        """The path of a file that others write and that grows, recorded as the command's."""
+        record_growing(self.path, [name])
+        return self.path / name
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one."""
+        remove(self.path / name)
 
     def json(self, name: str, content: Any) -> None:
         """Write a JSON file, with null for numbers that are not finite."""
-        write_atomically(self.path / name, as_json(without_nan(content)))
+        self.file(name, as_json(without_nan(content)))
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         """Write a CSV file; numbers in full precision."""
-        write_atomically(self.path / name, table.to_csv(index=False).encode(errors="replace"))
+        self.file(name, table.to_csv(index=False).encode(errors="replace"))
 
     def text(self, name: str, text: str) -> None:
         """Write a text file."""
-        write_atomically(self.path / name, text.encode(errors="replace"))
+        self.file(name, text.encode(errors="replace"))
 
     def figure(self, name: str, figure: Figure, dpi: int = 150, versioned: bool = True) -> None:
         """Write a PNG file, with Matplotlib's version in it unless it is not to be `versioned`."""
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=dpi, metadata=None if versioned else {"Software": None})
-        write_atomically(self.path / name, picture.getvalue())
+        self.file(name, picture.getvalue())
 
 
 def _acquire_lock(path: Path) -> BaseFileLock:
@@ -154,7 +190,7 @@ def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
         refuse_links(path, entry.name)
         if not (entry.is_file() or entry.is_dir()):
             raise ValueError(f"a run folder must hold files and folders alone; {entry} is neither")
-        early = entry.name == LOCK or written_in_part(entry.name) == CONFIG
+        early = entry.name in (LOCK, RECORD) or written_in_part(entry.name) in (CONFIG, RECORD)
         if owner is None and not early:
             raise ValueError(
                 f"a run must start in a new or empty folder, or one of its own; {path} holds {entry.name!r}"

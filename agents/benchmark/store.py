@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import mesa_env
-from agents.atomic_files import refuse_links, write_atomically
+from agents.atomic_files import check_place, write_atomically
 
 _TEXT, _COUNT, _NUMBER, _NUMBERS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.float64())
 
@@ -42,6 +42,7 @@ REDONE = pa.schema(
     }
 )
 """Columns of the comparisons that scripts.redo adds to a sweep."""
+
 
 _DIGEST = b"sha256"  # a key of the file's metadata
 
@@ -100,17 +101,25 @@ def compare_rows(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     return Comparison(differing, same if then["weights"] or now["weights"] else None, versions)
 
 
-def redone_file(folder: Path, row: Mapping[str, Any]) -> Path | None:
+class RedoneFile(NamedTuple):
+    """Where a sweep keeps how one of its runs compares."""
+
+    out: Path  # the sweep's folder
+    file: Path
+
+
+def redone_file(folder: Path, row: Mapping[str, Any]) -> RedoneFile | None:
     """Where the sweep that a run's folder lies in keeps how the run compares; None if it was moved out of it.
 
     Raises:
-        ValueError: If that lies behind a symbolic link, which could lead elsewhere.
+        ValueError: If a comparison cannot be written there.
     """
     for out in folder.resolve().parents:
         if out / "runs" / row["run_id"] == folder.resolve():
             name = f"redone/{row['run_id']}.parquet"
-            refuse_links(out, name)
-            return out / name
+            check_place(out, name)
+            check_row_place(out / name, REDONE)
+            return RedoneFile(out, out / name)
     return None
 
 
@@ -145,6 +154,10 @@ def summarize_rows(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+class _OtherError(ValueError):
+    """A Parquet file is of another program."""
+
+
 def read_row(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a Parquet file of one row; raises ValueError if it holds anything else than what was written.
 
@@ -157,7 +170,7 @@ def read_row(path: Path, schema: pa.Schema) -> pa.Table:
             table = file.read()
         digest = (table.schema.metadata or {}).get(_DIGEST)
         if not table.schema.equals(schema):
-            raise ValueError("it has other columns")
+            raise (ValueError if digest else _OtherError)("it has other columns")
         if len(table) != 1:
             raise ValueError(f"it has {len(table)} rows")
         if digest is not None and digest != _digest(table):
@@ -171,8 +184,25 @@ def read_row(path: Path, schema: pa.Schema) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
+def check_row_place(path: Path, schema: pa.Schema) -> None:
+    """Refuse to replace a file that is no row, not even a damaged one; raises ValueError."""
+    try:
+        if path.exists():
+            read_row(path, schema)
+    except ValueError as error:
+        with path.open("rb") as file:
+            begin = file.read(4)
+        if begin.strip(b"\0") and (begin != b"PAR1" or isinstance(error.__cause__, _OtherError)):
+            raise ValueError(f"{path} is no row that this program wrote: move it away") from error
+
+
 def write_row(path: Path, row: Mapping[str, Any], schema: pa.Schema) -> None:
-    """Write a Parquet file of one row with a digest of its values, whole or not at all."""
+    """Write a Parquet file of one row with a digest of its values, whole or not at all.
+
+    Raises:
+        ValueError: If a file that is no row would be replaced.
+    """
+    check_row_place(path, schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     content, table = io.BytesIO(), pa.Table.from_pylist([row], schema=schema)
     pq.write_table(table.replace_schema_metadata({_DIGEST: _digest(table)}), content)

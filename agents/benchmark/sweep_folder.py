@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.atomic_files import PARTIAL, refuse_links, write_atomically
+from agents.atomic_files import PARTIAL, check_place, write_atomically
 from agents.benchmark.run import Result, Run
 from agents.benchmark.run_folder import RunFolder, as_json, without_nan
-from agents.benchmark.store import COLUMNS, SCHEMA, read_row, write_row
+from agents.benchmark.store import COLUMNS, SCHEMA, check_row_place, read_row, write_row
 from agents.differences import describe_difference
 from agents.text_files import read_json, read_text
 from mesa_env.rules.validation import shown
@@ -41,7 +41,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             ValueError: If it is not writable, another process is using it, or it does not hold a sweep if
                 `resume` is True, nothing if it is False.
         """
-        self.folder, self.out = RunFolder(out, "sweep", resume), out
+        self.folder, self.out = RunFolder(out, "sweep", resume, ("grid.toml", "runs/", "data/")), out
 
     def __exit__(self, *error: object) -> None:
         """Release the lock."""
@@ -62,6 +62,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         for run in runs:
             folder, path = self._locate(run)
             _clear_partial(folder, path)
+            check_row_place(path, SCHEMA)
             if not folder.exists():
                 left.append(run)
                 continue
@@ -99,7 +100,8 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
     def _locate(self, run: Run) -> tuple[Path, Path]:
         """The run's folder and the file of its row, neither behind a link, which could lead elsewhere."""
         names = f"runs/{run.id}", f"data/{run.id}.parquet"
-        refuse_links(self.out, *names)
+        check_place(self.out, f"{names[0]}/")
+        check_place(self.out, names[1])
         return self.out / names[0], self.out / names[1]
 
     @contextlib.contextmanager
@@ -108,7 +110,8 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
             yield
         except OSError as error:
             kept = "runs that had finished are kept, and --resume continues from there"
-            raise ValueError(f"{self.out} cannot be written to: {error.strerror}; {kept}") from error
+            place = error.filename or self.out
+            raise ValueError(f"{place} cannot be written to: {error.strerror}; {kept}") from error
 
 
 def _holds(path: Path, row: dict[str, Any]) -> bool:
@@ -140,8 +143,8 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{Path(error.filename).name} cannot be read" if isinstance(error, OSError) else error
         raise ValueError(
-            f"{folder} must be the complete folder of a run, and is damaged: {reason}; delete it, and "
-            "`python -m scripts.sweep --resume` runs it again"
+            f"{folder} must be the complete folder of a run, and is damaged: {reason}; once a run is "
+            "moved out of its sweep, `python -m scripts.sweep --resume` runs it again"
         ) from error
     return run, row
 

@@ -15,7 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from agents.atomic_files import write_atomically
+from agents.atomic_files import name_in_errors, write_atomically
 from agents.benchmark.run import Run, execute
 from agents.benchmark.summaries import last_line
 from agents.learning import algorithms
@@ -24,6 +24,9 @@ from mesa_env.rules.scalar import ScalarGame
 
 _WORST = 1e6  # the NashConv that a failed run counts as, and the largest that any run counts as
 _STARTUP = 3  # trials before pruning starts, and before trials are chosen by what came before
+
+_ENTRY = b'{"op_code":'
+"""How every line of a journal begins."""
 
 _GAMES = {"games": [8, 16, 32]}
 _NOISE = {"first_noise": ("log", 0.1, 0.6), "last_noise": ("log", 0.003, 0.03)}
@@ -79,7 +82,7 @@ def open_study(journal: Path, algorithm: str) -> optuna.Study:
         _drop_half_line(journal)
         return optuna.create_study(
             study_name=algorithm,
-            storage=JournalStorage(JournalFileBackend(str(journal), _Unlocked(str(journal)))),
+            storage=JournalStorage(_Journal(str(journal), _Unlocked(str(journal)))),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
             load_if_exists=True,
         )
@@ -139,6 +142,15 @@ class _FailedError(Exception):
     """All runs of a trial have failed."""
 
 
+class _Journal(JournalFileBackend):
+    """A journal that errors name, such as of a full disk."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write entries at its end."""
+        with name_in_errors(Path(self._file_path)):
+            super().append_logs(logs)
+
+
 class _Unlocked(JournalFileOpenLock):
     """No lock: the run folder's keeps other processes out, and no killed process leaves it behind."""
 
@@ -153,7 +165,10 @@ class _Unlocked(JournalFileOpenLock):
 def _drop_half_line(journal: Path) -> None:
     content = journal.read_bytes() if journal.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
+    half = content[len(whole) :]
+    if not half.startswith(_ENTRY[: len(half)]):
+        raise ValueError("it does not end in an entry")
+    if half:
         write_atomically(journal, whole)
 
 

@@ -21,7 +21,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from sb3_contrib import TQC, CrossQ, RecurrentPPO
-from stable_baselines3 import A2C, PPO, SAC, TD3
+from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
@@ -31,7 +31,7 @@ from agents.atomic_files import write_atomically
 from agents.differences import describe_difference
 
 KNOWN: dict[str, type[BaseAlgorithm]] = {
-    algorithm.__name__: algorithm for algorithm in (PPO, RecurrentPPO, A2C, SAC, TD3, TQC, CrossQ)
+    algorithm.__name__: algorithm for algorithm in (PPO, RecurrentPPO, A2C, SAC, TD3, DDPG, TQC, CrossQ)
 }
 """Algorithms whose models can be loaded, by name."""
 
@@ -97,17 +97,20 @@ def refuse_damage(path: str | Path, kind: str) -> Iterator[None]:
 def _recognize(path: str | Path) -> type[BaseAlgorithm]:
     """The algorithm of a model that Stable-Baselines3 saved, whose file does not name it.
 
-    It is the one with exactly the attributes that the file holds, and a policy of its kind.
+    It is the one with exactly the attributes that the file holds, and a policy of its kind. DDPG is TD3
+    without delay and without noise on targets, which the file holds as well.
     """
-    saved, _, _ = load_from_zip_file(path, device="cpu")
-    names, policy = set(saved or ()), (saved or {}).get("policy_class")
+    loaded, _, _ = load_from_zip_file(path, device="cpu")
+    saved = loaded or {}
+    names, policy = set(saved), saved.get("policy_class")
     known: list[type[BaseAlgorithm]] = [RecurrentPPO, *KNOWN.values()]  # its policies are of PPO's kind, too
     for algorithm in known:
         kind = next(iter(algorithm.policy_aliases.values()))
         every, always = _attributes(algorithm)
         of_its_kind = isinstance(policy, type) and issubclass(policy, kind)
         if of_its_kind and names <= every and always - names <= _ADDED:
-            return algorithm
+            is_ddpg = algorithm is TD3 and (saved["policy_delay"], saved["target_noise_clip"]) == (1, 0)
+            return DDPG if is_ddpg else algorithm
     raise ValueError(f"it is not of {', '.join(KNOWN)}, by the attributes and the policy that it has")
 
 

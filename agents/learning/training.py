@@ -9,10 +9,11 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from agents.atomic_files import name_in_errors
 from agents.learning import self_play
 from agents.learning.callbacks import Checkpoint, LearningCurve, ProgressBar
 from agents.learning.checkpoints import Resumed, load_checkpoint
-from agents.learning.event_logs import open_log
+from agents.learning.event_logs import FOLDER, open_log
 from agents.learning.games import decisions_alike
 from agents.learning.self_play import Problem
 from agents.learning.settings import OnPolicySettings
@@ -81,11 +82,12 @@ class Training:
         if self._resumed is not None:
             for name, (value, excluded) in self._resumed.logged.items():
                 self.model.logger.record(name, value, excluded)
-        return self.model.learn(
-            self.turns - played,
-            callback=[*self.callbacks, *callbacks],
-            reset_num_timesteps=played == 0,
-        )
+        with name_in_errors((self.folder or Path()) / FOLDER):
+            return self.model.learn(
+                self.turns - played,
+                callback=[*self.callbacks, *callbacks],
+                reset_num_timesteps=played == 0,
+            )
 
 
 def _describe(game: ScalarGame, settings: OnPolicySettings, seed: int, problem: Problem) -> dict[str, Any]:

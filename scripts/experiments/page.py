@@ -11,14 +11,15 @@ A template is Markdown, one sentence per line, with these marks:
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from agents.atomic_files import refuse_links
+from agents.atomic_files import check_place
+from agents.benchmark.run_folder import RunFolder
 from agents.benchmark.tables import markdown_table, number
 from scripts.experiments import EXPERIMENTS
 from scripts.experiments.finding import Finding, select
@@ -116,13 +117,14 @@ def render(template: str, finding: Finding) -> str:
     return text
 
 
-def check_documentation(docs: Path) -> None:
-    """Refuse a folder whose results.md, and with it the figures and tables beside it, is not our own."""
+def open_documentation(docs: Path, files: Sequence[str]) -> RunFolder:
+    """The documentation's folder of figures and tables; ValueError if it or results.md is not our own."""
     if not (docs / "results.md").is_file():
         raise ValueError(f"--docs must name a folder with a results.md; there is none at {docs}")
-    refuse_links(docs, "results.md", "results")
+    check_place(docs, "results.md")
     if not _SECTION.search((docs / "results.md").read_text(encoding="utf-8", errors="replace")):
         raise ValueError(f"--docs must name a folder with a results.md of this command; {docs} has another")
+    return RunFolder.within(docs, "results", "reproduce", files)
 
 
 def assemble(results: str, sections: Mapping[str, str]) -> str:

@@ -8,8 +8,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 import agents
 from agents import atomic_files
-from agents.benchmark import run_folder
-from agents.learning import checkpoints, neural
+from agents.learning import neural
 from agents.learning.settings import NeuralSettings, PPOSettings
 from scripts import comparison, demo, train, train_neural
 from scripts.arguments import GameArguments
@@ -71,16 +70,16 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch):
-    """Ends the command at the writing of a file, by name, until `kill.off()`."""
+    """Ends the command at the writing of a file, by name, when it is recorded, until `kill.off()`."""
+    replace = atomic_files._replace
 
     def at(name):
-        def write(path, content):
+        def kill_or_replace(path, content):
             if path.name == name:
                 raise Killed
-            atomic_files.write_atomically(path, content)
+            replace(path, content)
 
-        for module in (run_folder, checkpoints, neural):
-            monkeypatch.setattr(module, "write_atomically", write)
+        monkeypatch.setattr(atomic_files, "_replace", kill_or_replace)
 
     at.off = monkeypatch.undo
     return at
@@ -141,7 +140,7 @@ def test_a_damaged_model_is_refused_before_the_evaluation(whole, tmp_path, capsy
     (out / "figure.png").unlink()
     (out / "model.zip").write_bytes((out / "model.zip").read_bytes()[:-40])
     message = refused(capsys, train.main, changed(TRAIN, out=out, resume=True))
-    assert "model.zip must be a whole model of Stable-Baselines3" in message
+    assert "model.zip is not as this program wrote it" in message
 
 
 def test_a_demo_killed_before_its_figure_is_evaluated_again(tmp_path, kill):
@@ -174,7 +173,8 @@ def test_the_checkpoint_of_another_run_is_refused(changes, words, tmp_path, caps
         with pytest.raises(Killed):
             train.main(changed(TRAIN, out=out, **given))
         kill.off()
-    shutil.copy(tmp_path / "other" / "checkpoint.zip", tmp_path / "mine" / "checkpoint.zip")
+    checkpoint = (tmp_path / "other" / "checkpoint.zip").read_bytes()
+    atomic_files.write_atomically(tmp_path / "mine" / "checkpoint.zip", checkpoint)
     capsys.readouterr()
     message = refused(capsys, train.main, changed(TRAIN, out=tmp_path / "mine", resume=True, **changes))
     assert f"checkpoint.zip must be of this training; {words}" in message

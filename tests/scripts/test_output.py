@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from scripts.output import ending_without_traceback
+
 EVALUATE = (
     "evaluate",
     "--agents",
@@ -72,4 +74,27 @@ def test_closed_streams_are_no_error(redirect, tmp_path):
 def test_a_full_disk_is_one_line(tmp_path):
     ended = call(*EVALUATE, "--out", str(tmp_path), redirect="> /dev/full")
     assert ended.returncode == 2
-    assert ended.stderr.decode().splitlines() == ["error: [Errno 28] No space left on device"]
+    assert ended.stderr.decode().splitlines() == [
+        "error: standard output cannot be read or written: No space left on device"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(27, "File too large", "a/model.zip"),
+            "a/model.zip cannot be read or written: File too large",
+        ),
+        (OSError(28, "No space left"), "standard output cannot be read or written: No space left"),
+        (OSError(2, "No usable temporary directory"), "No usable temporary directory"),
+        (OSError(13, "Permission denied", 3), "3 cannot be read or written: Permission denied"),
+        (OSError("a process has died"), "a process has died"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=repr,
+)
+def test_an_error_of_the_system_is_one_line_that_names_the_file(error, line, capsys):
+    with pytest.raises(SystemExit), ending_without_traceback():
+        raise error
+    assert capsys.readouterr().err == f"error: {line}\n"

@@ -5,11 +5,12 @@ import json
 import shutil
 import sys
 
+import pandas as pd
 import pytest
 
 from agents.benchmark import workers
 from agents.benchmark.run import execute
-from agents.benchmark.run_folder import as_json
+from agents.benchmark.run_folder import RunFolder, as_json
 from agents.benchmark.store import REDONE, read_rows
 from scripts import redo
 from tests.agents.benchmark.test_run import tiny_run
@@ -191,3 +192,26 @@ def name_algorithm(folder, algorithm):
     result = json.loads(record.read_text())
     result["sha256"]["config.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
     record.write_text(json.dumps(result))
+
+
+def test_a_sweep_in_use_is_refused(out, capsys, here):
+    with RunFolder(out, "sweep", resume=True):
+        message = refused(capsys, redo.main, redo.Arguments((out / "runs" / RUNS[1].id,), trust=True))
+    assert f"{out} is in use by another process" in message
+    assert not (out / "redone").exists()
+
+
+@pytest.mark.parametrize("content", ["mine", "folder", "table"])
+def test_what_is_no_comparison_is_not_replaced(out, capsys, here, content):
+    path = out / "redone" / f"{RUNS[1].id}.parquet"
+    path.parent.mkdir(parents=True)
+    if content == "folder":
+        path.mkdir()
+    elif content == "table":
+        pd.DataFrame({"mine": [1]}).to_parquet(path)
+    else:
+        path.write_text(content)
+    message = refused(capsys, redo.main, redo.Arguments((out / "runs" / RUNS[1].id,), trust=True))
+    assert str(path) in message
+    assert path.is_dir() == (content == "folder")
+    assert content != "mine" or path.read_text() == "mine"

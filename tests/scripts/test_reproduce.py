@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from agents.benchmark.run_folder import RunFolder
 from scripts import reproduce
 from scripts.experiments import EXPERIMENTS, page
 from scripts.experiments.finding import Finding
@@ -73,6 +74,7 @@ def test_a_run_folder_has_figure_section_and_tables(run, tmp_path, capsys):
     assert {path.name for path in out.iterdir() if path.name != ".lock"} == {
         "config.json",
         "environment.json",
+        "written_files.json",
         "second.png",
         "second.md",
         "second_shown.csv",
@@ -98,9 +100,11 @@ def test_the_documentation_gets_section_figure_and_shown_tables(run, tmp_path):
     assert "An old section." in text
     assert "To be replaced." not in text
     assert r"| Is it so? | Yes, it is. | \|θ\| of 2 | `python -m scripts.reproduce second` |" in text
-    assert {path.name for path in (docs / "results").iterdir()} == {"second.png", "second_shown.csv"}
-    for path in (docs / "results").iterdir():
-        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    written = {"second.png", "second_shown.csv"}
+    own = {".lock", "config.json", "written_files.json"}
+    assert {path.name for path in (docs / "results").iterdir()} == written | own
+    for name in written:
+        assert (docs / "results" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 def test_a_false_claim_fails_the_command_and_leaves_the_documentation_alone(run, tmp_path, capsys):
@@ -111,15 +115,16 @@ def test_a_false_claim_fails_the_command_and_leaves_the_documentation_alone(run,
     assert exit_.value.code == 2
     assert "the numbers do not support the claim 'so': Yes, it is." in capsys.readouterr().err
     assert (docs / "results.md").read_text() == before
-    assert not (docs / "results").exists()
+    assert [path.name for path in (docs / "results").iterdir()] == [".lock"]
     assert (tmp_path / "out" / "second_shown.csv").exists()  # the numbers are there to be looked at
 
 
 @pytest.mark.parametrize(("learners", "kept"), [(None, False), ("trained", False), ("recorded", True)])
 def test_a_figure_of_learners_is_kept_where_they_are_missing(learners, kept, run, tmp_path, capsys):
     results = tmp_path / "docs" / "results"
-    results.mkdir()
-    (results / "second.png").write_bytes(b"old")
+    with RunFolder(results, "reproduce") as folder:
+        folder.claim()
+        folder.file("second.png", b"old")
     run(tmp_path / "docs", learners=learners)
     assert ((results / "second.png").read_bytes() == b"old") == kept
     printed = capsys.readouterr().out

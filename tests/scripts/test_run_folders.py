@@ -172,9 +172,10 @@ def test_a_report_is_not_written_over_another_page(tmp_path, capsys):
     out.mkdir()
     (out / "benchmark.md").write_text("mine")
     arguments = report.Arguments(sweep_folder, out)
-    assert "benchmark.md is not of an earlier report" in refused(capsys, report.main, arguments)
+    assert "benchmark.md is not as this program wrote it" in refused(capsys, report.main, arguments)
     assert (out / "benchmark.md").read_text() == "mine"
     (out / "benchmark.md").unlink()
+    (out / "benchmark").mkdir()
     (out / "benchmark" / "summary.csv").write_text("mine")
     assert "holds 'summary.csv'" in refused(capsys, report.main, arguments)
     (out / "benchmark" / "summary.csv").unlink()
@@ -225,3 +226,66 @@ def test_of_two_processes_that_start_together_exactly_one_runs(tmp_path, command
             (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
             assert "in use by another process" in line or "already holds a run" in line
     assert (out / "figure.png").exists()
+
+
+WRITTEN = {
+    "demo": ["comparison.csv", "model.zip", "tensorboard"],
+    "evaluate": ["games.csv", "summary.json", "figure.png"],
+    "maps": ["train-deploy.png", "train-deploy.parquet", "summary.csv"],
+    "reproduce": ["one.png", "one.md", "one_numbers.csv"],
+    "speed": ["speed.csv", "config.json", "environment.json"],
+    "sweep": ["grid.toml", "runs", "data"],
+    "train": ["model.zip", "checkpoint.zip", "tensorboard"],
+    "train_neural": ["policy.pt", "training.csv", "figure.png"],
+    "tune": ["study.log", "best.json", "trials.csv"],
+}
+
+
+def claimed(command, out):
+    """A command and its arguments, for a run in a folder that it has begun."""
+    with RunFolder(out, owner(command)) as folder:
+        folder.claim()
+    return start(command, out, **({"resume": True} if command in RESUMABLE else {}))
+
+
+@pytest.mark.parametrize(("command", "name"), [(c, name) for c in COMMANDS for name in WRITTEN[c]])
+@pytest.mark.parametrize("kind", ["mine", "folder", "pipe"])
+def test_what_the_command_did_not_write_is_refused_before_any_work(tmp_path, capsys, command, name, kind):
+    main, arguments = claimed(command, tmp_path / "out")
+    path = tmp_path / "out" / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder" and "." in name:
+        path.mkdir()
+    else:
+        path.write_text("mine")
+    before = None if kind == "pipe" else contents(tmp_path)
+    message = refused(capsys, main, arguments)
+    assert str(tmp_path / "out") in message
+    assert kind == "pipe" or contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "maps", "speed", "train_neural"])
+def test_what_was_changed_since_is_kept(tmp_path, capsys, command):
+    main, arguments = start(command, tmp_path / "out")
+    main(arguments)
+    path = tmp_path / "out" / WRITTEN[command][0]
+    path.write_bytes(path.read_bytes() + b"changed by me")
+    before = contents(tmp_path)
+    capsys.readouterr()
+    assert f"{path} is not as this program wrote it" in refused(capsys, main, arguments)
+    assert contents(tmp_path) == before
+    path.unlink()
+    main(arguments)
+
+
+def test_a_report_is_not_written_over_its_page_once_that_was_changed(tmp_path, capsys):
+    sweep_folder, out = write_sweep(tmp_path / "sweep", made_up_rows(SMALL, FEW, range(3))), tmp_path / "docs"
+    arguments = report.Arguments(sweep_folder, out)
+    report.main(arguments)
+    (out / "benchmark.md").write_text("mine")
+    assert "benchmark.md is not as this program wrote it" in refused(capsys, report.main, arguments)
+    (out / "benchmark.md").unlink()
+    os.mkfifo(out / "benchmark.md")
+    assert "benchmark.md must be a regular file" in refused(capsys, report.main, arguments)

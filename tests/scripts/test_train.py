@@ -110,6 +110,7 @@ class TestTrain:
             "learning_curve.csv",
             "model.zip",
             "tensorboard",
+            "written_files.json",
         }
 
     def test_a_finished_run_is_neither_overwritten_nor_resumed(self, finished, capsys):

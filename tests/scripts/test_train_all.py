@@ -126,6 +126,21 @@ def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny
     train_all.main(tiny)  # nothing is left to do
 
 
+@pytest.mark.parametrize("owner", [None, "evaluate", "train"])
+def test_a_figure_of_anything_else_is_no_finished_training(tmp_path, owner):
+    if owner:
+        with RunFolder(tmp_path, owner) as folder:
+            folder.claim()
+            folder.file("figure.png", b"a picture")
+    (tmp_path / "evaluation.csv").write_text("mine")
+    (tmp_path / "figure.png").write_bytes(b"a picture")
+    assert not train_all.is_finished(tmp_path)
+
+
+def test_a_learner_that_is_named_twice_is_trained_once(tiny):
+    assert jobs_of(dataclasses.replace(tiny, names=("tiny", "tiny.short"))) == jobs_of(tiny)
+
+
 @pytest.mark.parametrize(
     ("changes", "old", "new", "words"),
     [
@@ -136,6 +151,9 @@ def test_only_missing_learners_are_trained_and_interrupted_ones_are_resumed(tiny
         ({}, "hidden = 4", "hidden = 0", "hidden must be a whole number in 1…4096; got 0"),
         ({}, "hidden = 4", "width = 4", "learner short: "),
         ({}, "train_neural", "retrain", "command must be one of train, train_neural; got 'retrain'"),
+        ({}, "-{seed}", "", "must have folders of their own; two have"),
+        ({}, "{learner}-", "", "must have folders of their own; two have"),
+        ({}, "{learner}-{seed}", "all/../all", "must have folders of their own; two have"),
         ({}, "learners.", "pupils.", "must be a group with a table of learners"),
         ({}, "seeds = ", "number = ", "must have a folder and seeds; it has no seeds"),
         ({}, "folder = ", "path = ", "must have a folder and seeds; it has no folder"),

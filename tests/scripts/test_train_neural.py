@@ -35,6 +35,7 @@ def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
         "game.json",
         "policy.pt",
         "training.csv",
+        "written_files.json",
     }
     config, written = (json.loads((out / f"{name}.json").read_text()) for name in ("config", "game"))
     assert config["command"] == "train_neural"

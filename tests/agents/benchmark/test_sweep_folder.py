@@ -241,7 +241,7 @@ class TestResuming:
         else:
             (folder / name).write_bytes(content[:-20] if damage == "truncated" else b"\x00\xff" + content[2:])
         with pytest.raises(
-            ValueError, match=r"^[^\n]*tiny/sweep_algorithms.network/100/0[^\n]*delete it[^\n]*$"
+            ValueError, match=r"^[^\n]*tiny/sweep_algorithms.network/100/0[^\n]*moved out of its sweep[^\n]*$"
         ):
             unfinished(out)
         shutil.rmtree(folder)

@@ -96,6 +96,15 @@ def test_a_study_whose_journal_was_cut_is_resumed_from_what_is_left(tmp_path, ex
     assert journal.read_bytes().startswith(whole[: whole.rfind(b"\n", 0, len(whole) - cut) + 1])
 
 
+@pytest.mark.parametrize("content", [b"my notes", "my\nnotes".encode("utf-16"), bytes(99), b'{"mine": 1}'])
+def test_what_is_no_journal_is_kept(tmp_path, content):
+    journal = tmp_path / "study.log"
+    journal.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^[^\n]*study.log must be the journal of a study; [^\n]*$"):
+        open_study(journal, "ppo")
+    assert journal.read_bytes() == content
+
+
 @pytest.mark.parametrize(
     "damage", [b"no JSON\n", b"[]\n", b'{"op_code": 99}\n', b"\xff\n", b'{"op_code": 4}\n']
 )

@@ -338,6 +338,7 @@ def test_models_that_stable_baselines3_saved_are_agents_too(algorithm, tmp_path)
     model = algorithm("MlpPolicy", environment, device="cpu", seed=0)
     model.save(tmp_path / "model.zip")
     loaded = agents.load(tmp_path / "model.zip")
+    assert type(loaded) is algorithm
     observations = np.stack([environment.observation_space.sample() for _ in range(5)])
     expected, _ = model.predict(observations, deterministic=True)
     np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], expected)
@@ -378,6 +379,9 @@ def test_models_of_algorithms_that_are_not_known_are_refused(algorithm, tmp_path
         (TQC, {"ent_coef": 0.1}),
         (PPO, {"clip_range_vf": 0.2, "use_sde": True}),
         (A2C, {"use_rms_prop": False}),
+        (DDPG, {"policy_kwargs": {"n_critics": 2}}),
+        (TD3, {"policy_delay": 1}),
+        (TD3, {"target_noise_clip": 0.0}),
     ],
 )
 def test_options_do_not_hide_of_which_algorithm_a_model_is(algorithm, options, tmp_path):

@@ -5,6 +5,7 @@ from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from agents.atomic_files import write_record
 from agents.learning import training
 from agents.learning.event_logs import open_log
 from agents.learning.training import Training
@@ -59,6 +60,24 @@ def test_a_training_that_starts_over_leaves_nothing_of_the_first_attempt(tmp_pat
     assert (tmp_path / "tensorboard" / "run" / "notes").read_text() == "mine"
 
 
+@pytest.mark.parametrize("turns", [0, 15, 40])
+def test_in_a_run_folder_only_event_files_that_were_logged_there_are_cut(tmp_path, turns):
+    place = tmp_path / "tensorboard" / "run"
+    write(place, [10, 20])
+    (mine,) = place.iterdir()
+    content = mine.read_bytes()
+    write_record(tmp_path, {})
+    logger = open_log(tmp_path, "run", 0)
+    for step in (10, 20, 30):
+        logger.record("value", 1.0)
+        logger.dump(step)
+    logger.close()
+    open_log(tmp_path, "run", turns).close()
+    assert mine.read_bytes() == content
+    mine.unlink()
+    assert [step for _, step in logged(tmp_path)] == [step for step in (10, 20, 30) if step <= turns]
+
+
 @pytest.mark.parametrize("link", ["tensorboard", "tensorboard/run", "tensorboard/run/events.out.tfevents.1"])
 def test_links_are_not_followed(tmp_path, link):
     elsewhere = tmp_path / "elsewhere"
@@ -67,8 +86,11 @@ def test_links_are_not_followed(tmp_path, link):
     (tmp_path / "out" / link).parent.mkdir(parents=True)
     target = next(iter(before)) if "events" in link else elsewhere
     (tmp_path / "out" / link).symlink_to(target)
-    with pytest.raises(ValueError, match="must hold no symbolic links"):
-        open_log(tmp_path / "out", "run", 0)
+    if "events" in link:
+        open_log(tmp_path / "out", "run", 0).close()
+    else:
+        with pytest.raises(ValueError, match="must hold no symbolic links"):
+            open_log(tmp_path / "out", "run", 0)
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
 
 
