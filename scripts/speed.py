@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 from scripts.arguments import refusing_bad_input, run_command
 
 _MOST = {"repeats": 1000, "games": 1_000_000, "environments": 100_000}
@@ -40,7 +40,7 @@ def main(arguments: Arguments) -> None:
     repeats, environments = arguments.repeats, arguments.environments
     with refusing_bad_input():
         for name, most in _MOST.items():
-            validated_whole(name, getattr(arguments, name), 1, most)
+            validate_whole(name, getattr(arguments, name), 1, most)
         folder = RunFolder(arguments.out, "speed")
     with folder:
         torch.set_num_threads(1)

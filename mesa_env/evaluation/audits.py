@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env import rules
-from mesa_env.agent import Agent, Observation, ask_agent, validated_agent
+from mesa_env.agent import Agent, Observation, ask_agent, validate_agent
 from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.projection import may_be_projected, projected_goals
@@ -25,8 +25,8 @@ from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import State
-from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import MOST_EPISODES, require_kind, shown, validated_whole
+from mesa_env.rules.scalar import ScalarGame, validate_coefficients
+from mesa_env.rules.validation import MOST_EPISODES, require_kind, show, validate_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
 _MOST_PROPOSALS, _MOST_ZOOMS = 1_000_000, 10  # single precision tells no more apart
@@ -36,7 +36,7 @@ _INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched aga
 def audit_base_game(game: rules.Game, coefficients: Array, goals: Array) -> Audit:
     """Audit in closed form of coefficients (B, N) as they were played, from goals (B, N + 1)."""
     turns = zip(coefficients, goals[:, :-1], strict=True)
-    found = [coefficient_deviations(game, validated_coefficients(game, row), at) for row, at in turns]
+    found = [coefficient_deviations(game, validate_coefficients(game, row), at) for row, at in turns]
     gains, best = np.array(found).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
@@ -59,7 +59,7 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array, goa
     first = game.stationary_from
 
     def audit_row(row: Array, initial_goal: float) -> tuple[Array, Array]:
-        profile = validated_coefficients(endless, np.append(row, np.full(tail, row[-1])))
+        profile = validate_coefficients(endless, np.append(row, np.full(tail, row[-1])))
         at = projected_goals(endless, profile * profile, initial_goal)
         gains, best = (part[: game.episodes] for part in coefficient_deviations(endless, profile, at))
         shared, shared_best = gains[first:].mean(), best[first:].mean()
@@ -115,8 +115,8 @@ def audit_by_simulation(
     require_kind(game, ScalarGame)
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
-    validated_whole("proposals", proposals, 2, _MOST_PROPOSALS)
-    validated_whole("zooms", zooms, 0, _MOST_ZOOMS)
+    validate_whole("proposals", proposals, 2, _MOST_PROPOSALS)
+    validate_whole("zooms", zooms, 0, _MOST_ZOOMS)
     return _audit_batch(partial(_simulate, proposals=proposals, zooms=zooms), game, agent, played)
 
 
@@ -245,7 +245,7 @@ def _audit_batch(
     audited: Callable[[Any, Agent, Trajectory], Audit], game: ScalarGame, agent: Agent, played: Trajectory
 ) -> Audit:
     """Check what is to be audited, and audit it: one game as a batch of one."""
-    validated_agent(agent)
+    validate_agent(agent)
     require_trajectory(game, played)
     if with_fixed_length(game) != game:
         raise ValueError(
@@ -259,9 +259,9 @@ def _audit_batch(
 def require_trajectory(game: ScalarGame, played: object) -> None:
     """Check that `played` is a trajectory of the game, which may have begun with another goal or belief."""
     if not isinstance(played, Trajectory):
-        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {show(played)}")
     if played.game != game and not _begins_otherwise(played.game, game):
-        raise ValueError(f"played must be of the given game, {shown(game)}; got {shown(played.game)}")
+        raise ValueError(f"played must be of the given game, {show(game)}; got {show(played.game)}")
 
 
 def _begins_otherwise(played: ScalarGame, game: ScalarGame) -> bool:

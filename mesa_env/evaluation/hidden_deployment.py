@@ -46,7 +46,7 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
         shown = game.observe(state._replace(episode=np.full(points, n)))
         shown[:, 4] = at
         action, _ = ask_agent(agent, shown, None, begins)
-        coefficients[n] = game.validated_actions(action, begins.shape)[:, 0]
+        coefficients[n] = game.validate_actions(action, begins.shape)[:, 0]
     return Table(at, coefficients)
 
 
@@ -184,7 +184,7 @@ def simulated_exploitability(
     for n in range(game.episodes):
         shown = state._replace(goal=goal)
         action, memory = ask_agent(agent, game.observe(shown), memory, begins)
-        action = game.validated_actions(action, begins.shape)
+        action = game.validate_actions(action, begins.shape)
         sampled = sample_futures(game, agent, shown, memory, futures, generator)
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sampled)
         state = game.play(state, action)[0]

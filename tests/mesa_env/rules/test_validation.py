@@ -44,7 +44,7 @@ def test_what_loses_something_as_a_number_is_no_number(value):
     numbers = validation.numbers_of(value)
     assert numbers is None or not np.isfinite(numbers).any()
     with pytest.raises(ValueError, match=ONE_SENTENCE):
-        validation.validated_number("x", value)
+        validation.validate_number("x", value)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_whatever_is_shown_fits_in_a_line():
             raise RuntimeError
 
     for value in (10**5000, "a\nb", np.zeros((30, 30)), ["x" * 999], Silent(), Silent):
-        text = validation.shown(value)
+        text = validation.show(value)
         assert "\n" not in text
         assert 0 < len(text) <= 100
-    assert validation.shown([1, "a"]) == "[1, 'a']"
+    assert validation.show([1, "a"]) == "[1, 'a']"
 
 
 # -- Bounds -----------------------------------------------------------------------------------------------
@@ -142,11 +142,11 @@ def test_actions_a_few_steps_outside_are_brought_back_and_others_refused(name, k
     for _ in range(3):
         beyond = np.nextafter(beyond.astype(np.float32), np.float32(np.inf))
     for sign in (-1, 1):
-        brought = game.validated_actions(sign * beyond.astype(kind), ())
+        brought = game.validate_actions(sign * beyond.astype(kind), ())
         np.testing.assert_array_equal(brought, sign * np.maximum(bound, game.action_bound.astype(np.float32)))
         assert brought.dtype == kind
         with pytest.raises(ValueError, match="must be finite numbers in"):
-            game.validated_actions(sign * bound * kind(1 + 4e-6), ())
+            game.validate_actions(sign * bound * kind(1 + 4e-6), ())
 
 
 def test_profiles_goals_and_successors_a_step_outside_are_brought_back():
