@@ -123,7 +123,7 @@ def audit_by_simulation(
 def _simulate(game: ScalarGame, agent: Agent, played: Trajectory, proposals: int, zooms: int) -> Audit:
     """`audit_by_simulation` of a batch."""
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
-    _announce_simulation(game, len(goals), proposals * (zooms + 1))
+    _announce_simulation(game, len(goals), proposals, zooms + 1)
     # All turns of all games, episode by episode.
     state = map_states(lambda *parts: np.concatenate(parts), *played.states)
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
@@ -152,11 +152,12 @@ def _simulate(game: ScalarGame, agent: Agent, played: Trajectory, proposals: int
     return Audit(np.where(squares == 0, 0.0, gains), np.where(squares == 0, 1.0, weights), coefficients)
 
 
-def _announce_simulation(game: ScalarGame, games: int, tried: int) -> None:
-    """Announce simulations in which so many actions are tried at each turn."""
+def _announce_simulation(game: ScalarGame, games: int, proposals: int, rounds: int) -> None:
+    """Announce simulations in which so many actions are tried at each turn, in each of so many rounds."""
     trained = np.flatnonzero(game.training)
     followed = (game.episodes - trained).sum() + game.episodes - len(trained)
-    announce_work("this audit", games * tried * float(followed), games * tried * game.episodes)
+    tried = games * proposals
+    announce_work("this audit", rounds * tried * float(followed), tried * game.episodes)
 
 
 def _costs_of_silence(game: ScalarGame, state: State) -> Array:
