@@ -5,7 +5,7 @@ from typing import Any
 
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 
 MOST_EPISODES = 100_000
 """Episodes of a game."""
@@ -30,7 +30,7 @@ def build_bounded_game(parameters: Mapping[str, Any]) -> ScalarGame:
     if isinstance(parameters, Mapping):
         for name in ("train", "deploy", "max_episodes"):
             if isinstance(parameters.get(name), int):
-                validated_whole(name, parameters[name], 0, MOST_EPISODES)
+                validate_whole(name, parameters[name], 0, MOST_EPISODES)
         rates = parameters.get("learning_rates")
         if isinstance(rates, Sized) and not isinstance(rates, str):
             _validate_episodes(len(rates))

@@ -29,7 +29,7 @@ from mesa_env.evaluation.certificates import attach_certificate
 from mesa_env.evaluation.certified_oracle import oracle
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import did_you_mean, require_kind, shown, validated_whole
+from mesa_env.rules.validation import did_you_mean, require_kind, show, validate_whole
 from mesa_env.solutions.grid import grid_plan
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
@@ -64,7 +64,7 @@ def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
         ValueError: If no agent of that game has that name; the message lists those that it has.
     """
     if seed is not None:
-        validated_whole("seed", seed, 0)
+        validate_whole("seed", seed, 0)
     require_kind(game, ScalarGame)
     given, name = name, name if isinstance(name, str) else ""
     generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(name)
@@ -80,4 +80,4 @@ def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
         return _RULES[name](game, generator)
     if best_of and isinstance(game, Game):
         return BestOfK(game, int(best_of[1]), generator)
-    raise ValueError(f"agents are named {', '.join(known)}; got {shown(given)}{did_you_mean(name, known)}")
+    raise ValueError(f"agents are named {', '.join(known)}; got {show(given)}{did_you_mean(name, known)}")

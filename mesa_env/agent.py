@@ -33,10 +33,10 @@ class Agent(Protocol):
         ...
 
 
-def validated_agent(agent: object) -> Agent:
+def validate_agent(agent: object) -> Agent:
     """The agent, if it is one; a TypeError otherwise."""
     if not isinstance(agent, Agent) or isinstance(agent, type):
-        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {shown(agent)}")
+        raise TypeError(f"an agent must have predict, as Stable-Baselines3's models have; got {show(agent)}")
     return agent
 
 
@@ -54,7 +54,7 @@ def ask_agent(
     """
     answer = agent.predict(observation, state=state, episode_start=episode_start, deterministic=deterministic)
     if not (isinstance(answer, tuple) and len(answer) == 2):
-        raise TypeError(f"predict must return (actions, state); got {shown(answer)}")
+        raise TypeError(f"predict must return (actions, state); got {show(answer)}")
     return answer
 
 
@@ -98,16 +98,16 @@ class GameAgent(ABC):
             ValueError: If the observation has another shape, lies outside the game's bounds or shows another
                 game; if the memory or the flags do not fit its rows; or if `deterministic` is not a flag.
         """
-        validated_flag("deterministic", deterministic)
-        seen = self._validated_observation(observation)
+        validate_flag("deterministic", deterministic)
+        seen = self._validate_observation(observation)
         rows = seen.reshape(-1, seen.shape[-1])
         episode = self.game.episode_from_observation(rows)
         self._recognize(rows, episode)
         begins = episode == 0
         if episode_start is not None:
-            begins = begins | self._validated_starts(episode_start, len(rows))
+            begins = begins | self._validate_starts(episode_start, len(rows))
         if state is not None and self.memory_shape is not None:
-            state = self._validated_memory(state, len(rows))
+            state = self._validate_memory(state, len(rows))
         chosen, memory = self._act(rows, episode, state, begins)
         bound = self.game.action_bound
         actions = np.clip(chosen.reshape(len(rows), len(bound)), -bound, bound).astype(np.float32)
@@ -125,7 +125,7 @@ class GameAgent(ABC):
         room = 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32)).astype(np.float64)
         return low - room, high + room
 
-    def _validated_observation(self, observation: object) -> Array:
+    def _validate_observation(self, observation: object) -> Array:
         """Observations in double precision, shape (W,) or (B, W)."""
         low, high = self._observation_bounds
         width = len(low)
@@ -144,20 +144,20 @@ class GameAgent(ABC):
             )
         return seen
 
-    def _validated_starts(self, episode_start: object, rows: int) -> NDArray[np.bool_]:
+    def _validate_starts(self, episode_start: object, rows: int) -> NDArray[np.bool_]:
         """Flags of the games that begin, shape (B,), or one for all."""
         starts = flags_of(episode_start)
         if starts is None or starts.shape not in ((), (1,), (rows,)):
             raise ValueError(f"episode_start must be {rows} flags or None; got {shown(episode_start)}")
         return starts
 
-    def _validated_memory(self, state: object, rows: int) -> Array:
+    def _validate_memory(self, state: object, rows: int) -> Array:
         """The memory of every game, shape (B, …)."""
         memory, shape = numbers_of(state), (rows, *(self.memory_shape or ()))
         if memory is None or memory.shape != shape or np.isnan(memory).any():
             raise ValueError(
                 f"state must be what predict last returned for the same games, of shape {shape}; "
-                f"got {shown(state)}"
+                f"got {show(state)}"
             )
         return memory
 
@@ -193,7 +193,7 @@ class Profile(GameAgent):
     def __init__(self, game: ScalarGame, coefficients: ArrayLike) -> None:
         """Play `coefficients`, shape (N,)."""
         super().__init__(game)
-        self.coefficients = validated_coefficients(game, coefficients)
+        self.coefficients = validate_coefficients(game, coefficients)
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]

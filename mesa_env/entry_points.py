@@ -7,9 +7,9 @@ for by name.
 from typing import Any, Literal
 
 from mesa_env.interfaces.decision import BestResponseEnv, BestResponseVectorEnv, Successors
-from mesa_env.interfaces.spaces import GivenGame, validated_game
+from mesa_env.interfaces.spaces import GivenGame, validate_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import shown
+from mesa_env.rules.validation import show
 
 SuccessorsOrName = Successors | Literal["equilibrium"]
 """Successors, or the game's oracle by name."""
@@ -39,11 +39,11 @@ def _solve(game: GivenGame, successors: SuccessorsOrName) -> tuple[GivenGame, Su
     """
     if not isinstance(successors, str):
         return game, successors
-    rules = validated_game(game)
+    rules = validate_game(game)
     if successors != "equilibrium" or not isinstance(rules, ScalarGame):
         raise ValueError(
             "successors must be coefficients, an agent with predict, or 'equilibrium' where the game has an "
-            f"oracle; got {shown(successors)} for {type(rules).__name__}"
+            f"oracle; got {show(successors)} for {type(rules).__name__}"
         )
     from mesa_env.evaluation.certified_oracle import oracle  # here, since solvers take long to import
 

@@ -23,8 +23,8 @@ from mesa_env.agent import Agent, Observation, ask_agent
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, Length
 from mesa_env.rules.rules import Array, Rules, State
-from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import shown, validated_name
+from mesa_env.rules.scalar import ScalarGame, validate_coefficients
+from mesa_env.rules.validation import show, validate_name
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 
@@ -84,7 +84,7 @@ class Control:
 
     def __post_init__(self) -> None:
         """Validate the judge."""
-        validated_name("judge", self.judge, ("initial", "current"))
+        validate_name("judge", self.judge, ("initial", "current"))
 
     @property
     def n_uniforms(self) -> int:
@@ -136,7 +136,7 @@ class BestResponse:
         if not isinstance(self.game, ScalarGame):
             raise ValueError(
                 f"successors in {type(self.game).__name__} must be an agent with predict; "
-                f"got {shown(self.successors)}"
+                f"got {show(self.successors)}"
             )
         one = min(1.0, self.game.coefficient_bound)
         given = np.full(self.game.episodes, one) if self.successors is None else self.successors
@@ -190,7 +190,7 @@ class BestResponse:
             parts = len(self.game.action_bound)
             return np.repeat(np.asarray(self.successors)[state.episode, None], parts, axis=-1), None
         action, recurrent = ask_agent(self.successors, self.game.observe(state), recurrent, start)
-        return self.game.validated_actions(action, start.shape), recurrent
+        return self.game.validate_actions(action, start.shape), recurrent
 
 
 def start_at_random_turn(game: Rules, uniforms: Array, initial_goal: Array | None = None) -> State:

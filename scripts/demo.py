@@ -12,7 +12,7 @@ from pathlib import Path
 import mesa_env
 from agents.limits import LARGEST_SEED
 from mesa_env.agent import Agent
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 from scripts import train
 from scripts.arguments import refusing_bad_input, run_command
 
@@ -74,7 +74,7 @@ def _training(arguments: Arguments) -> train.Arguments:
 
     settings = PPOSettings(turns=arguments.turns)
     settings.whole_turns(mesa_env.Game())
-    validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
+    validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
     return train.Arguments(settings=settings, seed=arguments.seed, out=arguments.out)
 
 

@@ -18,7 +18,7 @@ from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
 
@@ -50,8 +50,8 @@ def main(arguments: Arguments) -> None:
     from scripts import figures
 
     with refusing_bad_input():
-        validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
-        validated_whole("games", arguments.games, 1)
+        validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
+        validate_whole("games", arguments.games, 1)
         game = arguments.game.build(arguments.initial_goal)
         validate_batch(arguments.games, game)
         shown = arguments.game.build((arguments.figure_goal,))
@@ -109,7 +109,7 @@ def load_player(name: str, game: ScalarGame, seed: int) -> Agent:
         if isinstance(space, Box) and not all(map(np.array_equal, (space.low[4:], space.high[4:]), bounds)):
             raise ValueError("it was trained on observations of another kind of game")
         action, _ = player.predict(observation, episode_start=np.ones(1, dtype=bool), deterministic=True)
-        game.validated_actions(action, (1,))
+        game.validate_actions(action, (1,))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.limits import LARGEST_SEED, MOST_WORKERS
 from agents.text_files import read_toml
-from mesa_env.rules.validation import did_you_mean, validated_whole
+from mesa_env.rules.validation import did_you_mean, validate_whole
 from scripts import train, train_neural
 
 Job = train.Arguments | train_neural.Arguments
@@ -58,11 +58,11 @@ def _build_jobs(name: str, learner: Mapping[str, Any], seeds: Sequence[int] | No
         job.game.build((job.evaluation_goal,))
         if isinstance(job, train.Arguments):
             job.settings.whole_turns(game)
-            validated_whole("threads", job.threads, 1, MOST_WORKERS)
+            validate_whole("threads", job.threads, 1, MOST_WORKERS)
     except ValueError as error:
         raise ValueError(f"learner {name}: {error}") from error
     for seed in _seeds(name, seeds or learner["seeds"]):
-        seed = validated_whole("seed", seed, 0, LARGEST_SEED)
+        seed = validate_whole("seed", seed, 0, LARGEST_SEED)
         yield replace(job, seed=seed, out=_folder(name, learner["folder"], seed))
 
 

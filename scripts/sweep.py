@@ -70,7 +70,7 @@ def main(arguments: Arguments) -> None:
         folder = SweepFolder(arguments.out, arguments.resume)
     with folder:
         with refusing_bad_input():
-            left = folder.unfinished(runs)
+            left = folder.find_unfinished(runs)
             if len(left) > _LIMIT and not arguments.yes:
                 raise ValueError(f"more than {_LIMIT} runs need --yes; the grid has {len(left)} left to run")
             workers: Workers = (
@@ -87,7 +87,7 @@ def main(arguments: Arguments) -> None:
                         folder.keep(run, result)
                     progress.count(result)
         except KeyboardInterrupt:
-            kept = len(runs) - len(folder.unfinished(runs))
+            kept = len(runs) - len(folder.find_unfinished(runs))
             print(f"{kept} of {len(runs)} runs are kept; --resume runs the others", file=sys.stderr)
             raise
     with refusing_bad_input():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agents.learning.settings import PPOSettings
 from agents.limits import LARGEST_SEED, MOST_WORKERS
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def main(arguments: Arguments) -> None:
     from scripts.comparison import compare_with_oracle, is_finished
 
     with refusing_bad_input():
-        validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
-        validated_whole("threads", arguments.threads, 1, MOST_WORKERS)
+        validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
+        validate_whole("threads", arguments.threads, 1, MOST_WORKERS)
         arguments.game.build(arguments.initial_goal)
         game = arguments.game.build((arguments.evaluation_goal,))
         folder = RunFolder(arguments.out, "train", arguments.resume, files_of(arguments.problem))

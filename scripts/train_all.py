@@ -16,7 +16,7 @@ from typing import Annotated
 import tyro
 
 from agents.limits import MOST_WORKERS
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 from scripts import train, train_neural
 from scripts.arguments import refusing_bad_input, run_command
 from scripts.comparison import is_finished
@@ -41,7 +41,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Train all learners that are not finished."""
     with refusing_bad_input():
-        validated_whole("workers", arguments.workers, 1, MOST_WORKERS)
+        validate_whole("workers", arguments.workers, 1, MOST_WORKERS)
         jobs = read_jobs(arguments.file, arguments.names, arguments.seeds)
         jobs = [job for job in jobs if not is_finished(job.out)]
     context = multiprocessing.get_context("spawn")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agents.learning.settings import NeuralSettings
 from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Decoupling
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def main(arguments: Arguments) -> None:
         game = arguments.game.build(arguments.initial_goal)
         if not isinstance(game, Decoupling):
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
-        validated_whole("seed", arguments.seed, 0, LARGEST_SEED)
+        validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validate_batch(arguments.settings.games, game)
         judged = arguments.game.build((arguments.evaluation_goal,))
         folder = RunFolder(arguments.out, "train_neural", writes=("training.csv", "policy.pt", *FILES))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.limits import MOST_TURNS
-from mesa_env.rules.validation import did_you_mean, validated_whole
+from mesa_env.rules.validation import did_you_mean, validate_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _write_best(folder: RunFolder, arguments: Arguments, study: optuna.Study) ->
     algorithm, states = arguments.algorithm, [trial.state.name for trial in study.trials]
     best = {
         "turns": arguments.ship or arguments.turns,
-        "parameters": algorithms.tuned(algorithm).parameters | study.best_trial.params,
+        "parameters": algorithms.load_tuned(algorithm).parameters | study.best_trial.params,
         "study": {
             "turns": arguments.turns,
             "game": arguments.game.given(),
@@ -113,7 +113,7 @@ def _check(arguments: Arguments) -> None:
         raise ValueError(f"{known}; got {name!r}{did_you_mean(name, ALGORITHMS)}")
     for count, most in {"turns": MOST_TURNS, "trials": 10_000, "seeds": 1000, "ship": MOST_TURNS}.items():
         if (number := getattr(arguments, count)) is not None:
-            validated_whole(count, number, 1, most)
+            validate_whole(count, number, 1, most)
 
 
 if __name__ == "__main__":

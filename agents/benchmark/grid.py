@@ -41,7 +41,7 @@ from agents.text_files import read_toml
 from mesa_env import GAMES
 from mesa_env.rules import BASE
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import did_you_mean, validated_whole
+from mesa_env.rules.validation import did_you_mean, validate_whole
 
 _INITIAL_GOAL = (-1.0, 1.0)
 _LABEL = re.compile(r"\w[\w.+-]{0,99}")
@@ -83,7 +83,7 @@ class Grid:
         parameters = {}
         for name in (*self.algorithms, *self.parameters):
             given = _table(f"parameters.{name}", self.parameters.get(name, {}))
-            parameters[name] = algorithms.checked_parameters(name, given)
+            parameters[name] = algorithms.check_parameters(name, given)
         games = {label: _game(label, given) for label, given in self.games.items()}
         seeds = {label: _seeds(self.seeds_of.get(label, self.seeds)) for label in games}
         turns_of = {(label, name): self._turns(label, name) for label in games for name in self.algorithms}
@@ -127,8 +127,8 @@ class Grid:
                 declared = declared.get(algorithm)
             if declared is not None:
                 numbers = declared if isinstance(declared, list) else [declared]
-                return [validated_whole(entry, number, 1, MOST_TURNS) for number in numbers]
-        tuned = algorithms.tuned(algorithm).turns
+                return [validate_whole(entry, number, 1, MOST_TURNS) for number in numbers]
+        tuned = algorithms.load_tuned(algorithm).turns
         if tuned is None:
             raise ValueError(f"{algorithm} is not tuned, so its turns must be given")
         return [tuned]
@@ -178,8 +178,8 @@ def _game(label: str, given: Any) -> ScalarGame:
 
 def _seeds(given: Any) -> list[int]:
     if not isinstance(given, list):
-        return list(range(validated_whole("seeds", given, 1, MOST_RUNS)))
-    return [validated_whole("seeds", seed, 0, LARGEST_SEED) for seed in given]
+        return list(range(validate_whole("seeds", given, 1, MOST_RUNS)))
+    return [validate_whole("seeds", seed, 0, LARGEST_SEED) for seed in given]
 
 
 def _table(name: str, given: Any) -> Mapping[str, Any]:

@@ -159,7 +159,7 @@ def describe_parameters(sweep: Sweep) -> pd.DataFrame:
         several = [json.loads(text) for text in _distinct(texts)]
         others = "; others in other runs" if len(several) > 1 else ""
         row = {"algorithm": escape_markdown(algorithm), "parameters": _join(several[0]) + others}
-        tuned = algorithms.tuned(str(algorithm))
+        tuned = algorithms.load_tuned(str(algorithm))
         study = tuned.study
         if study and all(given | tuned.parameters == given for given in several):
             row |= {

@@ -11,7 +11,7 @@ from agents.benchmark.grid import check_label
 from agents.benchmark.store import LISTS
 from agents.limits import LARGEST_SEED, MOST_EPISODES, MOST_PLAYED, MOST_TURNS
 from agents.text_files import parse_json
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 
 MOST_GAMES, MOST_CELLS = 100, 1000
 """Games of a report, and learners × games: figures have a row for each."""
@@ -65,7 +65,7 @@ def _check_row(row: Mapping[Any, Any]) -> None:
     for name, low, high in (("turns", 1, MOST_TURNS), ("seed", 0, LARGEST_SEED)):
         number = row[name]
         whole = isinstance(number, float) and number.is_integer()
-        validated_whole(name, int(number) if whole else number, low, high)
+        validate_whole(name, int(number) if whole else number, low, high)
     for name in ("parameters_json", "versions_json"):
         try:
             parse_json(row[name] if isinstance(row[name], str) else "")

@@ -33,7 +33,7 @@ from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import build_game, describe_game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 
 POINTS, POINTS_SIMULATED = 20, 5
 """Points of a learning curve, in games whose audit is in closed form or simulates them."""
@@ -62,8 +62,8 @@ class Run:
         for name, kind in {"label": str, "algorithm": str, "game": dict, "parameters": dict}.items():
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"a run's {name} must be a {kind.__name__}; got {getattr(self, name)!r}")
-        validated_whole("turns", self.turns, 1, MOST_TURNS)
-        validated_whole("seed", self.seed, 0, LARGEST_SEED)
+        validate_whole("turns", self.turns, 1, MOST_TURNS)
+        validate_whole("seed", self.seed, 0, LARGEST_SEED)
 
     @classmethod
     def of(

@@ -25,7 +25,7 @@ from agents.benchmark.run_folder import RunFolder, as_json, without_nan
 from agents.benchmark.store import COLUMNS, SCHEMA, check_row_place, read_row, write_row
 from agents.differences import describe_difference
 from agents.text_files import read_json, read_text
-from mesa_env.rules.validation import shown
+from mesa_env.rules.validation import show
 
 _FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
 _ROW = "row"  # what the digest of a row is called, beside those of files
@@ -49,11 +49,11 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
 
     def describe(self, arguments: Any, grid: Path) -> None:
         """Record the sweep's arguments and its grid."""
-        with self._writing():
+        with self._explain_errors():
             self.folder.record(arguments)
             self.folder.text("grid.toml", read_text(grid, "a grid"))
 
-    def unfinished(self, runs: Iterable[Run]) -> list[Run]:
+    def find_unfinished(self, runs: Iterable[Run]) -> list[Run]:
         """Those of the runs that have not finished yet; rows that are missing or damaged are restored.
 
         A folder that is damaged, or of a different run with the same id, raises ValueError.
@@ -71,7 +71,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
                 difference = describe_difference(dataclasses.asdict(recorded), dataclasses.asdict(run))
                 raise ValueError(f"{folder} holds a different run: {difference}")
             if not _holds(path, row):
-                with self._writing():
+                with self._explain_errors():
                     write_row(path, row, SCHEMA)
             if row["status"] != "finished":
                 _check_replaceable(folder)
@@ -86,7 +86,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         digests = {name: _digest(content) for name, content in (result.files | {_ROW: as_json(row)}).items()}
         files = result.files | {"result.json": as_json({"row": row, "sha256": digests})}
         try:
-            with self._writing():
+            with self._explain_errors():
                 partial.mkdir(parents=True, exist_ok=True)
                 for name, content in files.items():
                     write_atomically(partial / name, content)
@@ -105,7 +105,7 @@ class SweepFolder(contextlib.AbstractContextManager["SweepFolder"]):
         return self.out / names[0], self.out / names[1]
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -133,7 +133,7 @@ def read_folder(folder: Path) -> tuple[Run, dict[str, Any]]:
         result = read_json(folder / "result.json", "the record of a run")
         row, digests = result["row"], result["sha256"]
         if unknown := set(digests) - {*_FILES, _ROW}:
-            raise ValueError(f"result.json names {shown(min(unknown))}, which is no file of a run")
+            raise ValueError(f"result.json names {show(min(unknown))}, which is no file of a run")
         for name, digest in digests.items():
             if _digest(as_json(row) if name == _ROW else (folder / name).read_bytes()) != digest:
                 raise ValueError(f"{name} has changed since it was written")

@@ -102,7 +102,7 @@ def run_study(
     algorithm = study.study_name
     ended = sum(trial.state.is_finished() for trial in study.trials)
     study.sampler = optuna.samplers.TPESampler(seed=ended, n_startup_trials=_STARTUP, multivariate=True)
-    present = algorithms.checked_parameters(algorithm, {})
+    present = algorithms.check_parameters(algorithm, {})
     if not ended:
         study.enqueue_trial(present)
 
@@ -174,7 +174,7 @@ def _drop_half_line(journal: Path) -> None:
 
 def merge_tuned(algorithm: str, best: Mapping[str, Any]) -> dict[str, Any]:
     """The content of agents/learning/tuned.json with an algorithm's entry replaced by `best`."""
-    table = {name: algorithms.tuned(name)._asdict() for name in ALGORITHMS} | {algorithm: dict(best)}
+    table = {name: algorithms.load_tuned(name)._asdict() for name in ALGORITHMS} | {algorithm: dict(best)}
     return {name: table[name] for name in ALGORITHMS if table[name]["turns"] is not None}
 
 

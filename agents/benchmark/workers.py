@@ -21,7 +21,7 @@ from multiprocessing import connection
 from agents.benchmark.run import Result, Run, describe, execute, fail
 from agents.benchmark.run_folder import environment
 from agents.limits import MOST_WORKERS
-from mesa_env.rules.validation import validated_whole
+from mesa_env.rules.validation import validate_whole
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
     "PYTHONHASHSEED": "0"
@@ -40,7 +40,7 @@ class LocalWorkers:
 
     def __init__(self, slots: int) -> None:
         """Execute `slots` ≥ 1 runs at once."""
-        self.slots = validated_whole("workers", slots, 1, MOST_WORKERS)
+        self.slots = validate_whole("workers", slots, 1, MOST_WORKERS)
 
     def results(self, runs: Sequence[Run]) -> Generator[tuple[Run, Result]]:
         """Execute all runs and yield each one as it ends; closing the generator ends those still running."""

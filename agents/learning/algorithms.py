@@ -140,7 +140,7 @@ def parameters_of(function: Algorithm) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of an algorithm: as given, else as tuned, else its defaults.
 
     Raises:
@@ -153,14 +153,14 @@ def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} has no parameter {parameter!r}; it has {', '.join(own) or 'none'}"
                 f"{did_you_mean(parameter, own)}"
             )
-    parameters = own | tuned(name).parameters | dict(given)
+    parameters = own | load_tuned(name).parameters | dict(given)
     for parameter, value in parameters.items():
         if value is inspect.Parameter.empty:
             raise ValueError(f"{name} needs its parameter {parameter!r}")
     return parameters
 
 
-def tuned(name: str) -> Tuned:
+def load_tuned(name: str) -> Tuned:
     """What tuning has found for an algorithm; empty for one of your own.
 
     Raises:
@@ -169,12 +169,12 @@ def tuned(name: str) -> Tuned:
     entry = read_json(TUNED, "the tuned parameters").get(name)
     if entry is None:
         return Tuned(None, {}, {})
-    entry = _checked_entries(f"{name} in {TUNED}", entry, Tuned(0, {}, {})._asdict())
-    _checked_entries(f"the study of {name} in {TUNED}", entry["study"], _STUDY)
+    entry = _check_entries(f"{name} in {TUNED}", entry, Tuned(0, {}, {})._asdict())
+    _check_entries(f"the study of {name} in {TUNED}", entry["study"], _STUDY)
     return Tuned(**entry)
 
 
-def _checked_entries(where: str, given: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
+def _check_entries(where: str, given: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
     """Check that a table has entries of the same kinds as those given."""
     for entry, example in kinds.items():
         value = given.get(entry) if isinstance(given, dict) else None

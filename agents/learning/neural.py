@@ -33,10 +33,10 @@ from torch import Tensor, nn
 
 from agents.atomic_files import write_atomically
 from agents.learning.checkpoints import refuse_damage
-from agents.learning.settings import NeuralSettings, validated_widths
+from agents.learning.settings import NeuralSettings, validate_widths
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.rules import State, base_update
-from mesa_env.rules.validation import numbers_of, shown, validated_flag
+from mesa_env.rules.validation import numbers_of, show, validate_flag
 
 _SMALL = 0.01  # added to θ², so that games that begin near 0 do not dominate all others
 _STEEPEST = 1.0  # norm to which gradients are clipped
@@ -51,7 +51,7 @@ class NeuralPolicy(nn.Module):
     def __init__(self, action_bound: Sequence[float], hidden: Sequence[int] = (64, 64)) -> None:
         super().__init__()
         self.action_bound = tuple(float(bound) for bound in action_bound)
-        self.hidden = validated_widths(hidden)
+        self.hidden = validate_widths(hidden)
         layers: list[nn.Module] = []
         widths = (4, *self.hidden)
         for width, units in pairwise(widths):
@@ -90,10 +90,10 @@ class NeuralPolicy(nn.Module):
 
         Observations of shape (4,) or (B, 4) give actions of shape (2,) or (B, 2), and `state` as it came.
         """
-        validated_flag("deterministic", deterministic)
+        validate_flag("deterministic", deterministic)
         seen = numbers_of(observation)
         if seen is None or not np.isfinite(seen).all():
-            raise ValueError(f"observation must be finite numbers; got {shown(observation)}")
+            raise ValueError(f"observation must be finite numbers; got {show(observation)}")
         if seen.ndim not in (1, 2) or seen.shape[-1] != 4:
             raise ValueError(f"observation must have shape (4,) or (B, 4); got shape {seen.shape}")
         weight = next(self.parameters())
@@ -174,7 +174,7 @@ class _Course:
         (reaction,) = torch.autograd.grad(after.sum(), goal, retain_graph=True)
         with torch.no_grad():
             still = torch.ones_like(goals)
-            pushes, slopes, squares, sums, weights = self._discounted(
+            pushes, slopes, squares, sums, weights = self._discount(
                 torch.stack([output * slope, slope, output**2, output, still], dim=1),
                 torch.stack([reaction, reaction, still, still, still], dim=1),
             )
@@ -185,7 +185,7 @@ class _Course:
         costs = (own.detach() + self.game.discount * future) / scale
         return (own + steer * after) / scale, costs
 
-    def _discounted(self, terms: Tensor, factors: Tensor) -> Tensor:
+    def _discount(self, terms: Tensor, factors: Tensor) -> Tensor:
         """Σ_{k > n} of terms k, each times γ and the factors of every episode between.
 
         Terms and factors have shape (N, S, B), for S sums at once; the sums have shape (S, N, B). NumPy is

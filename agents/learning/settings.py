@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from agents.learning.games import decisions_alike
 from agents.limits import MOST_TURNS, validate_batch
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_flag, validated_number, validated_whole
+from mesa_env.rules.validation import validate_flag, validate_number, validate_whole
 
 GROUP_SIZE = 8
 """How many games share their random numbers, where games differ in more than the goal's scale."""
@@ -132,18 +132,18 @@ class NeuralSettings:
 
     def __post_init__(self) -> None:
         """Validate every setting."""
-        validated_whole("iterations", self.iterations, 0, 10 * _MOST_OTHERS)
-        validated_whole("games", self.games, 1, _MOST_OTHERS)
-        validated_number("learning_rate", self.learning_rate, high=1.0, above=0.0)
-        validated_number("weight_decay", self.weight_decay, 0.0)
-        validated_number("initial_scale", self.initial_scale, 0.0)
-        validated_widths(self.hidden)
+        validate_whole("iterations", self.iterations, 0, 10 * _MOST_OTHERS)
+        validate_whole("games", self.games, 1, _MOST_OTHERS)
+        validate_number("learning_rate", self.learning_rate, high=1.0, above=0.0)
+        validate_number("weight_decay", self.weight_decay, 0.0)
+        validate_number("initial_scale", self.initial_scale, 0.0)
+        validate_widths(self.hidden)
 
 
-def validated_widths(hidden: Sequence[int]) -> tuple[int, ...]:
+def validate_widths(hidden: Sequence[int]) -> tuple[int, ...]:
     """Check the widths of a network's hidden layers, of which it has at most 100."""
-    validated_whole("hidden layers", len(hidden), 0, 100)
-    return tuple(validated_whole("a hidden layer's width", width, 1, MOST_UNITS) for width in hidden)
+    validate_whole("hidden layers", len(hidden), 0, 100)
+    return tuple(validate_whole("a hidden layer's width", width, 1, MOST_UNITS) for width in hidden)
 
 
 def _validate_numbers(settings: OnPolicySettings | OffPolicySettings) -> None:
@@ -151,8 +151,8 @@ def _validate_numbers(settings: OnPolicySettings | OffPolicySettings) -> None:
     for entry in fields(settings):
         value = getattr(settings, entry.name)
         if entry.type == "int":
-            validated_whole(entry.name, value, 1, _MOST.get(entry.name, _MOST_OTHERS))
+            validate_whole(entry.name, value, 1, _MOST.get(entry.name, _MOST_OTHERS))
         elif entry.type == "bool":
-            validated_flag(entry.name, value)
+            validate_flag(entry.name, value)
         elif entry.type == "float" and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{entry.name} must be a finite number above 0; got {value}")

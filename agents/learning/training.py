@@ -20,7 +20,7 @@ from agents.learning.settings import OnPolicySettings
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import describe_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_flag
+from mesa_env.rules.validation import validate_flag
 
 CHECKPOINT = "checkpoint.zip"
 """Name of the file in a training's folder from which it can be resumed."""
@@ -53,7 +53,7 @@ class Training:
             ValueError: If the settings do not fit the game, or the checkpoint cannot be read or is of a
                 training with another game, settings, seed or problem.
         """
-        validated_flag("resume", resume)
+        validate_flag("resume", resume)
         self.problem, self.folder, rollout = problem, folder, settings.games * game.episodes
         self._resumed: Resumed | None = None
         points: list[dict[str, float]] = []

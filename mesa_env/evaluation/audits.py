@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env import rules
-from mesa_env.agent import Agent, Observation, ask_agent, validated_agent
+from mesa_env.agent import Agent, Observation, ask_agent, validate_agent
 from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.projection import may_be_projected, projected_goals
@@ -35,7 +35,7 @@ _INTERVALS, _BETWEEN = 6, 7  # intervals between proposals that are searched aga
 def audit_base_game(game: rules.Game, coefficients: Array, goals: Array) -> Audit:
     """Audit in closed form of coefficients (B, N) as they were played, from goals (B, N + 1)."""
     turns = zip(coefficients, goals[:, :-1], strict=True)
-    found = [coefficient_deviations(game, validated_coefficients(game, row), at) for row, at in turns]
+    found = [coefficient_deviations(game, validate_coefficients(game, row), at) for row, at in turns]
     gains, best = np.array(found).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
@@ -59,7 +59,7 @@ def audit_infinite_horizon(game: rules.InfiniteHorizon, coefficients: Array, goa
     first = game.stationary_from
 
     def audit_row(row: Array, initial_goal: float) -> tuple[Array, Array]:
-        profile = validated_coefficients(endless, np.append(row, np.full(tail, row[-1])))
+        profile = validate_coefficients(endless, np.append(row, np.full(tail, row[-1])))
         at = projected_goals(endless, profile * profile, initial_goal)
         gains, best = (part[: game.episodes] for part in coefficient_deviations(endless, profile, at))
         shared, shared_best = gains[first:].mean(), best[first:].mean()
@@ -115,15 +115,15 @@ def audit_by_simulation(
     require_kind(game, ScalarGame)
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")
-    validated_whole("proposals", proposals, 2, _MOST_PROPOSALS)
-    validated_whole("zooms", zooms, 0, _MOST_ZOOMS)
+    validate_whole("proposals", proposals, 2, _MOST_PROPOSALS)
+    validate_whole("zooms", zooms, 0, _MOST_ZOOMS)
     return _audit_batch(partial(_simulate, proposals=proposals, zooms=zooms), game, agent, played)
 
 
 def _simulate(game: ScalarGame, agent: Agent, played: Trajectory, proposals: int, zooms: int) -> Audit:
     """`audit_by_simulation` of a batch."""
     goals, problem = played.goals[:, :-1], BestResponse(game, agent)
-    _announce_simulation(game, len(goals), proposals * (zooms + 1))
+    _announce_simulation(game, len(goals), proposals, zooms + 1)
     # All turns of all games, episode by episode.
     state = map_states(lambda *parts: np.concatenate(parts), *played.states)
     best = played.actions.swapaxes(0, 1).reshape(-1, played.actions.shape[-1]).astype(np.float32)
@@ -152,11 +152,12 @@ def _simulate(game: ScalarGame, agent: Agent, played: Trajectory, proposals: int
     return Audit(np.where(squares == 0, 0.0, gains), np.where(squares == 0, 1.0, weights), coefficients)
 
 
-def _announce_simulation(game: ScalarGame, games: int, tried: int) -> None:
-    """Announce simulations in which so many actions are tried at each turn."""
+def _announce_simulation(game: ScalarGame, games: int, proposals: int, rounds: int) -> None:
+    """Announce simulations in which so many actions are tried at each turn, in each of so many rounds."""
     trained = np.flatnonzero(game.training)
     followed = (game.episodes - trained).sum() + game.episodes - len(trained)
-    announce_work("this audit", games * tried * float(followed), games * tried * game.episodes)
+    tried = games * proposals
+    announce_work("this audit", rounds * tried * float(followed), tried * game.episodes)
 
 
 def _costs_of_silence(game: ScalarGame, state: State) -> Array:
@@ -245,7 +246,7 @@ def _audit_batch(
     audited: Callable[[Any, Agent, Trajectory], Audit], game: ScalarGame, agent: Agent, played: Trajectory
 ) -> Audit:
     """Check what is to be audited, and audit it: one game as a batch of one."""
-    validated_agent(agent)
+    validate_agent(agent)
     require_trajectory(game, played)
     if with_fixed_length(game) != game:
         raise ValueError(

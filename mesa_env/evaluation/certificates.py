@@ -19,7 +19,7 @@ from mesa_env.numerics import Array
 from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validated_flag
+from mesa_env.rules.validation import validate_flag
 
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
@@ -37,7 +37,7 @@ def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certific
     It is exact in closed form, and up to sampling where futures are sampled; where deviations are searched
     for, it is what the search finds, so a lower bound, and `dense` searches more.
     """
-    validated_flag("dense", dense)
+    validate_flag("dense", dense)
     game = with_fixed_length(game)
     uniforms, draws = starts(game, _HELD_OUT)
     state = game.start(uniforms)

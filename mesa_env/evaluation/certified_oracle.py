@@ -33,7 +33,7 @@ def oracle(game: ScalarGame) -> GameAgent:
     agent = ORACLES[type(game)](game)
     agent.certificate = best = certify(game, agent)
     if best.gain > TOLERANCE:
-        for other in _refined(game):
+        for other in _refine(game):
             other.certificate = certify(game, other, dense=True)
             if other.certificate.gain < best.gain:
                 agent, best = other, other.certificate
@@ -43,7 +43,7 @@ def oracle(game: ScalarGame) -> GameAgent:
     return agent
 
 
-def _refined(game: ScalarGame) -> Iterator[GameAgent]:
+def _refine(game: ScalarGame) -> Iterator[GameAgent]:
     """Oracles on cells, one after the other, where the game has them."""
     trained = int(game.training.sum())
     tried = _CELLS if trained <= _QUICK else _CELLS[:2] if trained <= _LONGEST else ()

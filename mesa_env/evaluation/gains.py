@@ -25,8 +25,8 @@ from mesa_env.numerics import bound_in_any_precision, discounted_lengths, positi
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import validated_coefficients
-from mesa_env.rules.validation import brought_within, numbers_of, shown
+from mesa_env.rules.scalar import validate_coefficients
+from mesa_env.rules.validation import bring_within, numbers_of, show
 from mesa_env.solutions.decoupling import Decision
 from mesa_env.solutions.equilibrium import first_order_conditions, require_base_game
 
@@ -55,7 +55,7 @@ def exploitability(game: Game, coefficients: ArrayLike) -> Array:
     reach from the game's θ_0; where that is drawn from a range, from its largest |θ_0|. Coefficients and
     gains have shape (N,); no gain is negative.
     """
-    profile = validated_coefficients(require_base_game(game), coefficients)
+    profile = validate_coefficients(require_base_game(game), coefficients)
     goals = projected_goals(game, profile * profile, largest_initial_goal(game))
     return coefficient_deviations(game, profile, goals)[0]
 
@@ -120,7 +120,7 @@ def decoupling_deviations(
     Raises:
         ValueError: If they have another shape, are not finite numbers, or lie outside their bounds.
     """
-    profile = validated_coefficients(game, coefficients)
+    profile = validate_coefficients(game, coefficients)
     projected = _projected_slopes(game, profile, slopes)
     gains = np.full(game.episodes, np.inf)  # where unit sums overflow, gains are unbounded
     best = np.full(game.episodes, np.nan)
@@ -139,7 +139,7 @@ def _projected_slopes(game: Decoupling, profile: Array, slopes: ArrayLike) -> Ar
     """Slopes as the rules read them beside the coefficients of a profile, shape (N,)."""
     sent, limit = numbers_of(slopes), game.action_bound[1]
     fits = sent is not None and sent.shape == profile.shape
-    inside = brought_within(sent, bound_in_any_precision(limit)) if fits and sent is not None else None
+    inside = bring_within(sent, bound_in_any_precision(limit)) if fits and sent is not None else None
     if inside is None:
-        raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {shown(slopes)}")
+        raise ValueError(f"slopes must be {game.episodes} finite numbers in ±{limit:g}; got {show(slopes)}")
     return inside.clip(profile - game.decoupling, profile + game.decoupling)

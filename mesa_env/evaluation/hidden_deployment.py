@@ -47,7 +47,7 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
         shown = game.observe(state._replace(episode=np.full(points, n)))
         shown[:, 4] = at
         action, _ = ask_agent(agent, shown, None, begins)
-        coefficients[n] = game.validated_actions(action, begins.shape)[:, 0]
+        coefficients[n] = game.validate_actions(action, begins.shape)[:, 0]
     return Table(at, coefficients)
 
 

@@ -15,7 +15,7 @@ from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollo
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import numbers_of, require_kind, shown, validated_number, validated_whole
+from mesa_env.rules.validation import numbers_of, require_kind, show, validate_number, validate_whole
 from mesa_env.solutions.equilibrium import require_base_game
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
             f"played must be one game, such as played.row(0); got a batch of {len(played.goals)}"
         )
     if audited is not None and not (isinstance(audited, Audit) and audited.gains.ndim == 1):
-        raise TypeError(f"audited must be the Audit of one game, as audit returns; got {shown(audited)}")
+        raise TypeError(f"audited must be the Audit of one game, as audit returns; got {show(audited)}")
     if audited is None:
         paths = played.coefficients[None], played.goals[None]
         audited = audit_base_game(require_base_game(game), *paths).row(0)
@@ -106,9 +106,9 @@ def compare(
     """
     require_kind(game, ScalarGame)
     if not isinstance(contestants, Mapping):
-        raise TypeError(f"contestants must be a mapping from names to agents; got {shown(contestants)}")
-    validated_whole("seed", seed, 0)
-    goals = np.atleast_1d(validated_goals(game, initial_goals))
+        raise TypeError(f"contestants must be a mapping from names to agents; got {show(contestants)}")
+    validate_whole("seed", seed, 0)
+    goals = np.atleast_1d(validate_goals(game, initial_goals))
     rows, game = [], with_fixed_length(game)
     for name, entry in contestants.items():
         for model, agent in enumerate(entry if isinstance(entry, Sequence) else [entry]):
@@ -136,7 +136,7 @@ def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """
     import pandas as pd
 
-    confidence = validated_number("confidence", confidence, 0.0, 1.0)
+    confidence = validate_number("confidence", confidence, 0.0, 1.0)
     table = pd.DataFrame(_columns(games))
     summary = {}
     for agent, rows in table.groupby("agent", sort=False):
@@ -154,15 +154,15 @@ def _columns(games: Any) -> dict[str, Any]:
     """Check the columns of `compare`: names of agents, and numbers."""
     needed = ("agent", "model", *METRICS)
     if not (isinstance(games, Mapping) or hasattr(games, "columns")) or not set(needed) <= set(games):
-        raise TypeError(f"games must have the columns that compare returns; got {shown(games)}")
+        raise TypeError(f"games must have the columns that compare returns; got {show(games)}")
     agents = games["agent"]
     if not isinstance(agents, Iterable) or not all(isinstance(name, str) for name in agents):
-        raise ValueError(f"column agent must hold one name per game; got {shown(agents)}")
+        raise ValueError(f"column agent must hold one name per game; got {show(agents)}")
     columns: dict[str, Any] = {"agent": list(agents)}
     for name in needed[1:]:
         column = numbers_of(games[name])
         if column is None or column.shape != (len(columns["agent"]),):
-            raise ValueError(f"column {name} must hold one number per game; got {shown(games[name])}")
+            raise ValueError(f"column {name} must hold one number per game; got {show(games[name])}")
         columns[name] = column
     return columns
 

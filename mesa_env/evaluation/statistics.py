@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import is_whole, numbers_of, shown, validated_number, validated_whole
+from mesa_env.rules.validation import is_whole, numbers_of, show, validate_number, validate_whole
 
 CONFIDENCE = 0.95
 FEWEST = 3
@@ -60,7 +60,7 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
     numbers = _numbers("values", values)
     if not numbers.size or not (is_whole(axis) and -numbers.ndim <= axis < numbers.ndim):
         raise ValueError(
-            f"values must have at least one entry along axis {shown(axis)}; got shape {numbers.shape}"
+            f"values must have at least one entry along axis {show(axis)}; got shape {numbers.shape}"
         )
     ordered = np.sort(np.moveaxis(numbers, axis, -1), axis=-1)
     count = ordered.shape[-1]
@@ -95,7 +95,7 @@ def band(values: ArrayLike) -> Band:
     """The interquartile mean of curves of shape (runs, T), with pointwise intervals over the runs."""
     curves = _numbers("values", values, axes=2)
     if not (curves.size and np.isfinite(curves).all()):
-        raise ValueError(f"values must be finite, of at least one run and time; got {shown(values)}")
+        raise ValueError(f"values must be finite, of at least one run and time; got {show(values)}")
     return Band(*_bootstrap([curves.T], interquartile_mean, RESAMPLES_OF_CURVES))
 
 
@@ -105,10 +105,10 @@ def profile(strata: Sequence[ArrayLike], thresholds: ArrayLike) -> Band:
     Each stratum holds the runs of a game; a failed run is NaN, which is above every threshold.
     """
     if not isinstance(strata, Sequence):
-        raise TypeError(f"strata must be a sequence of samples, one for each game; got {shown(strata)}")
+        raise TypeError(f"strata must be a sequence of samples, one for each game; got {show(strata)}")
     samples = [_numbers("each of strata", sample, axes=1) for sample in strata]
     if not any(len(sample) for sample in samples):
-        raise ValueError(f"strata must hold at least one run; got {shown(strata)}")
+        raise ValueError(f"strata must hold at least one run; got {show(strata)}")
     bounds = _numbers("thresholds", thresholds, axes=1)
     below = [(sample <= bounds[:, None]).astype(np.float64) for sample in samples]
     return Band(*_bootstrap(below, np.mean, RESAMPLES_OF_CURVES))
@@ -152,17 +152,17 @@ def on_common_grid(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int = 
     Returns:
         Times (T,) and values (curves, T); T = 0 if no time is covered by all curves.
     """
-    validated_whole("points", points, 1, _MOST_POINTS)
+    validate_whole("points", points, 1, _MOST_POINTS)
     if not (
         isinstance(curves, Sequence) and all(isinstance(pair, Sequence) and len(pair) == 2 for pair in curves)
     ):
-        raise TypeError(f"curves must be a sequence of pairs of times and values; got {shown(curves)}")
+        raise TypeError(f"curves must be a sequence of pairs of times and values; got {show(curves)}")
     measured = [_curve(times, values) for times, values in curves]
     usable = [(times > 0) & np.isfinite(times) & np.isfinite(values) for times, values in measured]
     kept = [(times[use], values[use]) for (times, values), use in zip(measured, usable, strict=True)]
     for times, _ in kept:
         if (np.diff(times) < 0).any():
-            raise ValueError(f"times must be in ascending order; got {shown(times)}")
+            raise ValueError(f"times must be in ascending order; got {show(times)}")
     if not kept or not all(len(times) for times, _ in kept):
         return np.empty(0), np.empty((len(kept), 0))
     first, last = max(times[0] for times, _ in kept), min(times[-1] for times, _ in kept)
@@ -178,7 +178,7 @@ def on_common_grid(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int = 
 def first_time(times: ArrayLike, values: ArrayLike, threshold: float) -> float:
     """The first time at which a value at or below the threshold was measured; infinite if never."""
     at, measured = _curve(times, values)
-    reached = np.flatnonzero(measured <= validated_number("threshold", threshold))
+    reached = np.flatnonzero(measured <= validate_number("threshold", threshold))
     return float(at[reached[0]]) if len(reached) else np.inf
 
 
@@ -186,7 +186,7 @@ def shortest_half(weights: ArrayLike) -> tuple[int, int]:
     """First and last index of the shortest run of neighbors with half of all weight; the earliest if tied."""
     shares = _numbers("weights", weights, axes=1)
     if not len(shares) or not ((shares >= 0) & (shares < np.inf)).all():
-        raise ValueError(f"weights must be finite numbers ≥ 0, at least one; got {shown(weights)}")
+        raise ValueError(f"weights must be finite numbers ≥ 0, at least one; got {show(weights)}")
     sums = np.concatenate([[0.0], np.cumsum(shares / (shares.max() or 1.0))])
     starts = np.arange(len(shares))
     # Rounding must not ask for more than the total.
@@ -202,7 +202,7 @@ def _numbers(name: str, values: object, axes: int | None = None) -> Array:
     numbers = numbers_of(values)
     if numbers is None or axes not in (None, numbers.ndim):
         form = "" if axes is None else f" in an array of shape {('(T,)', '(runs, T)')[axes - 1]}"
-        raise ValueError(f"{name} must be numbers{form}; got {shown(values)}")
+        raise ValueError(f"{name} must be numbers{form}; got {show(values)}")
     return numbers
 
 

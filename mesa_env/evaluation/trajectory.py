@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv
 
-from mesa_env.agent import Agent, ask_agent, validated_agent
+from mesa_env.agent import Agent, ask_agent, validate_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import (
@@ -80,11 +80,11 @@ def rollout(
             or `deterministic` is not a flag.
     """
     require_kind(game, ScalarGame)
-    validated_agent(agent)
+    validate_agent(agent)
     if not (generator is None or isinstance(generator, np.random.Generator)):
-        raise TypeError(f"generator must be a numpy.random.Generator or None; got {shown(generator)}")
-    validated_flag("deterministic", deterministic)
-    first = validated_goals(game, initial_goal)
+        raise TypeError(f"generator must be a numpy.random.Generator or None; got {show(generator)}")
+    validate_flag("deterministic", deterministic)
+    first = validate_goals(game, initial_goal)
     goals, generator = first.reshape(-1), generator or np.random.default_rng(0)
     start = game.start(generator.random((len(goals), game.n_uniforms)), goals)
     played = play_from(game, agent, start, deterministic)
@@ -98,7 +98,7 @@ def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool 
     states, actions, rows = [], [], []
     while playing.any():
         action, memory = ask_agent(agent, game.observe(state), memory, begins, deterministic)
-        action = game.validated_actions(action, shape)
+        action = game.validate_actions(action, shape)
         after, outcome = game.play(state, action)
         states.append(state)
         actions.append(
@@ -123,14 +123,14 @@ def play_from(game: ScalarGame, agent: Agent, state: State, deterministic: bool 
     )
 
 
-def validated_goals(game: ScalarGame, initial_goal: object) -> Array:
+def validate_goals(game: ScalarGame, initial_goal: object) -> Array:
     """Check initial goals of one game, a number, or of a batch, shape (B,)."""
     first = numbers_of(initial_goal)
     fits = first is not None and first.ndim <= 1 and first.size > 0
-    inside = brought_within(first, game.goal_bound) if fits and first is not None else None
+    inside = bring_within(first, game.goal_bound) if fits and first is not None else None
     if inside is None:
         raise ValueError(
-            f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {shown(initial_goal)}"
+            f"initial_goal must be a number or (B,) in ±{game.goal_bound:g}; got {show(initial_goal)}"
         )
     return inside
 
@@ -160,8 +160,8 @@ def map_states(function: Callable[..., Any], *states: State) -> State:
 def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = None) -> dict[str, float]:
     """The return −J_n of every seat of a PettingZoo game, played with the same agent in each."""
     if not isinstance(env, AECEnv):
-        raise TypeError(f"env must be a PettingZoo AEC environment, such as mesa_env.env(); got {shown(env)}")
-    validated_agent(agent)
+        raise TypeError(f"env must be a PettingZoo AEC environment, such as mesa_env.env(); got {show(env)}")
+    validate_agent(agent)
     env.reset(seed=seed)
     returns, memory = {}, None
     for seat in env.agent_iter():

@@ -16,7 +16,7 @@ from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.rules import Array, Rules, State
-from mesa_env.rules.validation import shown, validated_flag
+from mesa_env.rules.validation import show, validate_flag
 
 MOST_AGENTS = 100_000
 """Most agents of a game: each has spaces and rewards of its own."""
@@ -111,9 +111,9 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self, game: spaces.GivenGame = None, render_mode: str | None = None, rules: str = BASE
     ) -> None:
         """Prepare a game; `reset` begins it."""
-        self.game = spaces.validated_game(game, rules)
+        self.game = spaces.validate_game(game, rules)
         self.metadata = {**self.metadata, "name": f"{spaces.name_of(self.game)}-v0"}
-        self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
+        self.render_mode = spaces.validate_render_mode(render_mode, self.metadata)
         episodes = self.game.episodes
         if episodes > MOST_AGENTS:
             raise ValueError(f"a game with an agent per episode has at most {MOST_AGENTS}; got {episodes}")
@@ -134,7 +134,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin a new game; the same seed gives the same game as in the Gymnasium interfaces."""
         goal = spaces.initial_goals(options, self.game, ())
-        seed = spaces.validated_seed(seed)
+        seed = spaces.validate_seed(seed)
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
         uniforms = self._generator.random(self.game.n_uniforms)
@@ -160,7 +160,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         if self.terminations[self.agent_selection] or self.truncations[self.agent_selection]:
             self._retire(action)
         else:
-            self._play(self.game.validated_actions(action, ()))
+            self._play(self.game.validate_actions(action, ()))
 
     def _play(self, action: NDArray[Any]) -> None:
         agent, n = self.agent_selection, len(self._observations) - 1
@@ -196,7 +196,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         """Remove the selected agent, whose game is over, as PettingZoo's agent cycle asks."""
         if action is not None:
             raise ValueError(
-                f"{self.agent_selection}'s game is over: its only action is None; got {shown(action)}"
+                f"{self.agent_selection}'s game is over: its only action is None; got {show(action)}"
             )
         agent = self.agents.pop(0)
         if not self._rewards_cleared:
@@ -218,7 +218,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         if not self.agents:
             raise ResetNeeded("there is no game to look at: call reset() first, and again after every end")
         agent = self.agent_selection
-        observation = self.observe(agent) if validated_flag("observe", observe) else None
+        observation = self.observe(agent) if validate_flag("observe", observe) else None
         reward, terminated = self._cumulative_rewards[agent], self.terminations[agent]
         return observation, reward, terminated, self.truncations[agent], self.infos[agent]
 
@@ -226,7 +226,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         """What `agent` saw when it acted, or sees now if it has not."""
         if not self._observations:
             raise ResetNeeded("there is nothing to observe: call reset() first")
-        return self._observations[min(self._named(agent), len(self._observations) - 1)].copy()
+        return self._observations[min(self._find_seat(agent), len(self._observations) - 1)].copy()
 
     def state(self) -> NDArray[np.float32]:
         """The game's central state, then the goals of all agents so far, padded with 0; (4 + N,) or more."""
@@ -237,11 +237,11 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
 
     def observation_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of what `agent` observes."""
-        return self.observation_spaces[self.possible_agents[self._named(agent)]]
+        return self.observation_spaces[self.possible_agents[self._find_seat(agent)]]
 
     def action_space(self, agent: str) -> Space[NDArray[Any]]:
         """Space of `agent`'s coefficient."""
-        return self.action_spaces[self.possible_agents[self._named(agent)]]
+        return self.action_spaces[self.possible_agents[self._find_seat(agent)]]
 
     def render(self) -> Any:
         """The game so far, as `render_mode` says."""
@@ -261,12 +261,12 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         if self.render_mode == "human":
             self.render()
 
-    def _named(self, agent: str) -> int:
+    def _find_seat(self, agent: str) -> int:
         try:
             return self._index[agent]
         except (KeyError, TypeError):
             raise ValueError(
-                f"agents are named 'episode_0' … 'episode_{self.game.episodes - 1}'; got {shown(agent)}"
+                f"agents are named 'episode_0' … 'episode_{self.game.episodes - 1}'; got {show(agent)}"
             ) from None
 
 
@@ -313,7 +313,7 @@ class OrderEnforcing(OrderEnforcingWrapper[str, NDArray[Any], Any]):
         return self.env.last(observe)
 
 
-def _forwarded(name: str) -> property:
+def _forward(name: str) -> property:
     def read(self: OrderEnforcing) -> Any:
         if not self._has_reset:
             raise AttributeError(name)  # then the wrapper's own __getattr__ explains
@@ -323,4 +323,4 @@ def _forwarded(name: str) -> property:
 
 
 for _name in ("agents", "agent_selection", "terminations", "truncations", "infos"):
-    setattr(OrderEnforcing, _name, _forwarded(_name))
+    setattr(OrderEnforcing, _name, _forward(_name))

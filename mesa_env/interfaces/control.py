@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode
 
 from mesa_env.interfaces.gymnasium_env import ArrayEnv, ArrayVectorEnv, ProblemEnv, ProblemVectorEnv
 from mesa_env.interfaces.rendering import METADATA
-from mesa_env.interfaces.spaces import GivenGame, validated_game
+from mesa_env.interfaces.spaces import GivenGame, validate_game
 from mesa_env.problems import Control, ControlState
 from mesa_env.rules import BASE
 
@@ -93,7 +93,7 @@ class ControlEnv(ProblemEnv[ControlState], ArrayEnv):
         rules: str = BASE,
     ) -> None:
         """Prepare a game; `reset` begins it."""
-        super().__init__(Control(validated_game(game, rules), judge), render_mode)
+        super().__init__(Control(validate_game(game, rules), judge), render_mode)
 
 
 class ControlVectorEnv(ProblemVectorEnv[ControlState], ArrayVectorEnv):
@@ -112,5 +112,5 @@ class ControlVectorEnv(ProblemVectorEnv[ControlState], ArrayVectorEnv):
         rules: str = BASE,
     ) -> None:
         """Prepare a batch of games; `reset` begins them."""
-        problem = Control(validated_game(game, rules), judge)
+        problem = Control(validate_game(game, rules), judge)
         super().__init__(problem, num_envs, autoreset_mode, render_mode)

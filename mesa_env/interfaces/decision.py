@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode
 
 from mesa_env.agent import Agent
 from mesa_env.interfaces.gymnasium_env import ArrayEnv, ArrayVectorEnv, ProblemEnv, ProblemVectorEnv
-from mesa_env.interfaces.spaces import GivenGame, validated_game
+from mesa_env.interfaces.spaces import GivenGame, validate_game
 from mesa_env.problems import BestResponse
 from mesa_env.rules.rules import Array, State
 
@@ -76,7 +76,7 @@ class BestResponseEnv(ProblemEnv[State], ArrayEnv):
         self, game: GivenGame = None, successors: Successors = None, render_mode: str | None = None
     ) -> None:
         """Prepare a decision; `reset` poses it."""
-        super().__init__(BestResponse(validated_game(game), successors), render_mode)
+        super().__init__(BestResponse(validate_game(game), successors), render_mode)
 
 
 class BestResponseVectorEnv(ProblemVectorEnv[State], ArrayVectorEnv):
@@ -95,6 +95,4 @@ class BestResponseVectorEnv(ProblemVectorEnv[State], ArrayVectorEnv):
         render_mode: str | None = None,
     ) -> None:
         """Prepare a batch of decisions; `reset` poses them."""
-        super().__init__(
-            BestResponse(validated_game(game), successors), num_envs, autoreset_mode, render_mode
-        )
+        super().__init__(BestResponse(validate_game(game), successors), num_envs, autoreset_mode, render_mode)

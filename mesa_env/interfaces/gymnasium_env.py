@@ -49,7 +49,7 @@ class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
     def __init__(self, problem: Problem[StateT], render_mode: str | None = None) -> None:
         """Prepare the problem; `reset` begins it."""
         self.problem = problem
-        self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
+        self.render_mode = spaces.validate_render_mode(render_mode, self.metadata)
         self.observation_space = spaces.observation_space(problem.game)
         self.action_space: Space[Any] = spaces.action_space(problem.game)
         self._state: StateT | None = None
@@ -61,7 +61,7 @@ class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
     ) -> tuple[Observation, Info]:
         """Begin a new problem; `options` may hold an `initial_goal`."""
         goals = spaces.initial_goals(options, self.problem.game, (1,))
-        super().reset(seed=spaces.validated_seed(seed))
+        super().reset(seed=spaces.validate_seed(seed))
         self._state = self.problem.begin(self.np_random.random((1, self.problem.n_uniforms)), goals)
         self._history = []
         if self.render_mode == "human":
@@ -72,7 +72,7 @@ class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
         """Carry out one action, shape (1,) or as many parts as the game's actions have."""
         if self._state is None:
             raise ResetNeeded("there is no game to act in: call reset() first, and again after every end")
-        actions = self.problem.game.validated_actions(action, ())[None]
+        actions = self.problem.game.validate_actions(action, ())[None]
         state, reward, terminated, truncated, arrays = self.problem.step(self._state, actions)
         info = {name: values[0] if values.ndim > 1 else values[0].item() for name, values in arrays.items()}
         if self.render_mode is not None:
@@ -103,9 +103,9 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
     ) -> None:
         """Prepare `num_envs` problems; `autoreset_mode` is one of Gymnasium's, and there is no rendering."""
         self.problem = problem
-        self.num_envs = validated_whole("num_envs", num_envs, 1, _most_games(problem))
-        self.metadata = {"render_modes": [], "autoreset_mode": _validated_mode(autoreset_mode)}
-        self.render_mode = spaces.validated_render_mode(render_mode, self.metadata)
+        self.num_envs = validate_whole("num_envs", num_envs, 1, _most_games(problem))
+        self.metadata = {"render_modes": [], "autoreset_mode": _validate_mode(autoreset_mode)}
+        self.render_mode = spaces.validate_render_mode(render_mode, self.metadata)
         self.single_observation_space = spaces.observation_space(problem.game)
         self.single_action_space = spaces.action_space(problem.game)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -132,8 +132,8 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
         `options` may hold an `initial_goal`, or one per row. Row i takes the seed s + i, or its own of a
         sequence; None continues with the rows' own generators.
         """
-        options = validated_options(options)
-        mask = self._validated_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
+        options = validate_options(options)
+        mask = self._validate_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
         seeds = self._validated_seeds(seed)
         super().reset(seed=seeds[0] if is_whole(seed) else None)
@@ -148,7 +148,7 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
         """Carry out a batch of actions, shape (num_envs, 1) or as many parts as the game's actions have."""
         if self._state is None:
             raise ResetNeeded("there are no games to act in: call reset() first")
-        actions = self.problem.game.validated_actions(actions, (self.num_envs,))
+        actions = self.problem.game.validate_actions(actions, (self.num_envs,))
         waiting, mode = self._over, self.autoreset_mode
         if waiting is not None and mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"{waiting.sum()} games are over: reset them with options={{'reset_mask': …}}")
@@ -201,20 +201,20 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
                     self._generators[row] = seeding.np_random(seeds[row])[0]
                     self._games_started[row] = self._uniforms.shape[1]
 
-    def _validated_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+    def _validate_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed per row; None for a row that continues with its own generator."""
         try:
             if isinstance(seed, np.ndarray) and seed.ndim == 1:
                 seed = list(seed)
             if not isinstance(seed, Sequence):
-                first = spaces.validated_seed(seed)
+                first = spaces.validate_seed(seed)
                 return [None if first is None else first + row for row in range(self.num_envs)]
             if len(seed) == self.num_envs:
-                return [spaces.validated_seed(each) for each in seed]
+                return [spaces.validate_seed(each) for each in seed]
         except spaces.SeedError:
             pass
         raise spaces.SeedError(
-            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {shown(seed)}"
+            f"seed must be a whole number ≥ 0, or {self.num_envs} of them, one per row; got {show(seed)}"
         )
 
     def _final_info(self, step: Step[StateT], ended: NDArray[np.bool_]) -> Info:
@@ -231,10 +231,10 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
             **_mask_info(step.info, ~ended),
         }
 
-    def _validated_mask(self, mask: object) -> NDArray[np.bool_]:
+    def _validate_mask(self, mask: object) -> NDArray[np.bool_]:
         given = array_of(mask) if isinstance(mask, np.ndarray) else None
         if given is None or given.shape != (self.num_envs,) or given.dtype != bool:
-            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {shown(mask)}")
+            raise ValueError(f"reset_mask must be an array of {self.num_envs} booleans; got {show(mask)}")
         if not given.any():
             raise ValueError("reset_mask must name at least one game to reset; got none")
         if self._state is None and not given.all():
@@ -248,10 +248,10 @@ def _most_games(problem: Problem[Any]) -> int:
     return max(1, MOST_NUMBERS // widest)
 
 
-def _validated_mode(mode: AutoresetMode | str) -> AutoresetMode:
+def _validate_mode(mode: AutoresetMode | str) -> AutoresetMode:
     allowed = [known.value for known in AutoresetMode]
     if not isinstance(mode, AutoresetMode | str) or mode not in [*allowed, *AutoresetMode]:
-        raise ValueError(f"autoreset_mode must be one of {allowed}; got {shown(mode)}")
+        raise ValueError(f"autoreset_mode must be one of {allowed}; got {show(mode)}")
     return AutoresetMode(mode)
 
 

@@ -36,12 +36,12 @@ def text(game: Rules, history: Sequence[Episode]) -> str:
     mode = "training" if last["training"] else "deployment"
     return (
         f"episode {n + 1:>{len(str(game.episodes))}} of {game.episodes} ({mode}): "
-        f"goal {_signed(last['goal'])}, output {_signed(last['output'])}, "
-        f"next goal {_signed(last['next_goal'])}"
+        f"goal {_format_number(last['goal'])}, output {_format_number(last['output'])}, "
+        f"next goal {_format_number(last['next_goal'])}"
     )
 
 
-def _signed(value: Any) -> str:
+def _format_number(value: Any) -> str:
     """A number with its sign, or a vector of them."""
     numbers = np.atleast_1d(value)
     forms = np.where((numbers == 0) | ((np.abs(numbers) >= 1e-4) & (np.abs(numbers) < 1e6)), "+.4f", "+.3e")

@@ -11,12 +11,12 @@ from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array, Discrete, Rules
 from mesa_env.rules.validation import (
-    brought_within,
+    bring_within,
     is_whole,
     numbers_of,
-    shown,
-    validated_name,
-    validated_options,
+    show,
+    validate_name,
+    validate_options,
 )
 
 GivenGame = Rules | Mapping[str, Any] | None
@@ -40,19 +40,19 @@ def action_space(game: Rules) -> spaces.Box | spaces.Discrete:
     return box(-game.actions.bound, game.actions.bound)
 
 
-def validated_game(game: object, rules: str = BASE) -> Rules:
+def validate_game(game: object, rules: str = BASE) -> Rules:
     """The game that a user gave; `rules` names its kind in `GAMES`, and the base game's name admits any.
 
     Raises:
         TypeError: If it is something else.
         ValueError: If there are no such rules.
     """
-    validated_name("rules", rules, GAMES)
+    validate_name("rules", rules, GAMES)
     if game is None or isinstance(game, Mapping):
         game = build_game({"rules": rules, **(game or {})})
     if not isinstance(game, Rules if rules == BASE else GAMES[rules]):
         raise TypeError(
-            f"game must be a mesa_env.{GAMES[rules].__name__} or its parameters; got {shown(game)}"
+            f"game must be a mesa_env.{GAMES[rules].__name__} or its parameters; got {show(game)}"
         )
     return game
 
@@ -70,18 +70,18 @@ def initial_goals(options: Mapping[str, Any] | None, game: Rules, batch: tuple[i
     Raises:
         ValueError: If `initial_goal` does not fit the game.
     """
-    given = validated_options(options).get("initial_goal")
+    given = validate_options(options).get("initial_goal")
     if given is None:
         return None
     one, shape = game.goal_shape, (*batch, *game.goal_shape)
     goals = numbers_of(given)
     if goals is None or goals.shape not in (one, shape):
         what = ("one number" if one == () else f"of shape {one}") + (f" or of shape {shape}" if batch else "")
-        raise ValueError(f"initial_goal must be {what}; got {shown(given)}")
-    inside = brought_within(goals, game.goal_bound)
+        raise ValueError(f"initial_goal must be {what}; got {show(given)}")
+    inside = bring_within(goals, game.goal_bound)
     if inside is None:
         bound = f"{game.goal_bound:g}" if one == () else str(game.goal_bound)
-        raise ValueError(f"initial_goal must be finite and in ±{bound}; got {shown(given)}")
+        raise ValueError(f"initial_goal must be finite and in ±{bound}; got {show(given)}")
     return np.broadcast_to(inside, shape)
 
 
@@ -89,7 +89,7 @@ class SeedError(Error, ValueError):
     """Gymnasium's error for seeds that are not whole numbers ≥ 0, and Python's for bad values."""
 
 
-def validated_seed(seed: Any) -> int | None:
+def validate_seed(seed: Any) -> int | None:
     """A seed as a Python integer, or None; NumPy's integers are seeds as well.
 
     Raises:
@@ -98,11 +98,11 @@ def validated_seed(seed: Any) -> int | None:
     if seed is None:
         return None
     if not (is_whole(seed) and seed >= 0):
-        raise SeedError(f"Seed must be a whole number ≥ 0 or None; got {shown(seed)}")
+        raise SeedError(f"Seed must be a whole number ≥ 0 or None; got {show(seed)}")
     return int(seed)
 
 
-def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
+def validate_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) -> str | None:
     """The render mode, if the environment has it.
 
     Raises:
@@ -112,8 +112,8 @@ def validated_render_mode(render_mode: str | None, metadata: Mapping[str, Any]) 
     known = metadata["render_modes"]
     if render_mode is not None and not known:
         raise TypeError(
-            f"render_mode must be None, since this environment is not drawn; got {shown(render_mode)}"
+            f"render_mode must be None, since this environment is not drawn; got {show(render_mode)}"
         )
     if render_mode is not None and not (isinstance(render_mode, str) and render_mode in known):
-        raise ValueError(f"render_mode must be None or one of {known}; got {shown(render_mode)}")
+        raise ValueError(f"render_mode must be None or one of {known}; got {show(render_mode)}")
     return render_mode

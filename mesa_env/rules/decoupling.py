@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mesa_env.rules.arrays import entries, namespace
 from mesa_env.rules.rules import Continuous, Outcome, State, base_update
 from mesa_env.rules.scalar import GoalAlone, JudgedByGoal
-from mesa_env.rules.validation import LARGEST, validated_number
+from mesa_env.rules.validation import LARGEST, validate_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Decoupling(GoalAlone, JudgedByGoal):
         """Validate every parameter."""
         self._store_shared()
         widest = LARGEST - self.coefficient_bound
-        self._store(decoupling=validated_number("decoupling", self.decoupling, 0.0, widest))
+        self._store(decoupling=validate_number("decoupling", self.decoupling, 0.0, widest))
         self._check_update(self.coefficient_bound + self.decoupling, "decoupling")
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:

@@ -31,7 +31,7 @@ from scipy.special import expit, ndtri
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, train_then_deploy
-from mesa_env.rules.validation import LARGEST, validated_name, validated_number
+from mesa_env.rules.validation import LARGEST, validate_name, validate_number
 
 LARGEST_LOG_ODDS = 30.0
 """Log-odds are shown clipped to ± this: certainty, which is infinite, comes as near as 1e−13 to itself."""
@@ -79,9 +79,9 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
     def __post_init__(self) -> None:
         """Validate every parameter."""
         self._store_shared()
-        self._store(hazard=validated_number("hazard", self.hazard, 0.0, 1.0))
-        self._store(shift=validated_number("shift", self.shift, 0.0, LARGEST))
-        validated_name("observed", self.observed, ("belief", "signal"))
+        self._store(hazard=validate_number("hazard", self.hazard, 0.0, 1.0))
+        self._store(shift=validate_number("shift", self.shift, 0.0, LARGEST))
+        validate_name("observed", self.observed, ("belief", "signal"))
         self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:
@@ -136,7 +136,7 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         present = np.minimum(episode, self.episodes - 1)[..., None]
         noise = np.take_along_axis(hidden.noise, present, axis=-1)[..., 0]
         signal = np.where(last, hidden.signal, self.shift * (episode < hidden.training_episodes) + noise)[()]
-        log_odds = np.where(last, hidden.log_odds, self.updated(self.forecast(hidden.log_odds), signal))[()]
+        log_odds = np.where(last, hidden.log_odds, self.update(self.forecast(hidden.log_odds), signal))[()]
         return hidden._replace(log_odds=log_odds, signal=signal)
 
     # -- The filter -----------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class HiddenDeployment(KnownLength, Coefficients, JudgedByGoal):
         odds: Array = lasting - np.logaddexp(-log_odds, ending)
         return odds
 
-    def updated(self, forecast: Array, signal: Array) -> Array:
+    def update(self, forecast: Array, signal: Array) -> Array:
         """Log-odds of training, once the episode's signal has been seen, elementwise."""
         return forecast + (self.shift * signal - self.shift**2 / 2)
 

@@ -20,7 +20,7 @@ from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
-from mesa_env.rules.validation import MOST_EPISODES, shown, validated_flag, validated_whole
+from mesa_env.rules.validation import MOST_EPISODES, show, validate_flag, validate_whole
 
 RulesT = TypeVar("RulesT", bound=Rules)
 
@@ -61,15 +61,15 @@ class InfiniteHorizon(Coefficients, JudgedByGoal):
         if self.discount == 1:
             raise ValueError(
                 "discount must be below 1 in double precision where a game continues forever, or sums "
-                f"diverge; got {shown(given)}"
+                f"diverge; got {show(given)}"
             )
-        length = validated_whole("max_episodes", self.max_episodes, 1, MOST_EPISODES)
+        length = validate_whole("max_episodes", self.max_episodes, 1, MOST_EPISODES)
         rates = self.learning_rates
         rates = rates[: np.flatnonzero(rates != rates[-1]).max(initial=-1) + 2]  # the last one is forever
         if len(rates) > length:
             raise ValueError(f"max_episodes must allow the schedule's {len(rates)} episodes; got {length}")
         rates = np.append(rates, np.full(length - len(rates), rates[-1]))
-        self._store(learning_rates=rates, max_episodes=length, ends=validated_flag("ends", self.ends))
+        self._store(learning_rates=rates, max_episodes=length, ends=validate_flag("ends", self.ends))
         self._check_update()
 
     def play(self, state: State, action: NDArray[Any]) -> tuple[State, Outcome]:

@@ -28,7 +28,7 @@ from mesa_env.rules.arrays import entries
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
 from mesa_env.rules.scalar import Coefficients, KnownLength, draw, train_then_deploy
-from mesa_env.rules.validation import validated_number, validated_range
+from mesa_env.rules.validation import validate_number, validate_range
 
 CELLS = 4096
 """Cells of the table of slopes: with so many, slopes are within 1e-8 of the exact ones, see the tests."""
@@ -65,8 +65,8 @@ class LearnableDiscount(KnownLength, Coefficients):
 
     def __post_init__(self) -> None:
         """Validate every parameter; an update of goal or discount must stay in floating point."""
-        self._store_shared(validated_range)
-        ratio = validated_number("discount_learning_rate", self.discount_learning_rate, 0.0)
+        self._store_shared(validate_range)
+        ratio = validate_number("discount_learning_rate", self.discount_learning_rate, 0.0)
         self._store(discount_learning_rate=ratio)
         self._check_update()
         if not ratio:
@@ -100,7 +100,7 @@ class LearnableDiscount(KnownLength, Coefficients):
 
     # -- The planner ----------------------------------------------------------------------------------
 
-    def planned(self, discount: Array, episodes: int | None = None) -> tuple[Array, Array]:
+    def plan(self, discount: Array, episodes: int | None = None) -> tuple[Array, Array]:
         """The planner's coefficients and their slopes, by forward differentiation of its backward induction.
 
         The equilibrium's coefficient is the positive root of α c³ + β c − 1, clipped to the bound, with
@@ -137,7 +137,7 @@ class LearnableDiscount(KnownLength, Coefficients):
         """Slopes s_n at the discounts `nodes()`, up to the last training episode; shape (T, CELLS + 1)."""
         trained = np.flatnonzero(self.training).max(initial=0) + 1
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            table = self.planned(nodes(), int(trained))[1]
+            table = self.plan(nodes(), int(trained))[1]
         table.setflags(write=False)
         return table
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mesa_env.rules.arrays import copy_of, entries, namespace, project
 from mesa_env.rules.rules import Array, Outcome, State, base_update
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, draw, train_then_deploy
-from mesa_env.rules.validation import validated_number, validated_range
+from mesa_env.rules.validation import validate_number, validate_range
 
 
 class Belief(NamedTuple):
@@ -55,8 +55,8 @@ class Misconception(KnownLength, Coefficients, JudgedByGoal):
         """Validate every parameter; an update of goal or belief must stay in floating point."""
         self._store_shared()
         most, bound, fastest = self.coefficient_bound, self.goal_bound, self.learning_rates.max()
-        ratio = validated_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
-        belief = validated_range("initial_belief", self.initial_belief, -bound, bound)
+        ratio = validate_number("belief_learning_rate", self.belief_learning_rate, low=0.0)
+        belief = validate_range("initial_belief", self.initial_belief, -bound, bound)
         self._store(belief_learning_rate=ratio, initial_belief=belief)
         with np.errstate(over="ignore"):
             output = (1 + 2 * most) * bound

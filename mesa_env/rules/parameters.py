@@ -10,7 +10,7 @@ from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame, train_then_deploy
-from mesa_env.rules.validation import did_you_mean, shown, validated_name
+from mesa_env.rules.validation import did_you_mean, show, validate_name
 
 _SCHEDULE = ("train", "deploy", "learning_rate")
 
@@ -25,7 +25,7 @@ def describe_game(game: Rules) -> dict[str, Any]:
     """
     names: dict[type[Rules], str] = {kind: name for name, kind in GAMES.items()}
     if type(game) not in names:
-        raise ValueError(f"a game must be one of {', '.join(GAMES)}; got {shown(game)}")
+        raise ValueError(f"a game must be one of {', '.join(GAMES)}; got {show(game)}")
     parameters = {field.name: np.asarray(getattr(game, field.name)).tolist() for field in fields(game)}
     return {"rules": names[type(game)]} | parameters
 
@@ -40,17 +40,17 @@ def build_game(parameters: Mapping[str, Any]) -> ScalarGame:
         ValueError: If there is no such game or parameter, or a parameter is out of its range.
     """
     if not isinstance(parameters, Mapping):
-        raise ValueError(f"a game's parameters must be a mapping from their names; got {shown(parameters)}")
+        raise ValueError(f"a game's parameters must be a mapping from their names; got {show(parameters)}")
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()
     }
-    rules = validated_name("rules", given.pop("rules", BASE), GAMES)
+    rules = validate_name("rules", given.pop("rules", BASE), GAMES)
     kind = GAMES[rules]
     known = [field.name for field in fields(kind)]
     for name in given:
         if name not in known and name not in _SCHEDULE:
             hint = did_you_mean(name, [*known, *_SCHEDULE]) if isinstance(name, str) else ""
-            raise ValueError(f"{rules} has no parameter {shown(name)}; it has {', '.join(known)}{hint}")
+            raise ValueError(f"{rules} has no parameter {show(name)}; it has {', '.join(known)}{hint}")
     schedule = {name: given.pop(name) for name in _SCHEDULE if name in given}
     if schedule and "learning_rates" not in given:
         default = kind()

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.rules.arrays import is_zero, project
-from mesa_env.rules.validation import validated_bounded_actions, validated_choices
+from mesa_env.rules.validation import validate_bounded_actions, validate_choices
 
 Array = NDArray[np.float64]
 
@@ -220,7 +220,7 @@ class Rules(ABC):
             raise TypeError(f"{type(self).__name__}'s actions are {actions.count} choices without a bound")
         return actions.bound.copy()
 
-    def validated_actions(self, action: object, batch: tuple[int, ...]) -> NDArray[Any]:
+    def validate_actions(self, action: object, batch: tuple[int, ...]) -> NDArray[Any]:
         """Check actions of a batch of shape (B,), or () for a single game.
 
         Returns:
@@ -232,8 +232,8 @@ class Rules(ABC):
             ValueError: If they have another shape, are not finite numbers, or lie outside the bounds.
         """
         if isinstance(self._limits, int):
-            return validated_choices(action, batch, self._limits)
-        return validated_bounded_actions(action, batch, *self._limits)
+            return validate_choices(action, batch, self._limits)
+        return validate_bounded_actions(action, batch, *self._limits)
 
     @cached_property
     def _limits(self) -> int | tuple[NDArray[np.float32], Array]:

@@ -18,7 +18,7 @@ from mesa_env.numerics import bound_in_any_precision
 from mesa_env.rules import validation
 from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.rules import Array, Continuous, Rules, State
-from mesa_env.rules.validation import LARGEST, validated_number, validated_range
+from mesa_env.rules.validation import LARGEST, validate_number, validate_range
 
 
 def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:
@@ -31,7 +31,7 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
     deploy = validation.validated_whole("deploy", deploy, 0, validation.MOST_EPISODES - train)
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
-    rate = validated_number("learning_rate", learning_rate, 0.0, LARGEST)
+    rate = validate_number("learning_rate", learning_rate, 0.0, LARGEST)
     return np.concatenate([np.full(train, rate), np.zeros(deploy)])
 
 
@@ -142,19 +142,19 @@ class ScalarGame(Rules):
     # -- Parameters -----------------------------------------------------------------------------------
 
     def _store_shared(
-        self, validated_discount: Callable[[str, object, float, float], object] = validated_number
+        self, validate_discount: Callable[[str, object, float, float], object] = validate_number
     ) -> None:
         """Store the parameters of all scalar games in canonical form."""
-        rates = validation.validated_schedule(self.learning_rates)
-        bound = validated_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0)
-        discount = validated_discount("discount", self.discount, 0.0, 1.0)
-        weight = validated_number("regularization", self.regularization, 0.0)
+        rates = validation.validate_schedule(self.learning_rates)
+        bound = validate_number("goal_bound", self.goal_bound, high=LARGEST, above=0.0)
+        discount = validate_discount("discount", self.discount, 0.0, 1.0)
+        weight = validate_number("regularization", self.regularization, 0.0)
         if weight and bound * (bound * weight) == np.inf:
             raise ValueError(
                 f"the base loss must stay finite; got regularization {weight:g} with goal_bound {bound:g}"
             )
-        most = validated_number("coefficient_bound", self.coefficient_bound, high=LARGEST, above=0.0)
-        goal = validated_range("initial_goal", self.initial_goal, -bound, bound)
+        most = validate_number("coefficient_bound", self.coefficient_bound, high=LARGEST, above=0.0)
+        goal = validate_range("initial_goal", self.initial_goal, -bound, bound)
         self._store(learning_rates=rates, discount=discount, regularization=weight)
         self._store(coefficient_bound=most, goal_bound=bound, initial_goal=goal)
 
@@ -291,7 +291,7 @@ def validated_coefficients(game: ScalarGame, coefficients: object, name: str = "
     if profile.shape != (episodes,):
         raise ValueError(f"{name} must have shape ({episodes},); got shape {profile.shape}")
     limit = float(bound_in_any_precision(game.coefficient_bound))
-    inside = validation.brought_within(profile, limit)
+    inside = validation.bring_within(profile, limit)
     if inside is None:
         wrong = np.flatnonzero(~(np.abs(profile) <= limit))[0]
         raise ValueError(

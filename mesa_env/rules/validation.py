@@ -33,7 +33,7 @@ _ULPS = 4  # steps of single precision that rounding may take a number past its 
 # -- What was given ---------------------------------------------------------------------------------------
 
 
-def shown(value: object) -> str:
+def show(value: object) -> str:
     """A value in one short line, whatever it is."""
     if isinstance(value, np.ndarray) and value.size > MOST_NUMBERS:
         return f"an array of shape {value.shape}, of more than {MOST_NUMBERS} numbers"
@@ -41,10 +41,10 @@ def shown(value: object) -> str:
         text = _SHORT.repr(value) if isinstance(value, Sequence) else repr(value)
     except Exception:  # of integers that are too long, or of a user's class
         text = f"a value of type {type(value).__name__}"
-    return shortened(text)
+    return shorten(text)
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """A text in one line, cut to what fits in a message."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
@@ -150,7 +150,7 @@ def is_whole(value: object) -> bool:
 # -- Checks -----------------------------------------------------------------------------------------------
 
 
-def validated_schedule(learning_rates: object) -> Array:
+def validate_schedule(learning_rates: object) -> Array:
     """Check learning rates, shape (N,); what is returned is a copy."""
     allowed = (
         f"learning_rates must be a non-empty one-dimensional sequence of at most {MOST_EPISODES} "
@@ -158,7 +158,7 @@ def validated_schedule(learning_rates: object) -> Array:
     )
     rates = numbers_of(learning_rates)
     if rates is None:
-        raise ValueError(f"{allowed}; got {shown(learning_rates)}")
+        raise ValueError(f"{allowed}; got {show(learning_rates)}")
     if rates.ndim != 1 or not 0 < rates.size <= MOST_EPISODES:
         raise ValueError(f"{allowed}; got an array of shape {rates.shape}")
     wrong = np.flatnonzero(~((rates >= 0) & (rates <= LARGEST)))
@@ -167,7 +167,7 @@ def validated_schedule(learning_rates: object) -> Array:
     return rates + 0.0  # turns −0 into 0
 
 
-def validated_number(
+def validate_number(
     name: str, value: object, low: float = -np.inf, high: float = np.inf, above: float | None = None
 ) -> float:
     """Check that `value` is a finite number in [low, high], or greater than `above` where that is given."""
@@ -180,11 +180,11 @@ def validated_number(
     given = numbers_of(value)
     number = float(given) if given is not None and given.ndim == 0 else np.nan
     if not (np.isfinite(number) and low <= number <= high and (above is None or number > above)):
-        raise ValueError(f"{name} must be a finite number {allowed}; got {shown(value)}")
+        raise ValueError(f"{name} must be a finite number {allowed}; got {show(value)}")
     return number + 0.0  # turns −0 into 0
 
 
-def validated_range(name: str, value: object, low: float, high: float) -> float | tuple[float, float]:
+def validate_range(name: str, value: object, low: float, high: float) -> float | tuple[float, float]:
     """Check what a game begins with: a number in [low, high], or a pair of them to draw it from."""
     ends = numbers_of(value)
     if ends is None or ends.shape not in ((), (2,)) or not ((low <= ends) & (ends <= high)).all():
@@ -200,39 +200,39 @@ def validated_range(name: str, value: object, low: float, high: float) -> float 
     return first + 0.0, last + 0.0
 
 
-def validated_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+def validate_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Check that `value` is a whole number of at least `low`, and at most `high` where that is given."""
     number = int(value) if is_whole(value) else None  # small integer types cannot be compared with any bound
     if number is None or number < low or (high is not None and number > high):
         allowed = f"≥ {low}" if high is None else f"in {low}…{high}"
-        raise ValueError(f"{name} must be a whole number {allowed}; got {shown(value)}")
+        raise ValueError(f"{name} must be a whole number {allowed}; got {show(value)}")
     return number
 
 
-def validated_flag(name: str, value: object) -> bool:
+def validate_flag(name: str, value: object) -> bool:
     """Check that `value` is True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False; got {shown(value)}")
+        raise ValueError(f"{name} must be True or False; got {show(value)}")
     return bool(value)
 
 
-def validated_name(name: str, value: object, known: Iterable[str]) -> str:
+def validate_name(name: str, value: object, known: Iterable[str]) -> str:
     """Check that `value` is one of the known names."""
     names = list(known)
     if not isinstance(value, str) or value not in names:
         listed = " or ".join(map(repr, names)) if len(names) == 2 else f"one of {', '.join(names)}"
         hint = did_you_mean(value, names) if isinstance(value, str) else ""
-        raise ValueError(f"{name} must be {listed}; got {shown(value)}{hint}")
+        raise ValueError(f"{name} must be {listed}; got {show(value)}{hint}")
     return value
 
 
 def require_kind(game: object, kind: type) -> None:
     """Check that `game` is a game of a kind; a TypeError otherwise."""
     if not isinstance(game, kind):
-        raise TypeError(f"game must be a game of type {kind.__name__} (mesa_env.rules); got {shown(game)}")
+        raise TypeError(f"game must be a game of type {kind.__name__} (mesa_env.rules); got {show(game)}")
 
 
-def validated_bounded_actions(
+def validate_bounded_actions(
     action: object, batch: tuple[int, ...], single: NDArray[np.float32], double: Array
 ) -> NDArray[Any]:
     """Check vectors of numbers within ± a bound, given in both precisions; shape (*batch, A)."""
@@ -245,7 +245,7 @@ def validated_bounded_actions(
     if actions is not None and actions.dtype.kind in "fiu" and actions.shape != shape:
         raise ValueError(f"actions must have shape {shape}; got shape {actions.shape}")
     if actions is not None and actions.dtype.kind == "f":
-        inside = brought_within(actions, double)
+        inside = bring_within(actions, double)
         if inside is not None:
             return inside
     bounds = ", ".join(f"[{-bound:g}, {bound:g}]" for bound in double)
@@ -258,10 +258,10 @@ def _offending(action: object, actions: NDArray[Any] | None, limit: Array) -> st
         row = int(np.flatnonzero(~(np.abs(actions) <= limit).all(axis=-1))[0])
         return f"{actions[row]} in row {row}"
     plain = isinstance(action, np.ndarray) and action.dtype.kind in "fiub" and not np.ma.is_masked(action)
-    return shortened(str(action)) if plain else shown(action)
+    return shorten(str(action)) if plain else show(action)
 
 
-def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDArray[Any]:
+def validate_choices(action: object, batch: tuple[int, ...], count: int) -> NDArray[Any]:
     """Check whole numbers from 0 to `count` − 1; shape batch."""
     allowed = f"actions must be whole numbers in [0, {count - 1}]"
     given = array_of(action)
@@ -271,14 +271,14 @@ def validated_choices(action: object, batch: tuple[int, ...], count: int) -> NDA
         raise ValueError(f"actions must have shape {batch}; got shape {given.shape}")
     actions = np.asarray(action)
     if actions.dtype.kind not in "iu" or not ((actions >= 0) & (actions < count)).all():
-        raise ValueError(f"{allowed}; got {shown(action)}")
+        raise ValueError(f"{allowed}; got {show(action)}")
     return actions
 
 
-def validated_options(options: object) -> dict[str, Any]:
+def validate_options(options: object) -> dict[str, Any]:
     """Check the options of `reset`: a mapping, or None for an empty one."""
     if options is not None and not isinstance(options, Mapping):
-        raise ValueError(f"reset's options must be a dict or None; got {shown(options)}")
+        raise ValueError(f"reset's options must be a dict or None; got {show(options)}")
     return dict(options or {})
 
 

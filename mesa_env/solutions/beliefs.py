@@ -35,7 +35,7 @@ class Expectations:
         self.hazard = game.hazard
         forecast = game.forecast(grid)[:, None]
         signals = noise, game.shift + noise
-        self.matrices = [_averages(grid, game.updated(forecast, signal), weights) for signal in signals]
+        self.matrices = [_averages(grid, game.update(forecast, signal), weights) for signal in signals]
 
     def __call__(self, values: Array) -> Array:
         """E[values(z', l') | z, l]; both of shape (2, M), by mode and log-odds."""

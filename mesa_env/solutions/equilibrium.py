@@ -26,8 +26,8 @@ from mesa_env import numerics
 from mesa_env.numerics import compiled, find_positive_roots, first_order_condition, unit_sums_before
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import LARGEST, is_whole, numbers_of, require_kind, shown, validated_number
+from mesa_env.rules.scalar import ScalarGame, validate_coefficients
+from mesa_env.rules.validation import LARGEST, is_whole, numbers_of, require_kind, show, validate_number
 
 BLOCK = 64
 """Games solved side by side: enough for the processor's vector units, few enough for its cache."""
@@ -79,19 +79,19 @@ def solve_equilibria(
     Raises:
         ValueError: If an argument has the wrong shape or a value outside its range.
     """
-    rates = np.ascontiguousarray(validated_numbers("learning_rates", learning_rates))
+    rates = np.ascontiguousarray(validate_numbers("learning_rates", learning_rates))
     if rates.ndim != 2 or rates.shape[1] == 0:
         raise ValueError(f"learning_rates must have shape (B, N) with N ≥ 1; got shape {rates.shape}")
     discounts = _one_per_game("discount", discount, len(rates), high=1.0)
     regularizations = _one_per_game("regularization", regularization, len(rates))
-    bound = validated_number("coefficient_bound", coefficient_bound, high=LARGEST, above=0.0)
+    bound = validate_number("coefficient_bound", coefficient_bound, high=LARGEST, above=0.0)
     return _solve(rates, discounts, regularizations, bound)
 
 
 def unit_sums(game: Game, coefficients: ArrayLike) -> UnitSums:
     """The unit sums A, B, K of every agent's successors under coefficients (N,); 0 for the last agent."""
     require_base_game(game)
-    profile = validated_coefficients(game, coefficients)
+    profile = validate_coefficients(game, coefficients)
     squares, outputs = _unit_sums(game.learning_rates, game.discount, game.regularization, profile)
     return UnitSums(squares, outputs, numerics.discounted_lengths(game.discount, game.episodes)[1:])
 
@@ -115,7 +115,7 @@ def best_response(game: Game, coefficients: ArrayLike, episode: int) -> float:
     """
     last = require_base_game(game).episodes - 1
     if not (is_whole(episode) and 0 <= episode <= last):
-        raise ValueError(f"episode must be one of 0…{last}; got {shown(episode)}")
+        raise ValueError(f"episode must be one of 0…{last}; got {show(episode)}")
     return float(best_responses(game, coefficients)[episode])
 
 
@@ -156,12 +156,12 @@ def warn_where_goals_are_projected(game: ScalarGame, products: Array) -> None:
         )
 
 
-def validated_numbers(name: str, values: ArrayLike, high: float = np.inf) -> Array:
+def validate_numbers(name: str, values: ArrayLike, high: float = np.inf) -> Array:
     """Check that `values`, of any shape, are finite numbers in [0, high]."""
     allowed = f"{name} must be finite numbers " + (f"in [0, {high:g}]" if np.isfinite(high) else "≥ 0")
     array = numbers_of(values)
     if array is None:
-        raise ValueError(f"{allowed}; got {shown(values)}")
+        raise ValueError(f"{allowed}; got {show(values)}")
     if not (array.min(initial=0) >= 0 and array.max(initial=0) <= min(high, np.finfo(np.float64).max)):
         accepted = np.isfinite(array) & (array >= 0) & (array <= high)
         raise ValueError(f"{allowed}; got {array[~accepted][0]}")
@@ -169,11 +169,11 @@ def validated_numbers(name: str, values: ArrayLike, high: float = np.inf) -> Arr
 
 
 def _one_per_game(name: str, values: ArrayLike, games: int, high: float = np.inf) -> Array:
-    array = validated_numbers(name, values, high)
+    array = validate_numbers(name, values, high)
     try:
         return np.array(np.broadcast_to(array, (games,)))  # writable, as the kernel expects
     except ValueError:
-        raise ValueError(f"{name} must be a number or have shape ({games},); got {shown(values)}") from None
+        raise ValueError(f"{name} must be a number or have shape ({games},); got {show(values)}") from None
 
 
 def _solve(rates: Array, discounts: Array, regularizations: Array, bound: float) -> Array:

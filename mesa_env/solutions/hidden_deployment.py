@@ -105,7 +105,7 @@ def solve_memoryless(game: HiddenDeployment, nodes: int = 128) -> ModeSolution:
     signal = noise + game.shift * MODES
 
     def respond(n: int, sums: ModeSolution) -> Array:
-        belief = expit(game.updated(game.prior[n], signal))
+        belief = expit(game.update(game.prior[n], signal))
         situation = Situation(game.learning_rates[n], belief, sums.squares[n, 1], sums.outputs[n, 1])
         return best_responses_given(game, situation)
 
@@ -127,7 +127,7 @@ def situation_by_signal(
     game: HiddenDeployment, solution: ModeSolution, episode: Integers, signal: Array
 ) -> Situation:
     """What agents that know only n and x_n respond to; episodes and signals of one shape."""
-    belief = expit(game.updated(game.prior[episode], signal))
+    belief = expit(game.update(game.prior[episode], signal))
     sums = (unit_sums[episode, 1, 0] for unit_sums in solution)
     return Situation(game.learning_rates[episode], belief, *sums)
 
@@ -201,7 +201,7 @@ class FilteringOracle(GameAgent):
         forecast = self.game.prior[episode]
         if memory is not None:
             forecast = np.where(begins, forecast, self.game.forecast(memory))
-        log_odds = self.game.updated(forecast, rows[:, 4])
+        log_odds = self.game.update(forecast, rows[:, 4])
         return self._table.read(episode, log_odds), log_odds
 
 

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from mesa_env import numerics
 from mesa_env.numerics import Array, Booleans, Integers, Refinement, compiled
 from mesa_env.rules.misconception import Misconception
-from mesa_env.rules.validation import require_kind, validated_whole
+from mesa_env.rules.validation import require_kind, validate_whole
 from mesa_env.solutions.paths import Planner, follow
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
@@ -71,12 +71,12 @@ def solve_misconception(game: Misconception, angles: int = 2048, proposals: int 
             belief grow beyond floating point.
     """
     require_kind(game, Misconception)
-    if validated_whole("angles", angles, 4) % 4:
+    if validate_whole("angles", angles, 4) % 4:
         raise ValueError(f"angles must be a multiple of 4; got {angles}")
     steps = (int(game.training.sum()) * proposals + game.episodes) * angles
     numerics.announce_work("solving this game", steps, 4 * (game.episodes + 1) * angles)
     bound, weights = game.coefficient_bound, numerics.discounted_lengths(game.discount, game.episodes)
-    grid = np.linspace(-bound, bound, validated_whole("proposals", proposals, 3))
+    grid = np.linspace(-bound, bound, validate_whole("proposals", proposals, 3))
     coefficients, margins = np.empty((2, game.episodes, angles))
     squares, outputs = np.zeros((2, game.episodes + 1, angles))
     places = np.linspace(0, np.pi, angles, endpoint=False)
@@ -127,7 +127,7 @@ def coefficients_at(
 
 def jumps(solution: Solution) -> Integers:
     """Where agents' best coefficients jump: rows (n, i), where two choices tie between φ_i and φ_{i+1}."""
-    return np.argwhere(_jumping(solution.coefficients))
+    return np.argwhere(_find_jumps(solution.coefficients))
 
 
 def refinement(game: Misconception, angles: int = 2048, proposals: int = 201) -> Refinement:
@@ -179,7 +179,7 @@ class _Episode(NamedTuple):
 
 def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     squares, outputs = solution.squares[n + 1], solution.outputs[n + 1]
-    jumping = _jumping(solution.coefficients[n + 1 : n + 2]).any(axis=0)  # nowhere after the last episode
+    jumping = _find_jumps(solution.coefficients[n + 1 : n + 2]).any(axis=0)  # nowhere after the last episode
     smooth = ~(jumping | np.roll(jumping, 1) | np.roll(jumping, -1))
     half_turns, i = np.divmod(np.arange(-len(squares) - 1, len(squares) + 3), len(squares))
     return _Episode(
@@ -194,7 +194,7 @@ def _episode(game: Misconception, solution: Solution, n: int) -> _Episode:
     )
 
 
-def _jumping(coefficients: Array) -> Booleans:
+def _find_jumps(coefficients: Array) -> Booleans:
     """Whether c jumps between each angle (..., M) and the next."""
     return np.asarray(np.abs(np.roll(coefficients, -1, axis=-1) - coefficients) > _APART)
 

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from mesa_env import numerics
 from mesa_env.numerics import Array, Integers, compiled
-from mesa_env.rules.validation import LARGEST, MOST_EPISODES, numbers_of, shown, validated_number
-from mesa_env.solutions.equilibrium import BLOCK, validated_numbers
+from mesa_env.rules.validation import LARGEST, MOST_EPISODES, numbers_of, show, validate_number
+from mesa_env.solutions.equilibrium import BLOCK, validate_numbers
 
 
 class EquilibriumMap(NamedTuple):
@@ -59,10 +59,10 @@ def equilibrium_map(
         array([   nan, 0.9515, 0.9588])
     """
     trains, deploys = _whole("train", train), _whole("deploy", deploy)
-    rates = validated_numbers("learning_rate", learning_rate)
-    discounts = validated_numbers("discount", discount, high=1.0)
-    regularizations = validated_numbers("regularization", regularization)
-    bound = validated_number("coefficient_bound", coefficient_bound, high=LARGEST, above=0.0)
+    rates = validate_numbers("learning_rate", learning_rate)
+    discounts = validate_numbers("discount", discount, high=1.0)
+    regularizations = validate_numbers("regularization", regularization)
+    bound = validate_number("coefficient_bound", coefficient_bound, high=LARGEST, above=0.0)
     try:
         arguments = np.broadcast_arrays(trains, deploys, rates, discounts, regularizations)
     except ValueError:
@@ -93,7 +93,7 @@ def _whole(name: str, values: ArrayLike) -> Integers:
     """Whole numbers ≥ 0 of any shape."""
     numbers = numbers_of(values)
     if numbers is None or np.asarray(values).dtype.kind not in "iu":
-        raise ValueError(f"{name} must be whole numbers of episodes; got {shown(values)}")
+        raise ValueError(f"{name} must be whole numbers of episodes; got {show(values)}")
     if numbers.min(initial=0) < 0:
         raise ValueError(f"{name} must be whole numbers of episodes ≥ 0; got {numbers.min():g}")
     if numbers.max(initial=0) > MOST_EPISODES:

@@ -120,7 +120,7 @@ def draw(table: pd.DataFrame, games: Games, learners: Learners) -> Figure:
     labels = {"xlabel": "first discount γ_0", "ylabel": "goal retention θ_20/θ_0"}
     finding.plot_groups(outcome, table, KEYS[:2], "{}, κ = {:g}", "gamma_0", "retention", "o-", **labels)
     discounts = np.linspace(0, 1, 401)
-    planned = {f"n = {n}": GAME.planned(discounts)[1][n] for n in (0, 10, 15, 19)}
+    planned = {f"n = {n}": GAME.plan(discounts)[1][n] for n in (0, 10, 15, 19)}
     finding.plot_lines(slopes, planned, discounts, xlabel="discount γ", ylabel="slope dc_n/dγ")
     slopes.set(title="the planner's derivative")
     learners.draw(frozen, "naive")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mesa_env import Game
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import did_you_mean, validated_number
+from mesa_env.rules.validation import did_you_mean, validate_number
 from mesa_env.solutions.parameter_maps import EquilibriumMap
 
 Scale = Literal["linear", "log"]
@@ -119,7 +119,7 @@ class Plane:
 def check_value(name: str, value: float) -> float:
     """Refuse a parameter's value that is out of its range, or no whole number of episodes."""
     parameter = PARAMETERS[name]
-    number = validated_number(name, value, 0, parameter.largest)
+    number = validate_number(name, value, 0, parameter.largest)
     if not parameter.whole:
         return number
     if number != int(number):

@@ -154,9 +154,9 @@ def clip(rng: Generator) -> None:
     for _ in range(int(rng.integers(0, 4))):
         outside = np.nextafter(outside, kind(np.inf), dtype=kind)
     sign = rng.choice([-1, 1])
-    accepted = game.validated_actions(sign * outside, ())
+    accepted = game.validate_actions(sign * outside, ())
     require(abs(float(accepted[0])) <= max(bound, float(np.float32(bound))), "an action was not clipped")
-    game.validated_actions(sign * outside * kind(1 + 1e-5), ())
+    game.validate_actions(sign * outside * kind(1 + 1e-5), ())
     raise BrokenError(f"{outside} was accepted, far beyond ±{bound}")
 
 

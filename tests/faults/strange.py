@@ -267,7 +267,7 @@ def plain_parameters(rng: Generator, name: str) -> dict[str, Any]:
 _LONG = 40
 
 
-def _shortened(game: Any) -> dict[str, Any]:
+def _shorten(game: Any) -> dict[str, Any]:
     """Parameters of the same game with few episodes."""
     if isinstance(game, mesa_env.InfiniteHorizon):
         return {"learning_rates": game.learning_rates[:_LONG], "max_episodes": _LONG}
@@ -280,7 +280,7 @@ def require_playable(game: Any) -> None:
     Of a long game, the beginning is played.
     """
     if game.episodes > _LONG:
-        game = dataclasses.replace(game, **_shortened(game))
+        game = dataclasses.replace(game, **_shorten(game))
     env = mesa_env.raw_env(game=game)
     env.reset(seed=0)
     bound = game.action_bound.astype(np.float32)

@@ -27,7 +27,7 @@ def test_a_study_is_kept_and_resumed(tmp_path, capsys):
     main(tiny(folder))
     first = pd.read_csv(folder / "trials.csv")
     assert len(first) == 2
-    assert first["params_learning_rate"][0] == algorithms.checked_parameters("a2c", {})["learning_rate"]
+    assert first["params_learning_rate"][0] == algorithms.check_parameters("a2c", {})["learning_rate"]
     main(tiny(folder, trials=3, resume=True))
     trials = pd.read_csv(folder / "trials.csv")
     pd.testing.assert_series_equal(trials["value"][:2], first["value"])

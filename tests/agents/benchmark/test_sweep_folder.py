@@ -51,7 +51,7 @@ def out(kept, tmp_path):
 
 def unfinished(out, runs=RUNS):
     with SweepFolder(out, resume=True) as sweep:
-        return sweep.unfinished(runs)
+        return sweep.find_unfinished(runs)
 
 
 def contents(folder):
@@ -105,7 +105,7 @@ class TestKeeping:
             with pytest.raises(ValueError, match=r"^[^\n]*No space left on device[^\n]*--resume[^\n]*$"):
                 sweep.keep(another, result)
             assert left_over(out) == []
-            assert sweep.unfinished([*FINISHED, another]) == ([another] if fails_at < 5 else [])
+            assert sweep.find_unfinished([*FINISHED, another]) == ([another] if fails_at < 5 else [])
         assert len(read_rows(out)) == len(RUNS) + (fails_at == 5)
 
 

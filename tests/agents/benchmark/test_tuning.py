@@ -53,7 +53,7 @@ def test_a_study_minimizes_the_mean_logarithm_over_the_tuning_seeds(tmp_path, ex
     assert [trial.value for trial in study.trials] == pytest.approx([0, -1, -4])
     assert [run.seed for run in runs] == [100, 101] * 3
     assert {run.turns for run in runs} == {100}
-    present = algorithms.checked_parameters("ppo", {})
+    present = algorithms.check_parameters("ppo", {})
     assert runs[0].parameters == present
     assert study.best_trial.user_attrs["nash_conv"] == pytest.approx([1e-3, 1e-5])
 
@@ -145,5 +145,5 @@ def test_an_algorithm_is_replaced_in_the_table_of_all():
     entry = {"turns": 2, "parameters": {}, "study": {}}
     merged = merge_tuned("sac", entry)
     assert list(merged) == list(algorithms.ALGORITHMS)
-    tuned = {name: algorithms.tuned(name)._asdict() for name in algorithms.ALGORITHMS}
+    tuned = {name: algorithms.load_tuned(name)._asdict() for name in algorithms.ALGORITHMS}
     assert merged == tuned | {"sac": entry}

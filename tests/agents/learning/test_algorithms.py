@@ -95,8 +95,8 @@ def test_variants_are_learned_by_the_same_functions(name, game):
 
 @pytest.mark.parametrize("name", algorithms.ALGORITHMS)
 def test_tuned_parameters_are_the_algorithms_own(name):
-    tuned = algorithms.tuned(name)
-    parameters = algorithms.checked_parameters(name, {})
+    tuned = algorithms.load_tuned(name)
+    parameters = algorithms.check_parameters(name, {})
     assert tuned.turns
     assert set(tuned.parameters) <= set(parameters)
     assert parameters == parameters | tuned.parameters
@@ -107,8 +107,8 @@ def test_tuned_parameters_are_the_algorithms_own(name):
 def test_your_own_algorithm_is_a_function_of_a_module():
     name = f"{__name__}:mine"
     assert algorithms.algorithm(name) is mine
-    assert algorithms.checked_parameters(name, {"needed": 1}) == {"boldness": 0.5, "needed": 1}
-    assert algorithms.tuned(name) == (None, {}, {})
+    assert algorithms.check_parameters(name, {"needed": 1}) == {"boldness": 0.5, "needed": 1}
+    assert algorithms.load_tuned(name) == (None, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_your_own_algorithm_is_a_function_of_a_module():
 )
 def test_wrong_names_are_refused_with_the_nearest(name, given, said):
     with pytest.raises(ValueError, match=said):
-        algorithms.checked_parameters(name, given)
+        algorithms.check_parameters(name, given)
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,10 @@ class _Fixed:
 def test_actions_are_a_coefficient_and_a_slope_within_their_bounds():
     game = Decoupling(coefficient_bound=1.5, decoupling=0.25)
     np.testing.assert_array_equal(game.action_bound, [1.5, 1.75])
-    game.validated_actions([1.5, -1.75], ())
+    game.validate_actions([1.5, -1.75], ())
     for wrong in ([1.6, 0.0], [0.0, 1.8], [1.0], [np.nan, 0.0]):
         with pytest.raises(ValueError, match="actions must"):
-            game.validated_actions(wrong, ())
+            game.validate_actions(wrong, ())
 
 
 @pytest.mark.parametrize(

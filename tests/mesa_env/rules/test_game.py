@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import Game, Outcome, State, train_then_deploy
-from mesa_env.rules.scalar import validated_coefficients
+from mesa_env.rules.scalar import validate_coefficients
 
 EPSILON = np.finfo(np.float64).eps
 UNBOUNDED = 1e9  # a goal bound that no short game reaches
@@ -469,7 +469,7 @@ BAD_ACTIONS = [
 @pytest.mark.parametrize(("action", "offending"), BAD_ACTIONS, ids=lambda value: repr(value)[:30])
 def test_bad_actions_raise_with_what_is_allowed(action, offending):
     with pytest.raises(ValueError, match=r"shape \(1,\)|in \[-2, 2\]") as refusal:
-        Game().validated_actions(action, ())
+        Game().validate_actions(action, ())
     assert offending in str(refusal.value)
 
 
@@ -479,21 +479,21 @@ def test_the_bound_itself_may_be_played_in_either_precision(bound, dtype):
     """0.1 is a little more than 0.1 in single precision, where a policy that clips to its space lands."""
     game = Game(coefficient_bound=bound)
     for action in (np.array([bound], dtype=dtype), np.array([-bound], dtype=dtype)):
-        np.testing.assert_array_equal(game.validated_actions(action, ()), action)
+        np.testing.assert_array_equal(game.validate_actions(action, ()), action)
     for action in (np.array([1.001 * bound], dtype=dtype), np.array([-1.001 * bound], dtype=dtype)):
         with pytest.raises(ValueError, match="must be finite numbers in"):
-            game.validated_actions(action, ())
-    np.testing.assert_array_equal(validated_coefficients(game, np.full(100, bound, dtype)), dtype(bound))
+            game.validate_actions(action, ())
+    np.testing.assert_array_equal(validate_coefficients(game, np.full(100, bound, dtype)), dtype(bound))
 
 
 def test_one_bad_row_spoils_the_batch():
     actions = np.zeros((3, 1))
-    Game().validated_actions(actions, (3,))
+    Game().validate_actions(actions, (3,))
     actions[1] = 5
     with pytest.raises(ValueError, match="5"):
-        Game().validated_actions(actions, (3,))
+        Game().validate_actions(actions, (3,))
     with pytest.raises(ValueError, match=r"shape \(4, 1\); got shape \(3, 1\)"):
-        Game().validated_actions(np.zeros((3, 1)), (4,))
+        Game().validate_actions(np.zeros((3, 1)), (4,))
 
 
 @pytest.mark.parametrize(
@@ -509,12 +509,12 @@ def test_one_bad_row_spoils_the_batch():
 )
 def test_bad_profiles_raise_with_what_is_allowed(profile, message):
     with pytest.raises(ValueError, match=message):
-        validated_coefficients(Game(train_then_deploy(3, 4)), profile)
+        validate_coefficients(Game(train_then_deploy(3, 4)), profile)
 
 
 def test_a_profile_is_copied():
     profile = np.zeros(100)
-    validated = validated_coefficients(Game(), profile)
+    validated = validate_coefficients(Game(), profile)
     profile[0] = 1
     assert validated[0] == 0
 

@@ -78,14 +78,12 @@ ANY_DISCOUNT = np.concatenate([np.linspace(0.003, 0.997, 101), 1 - np.logspace(-
 
 def test_the_planner_plays_the_base_games_equilibrium(planning):
     discount = np.concatenate([[0.0, 1.0], ANY_DISCOUNT])
-    np.testing.assert_allclose(
-        planning.planned(discount)[0], equilibria(planning, discount), rtol=0, atol=1e-14
-    )
+    np.testing.assert_allclose(planning.plan(discount)[0], equilibria(planning, discount), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("asked", [0, 1, 2, None])
 def test_the_first_episodes_can_be_asked_for_alone(planning, asked):
-    whole, some = planning.planned(ANY_DISCOUNT), planning.planned(ANY_DISCOUNT, asked)
+    whole, some = planning.plan(ANY_DISCOUNT), planning.plan(ANY_DISCOUNT, asked)
     for all_, first in zip(whole, some, strict=True):
         assert len(first) == (planning.episodes if asked is None else asked)
         np.testing.assert_array_equal(first, all_[:asked])
@@ -94,7 +92,7 @@ def test_the_first_episodes_can_be_asked_for_alone(planning, asked):
 def test_its_slope_is_the_derivative_of_the_equilibrium(planning):
     h = 2e-6  # errors of differences: h² times the third derivative, and rounding over h
     differences = (equilibria(planning, ANY_DISCOUNT + h) - equilibria(planning, ANY_DISCOUNT - h)) / (2 * h)
-    slopes = planning.planned(ANY_DISCOUNT)[1]
+    slopes = planning.plan(ANY_DISCOUNT)[1]
     np.testing.assert_allclose(slopes, differences, rtol=1e-6, atol=2e-8)
     assert (np.abs(slopes[0]) > 0.01).any()
 
@@ -102,10 +100,10 @@ def test_its_slope_is_the_derivative_of_the_equilibrium(planning):
 def test_the_slope_at_the_ends_is_one_sided():
     game = LearnableDiscount([0.5, 0.0])
     # c_1 = 1 and A = B = 1, so α = 2γ, β = 1 and c_0 = 1 − 2γ + … near γ = 0.
-    np.testing.assert_allclose(game.planned(np.array([0.0]))[1][:, 0], [-2.0, 0.0])
+    np.testing.assert_allclose(game.plan(np.array([0.0]))[1][:, 0], [-2.0, 0.0])
     h = 1e-7
     before, end = equilibria(game, np.array([1 - h, 1.0])).T
-    np.testing.assert_allclose(game.planned(np.array([1.0]))[1][:, 0], (end - before) / h, rtol=1e-6)
+    np.testing.assert_allclose(game.plan(np.array([1.0]))[1][:, 0], (end - before) / h, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["post", "gentle", "two", "gaps"])
@@ -114,7 +112,7 @@ def test_the_table_is_within_1e_8_of_the_exact_slope(name):
     # Halfway between nodes, where cubic interpolation is at its worst.
     t = (np.arange(CELLS) + 0.5) / CELLS
     discount = t**2 / (t**2 + (1 - t) ** 2)
-    exact = game.planned(discount)[1]
+    exact = game.plan(discount)[1]
     looked_up = game.slope(np.arange(game.episodes)[:, None], discount[None])
     trained = game.training
     assert np.abs(looked_up - exact)[trained].max() < 1e-8
@@ -123,7 +121,7 @@ def test_the_table_is_within_1e_8_of_the_exact_slope(name):
 
 def test_no_slope_where_the_bound_clips_the_coefficient():
     game = LearnableDiscount(**SCHEDULES["bounded"])
-    coefficients, slopes = game.planned(nodes())
+    coefficients, slopes = game.plan(nodes())
     clipped = coefficients == 0.5
     np.testing.assert_array_equal(slopes[clipped], 0)
     assert clipped[:6].any()

@@ -45,7 +45,7 @@ def test_what_loses_something_as_a_number_is_no_number(value):
     numbers = validation.numbers_of(value)
     assert numbers is None or not np.isfinite(numbers).any()
     with pytest.raises(ValueError, match=ONE_SENTENCE):
-        validation.validated_number("x", value)
+        validation.validate_number("x", value)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_whatever_is_shown_fits_in_a_line():
         text = validation.shown(value)
         assert "\n" not in text
         assert 0 < len(text) <= 100
-    assert validation.shown([1, "a"]) == "[1, 'a']"
+    assert validation.show([1, "a"]) == "[1, 'a']"
 
 
 # -- Bounds -----------------------------------------------------------------------------------------------
@@ -203,11 +203,11 @@ def test_actions_a_few_steps_outside_are_brought_back_and_others_refused(name, k
     for _ in range(3):
         beyond = np.nextafter(beyond.astype(np.float32), np.float32(np.inf))
     for sign in (-1, 1):
-        brought = game.validated_actions(sign * beyond.astype(kind), ())
+        brought = game.validate_actions(sign * beyond.astype(kind), ())
         np.testing.assert_array_equal(brought, sign * np.maximum(bound, game.action_bound.astype(np.float32)))
         assert brought.dtype == kind
         with pytest.raises(ValueError, match="must be finite numbers in"):
-            game.validated_actions(sign * bound * kind(1 + 4e-6), ())
+            game.validate_actions(sign * bound * kind(1 + 4e-6), ())
 
 
 def test_profiles_goals_and_successors_a_step_outside_are_brought_back():

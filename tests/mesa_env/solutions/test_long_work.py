@@ -6,6 +6,7 @@ import pytest
 import mesa_env
 from mesa_env import numerics, train_then_deploy
 from mesa_env.agent import Profile
+from mesa_env.evaluation import audits
 from mesa_env.evaluation.audits import _costs_of_silence
 from mesa_env.evaluation.hidden_deployment import simulated_exploitability
 from mesa_env.problems import BestResponse
@@ -134,3 +135,12 @@ def test_a_root_that_is_far_from_1_is_found():
     base = mesa_env.solve_equilibrium(mesa_env.Game(rates, 0.99, coefficient_bound=2.6e13))
     assert base[1] < 1e-14
     np.testing.assert_allclose(coefficients, base, rtol=1e-4)
+
+
+def test_simulations_are_counted_by_the_turns_that_move_something(monkeypatch):
+    """Actions in deployment are paid at once, whatever follows."""
+    counted = []
+    monkeypatch.setattr(audits, "announce_work", lambda what, *numbers: counted.append(numbers))
+    audit(mesa_env.Misconception([0.3, 0.0, 0.1, 0.0, 0.0]))
+    followed, tried, rounds = 5 + 3 + 1 + 1 + 1, 61, 4
+    assert counted == [(rounds * tried * followed, tried * 5)]
