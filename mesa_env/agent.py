@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame, validated_coefficients
-from mesa_env.rules.validation import flags_of, numbers_of, shown, validated_flag
+from mesa_env.rules.scalar import ScalarGame, validate_coefficients
+from mesa_env.rules.validation import flags_of, numbers_of, show, validate_flag
 
 Observation = NDArray[np.float32]
 
@@ -131,7 +131,7 @@ class GameAgent(ABC):
         width = len(low)
         seen = numbers_of(observation)
         if seen is None:
-            raise ValueError(f"observation must be numbers as the game shows them; got {shown(observation)}")
+            raise ValueError(f"observation must be numbers as the game shows them; got {show(observation)}")
         if seen.ndim not in (1, 2) or seen.shape[-1] != width:
             raise ValueError(
                 f"observation must have shape ({width},) or (B, {width}); got shape {seen.shape}"
@@ -148,7 +148,7 @@ class GameAgent(ABC):
         """Flags of the games that begin, shape (B,), or one for all."""
         starts = flags_of(episode_start)
         if starts is None or starts.shape not in ((), (1,), (rows,)):
-            raise ValueError(f"episode_start must be {rows} flags or None; got {shown(episode_start)}")
+            raise ValueError(f"episode_start must be {rows} flags or None; got {show(episode_start)}")
         return starts
 
     def _validate_memory(self, state: object, rows: int) -> Array:

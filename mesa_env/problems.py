@@ -141,7 +141,7 @@ class BestResponse:
         one = min(1.0, self.game.coefficient_bound)
         given = np.full(self.game.episodes, one) if self.successors is None else self.successors
         name = "successors must be an agent with predict, or coefficients, which"
-        object.__setattr__(self, "successors", validated_coefficients(self.game, given, name))
+        object.__setattr__(self, "successors", validate_coefficients(self.game, given, name))
 
     @property
     def n_uniforms(self) -> int:

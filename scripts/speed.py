@@ -40,7 +40,7 @@ def main(arguments: Arguments) -> None:
     repeats, environments = arguments.repeats, arguments.environments
     with refusing_bad_input():
         for name, most in _MOST.items():
-            validated_whole(name, getattr(arguments, name), 1, most)
+            validate_whole(name, getattr(arguments, name), 1, most)
         folder = RunFolder(arguments.out, "speed", writes=("speed.csv",))
     with folder:
         torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from mesa_env.agent import Agent, ask_agent
 from mesa_env.numerics import Array, Booleans, compiled
 from mesa_env.rules.hidden_deployment import Hidden, HiddenDeployment
 from mesa_env.rules.rules import State
-from mesa_env.rules.validation import shown
+from mesa_env.rules.validation import show
 
 
 class Futures(NamedTuple):
@@ -69,7 +69,7 @@ def sample_futures(
     while not game.over(branch)[0].all():
         branch = branch._replace(goal=goal)
         action, memory = ask_agent(agent, game.observe(branch), memory, begins)
-        c = game.validated_actions(action, begins.shape)[:, 0].astype(np.float64)
+        c = game.validate_actions(action, begins.shape)[:, 0].astype(np.float64)
         rate = game.learning_rates[branch.episode] * (branch.episode < branch.extra.training_episodes)
         coefficients.append(c)
         contractions.append(1 - 2 * rate * (c * c + game.regularization))
@@ -142,7 +142,7 @@ def _rows_of(memory: Any, rows: NDArray[np.int64], games: int) -> Any:
     if any(part.shape[axis : axis + 1] != (games,) for part in parts):
         raise ValueError(
             f"an agent's memory must be an array of {games} rows, one per game, or a tuple of arrays "
-            f"(layers, rows, …), so that futures can branch off; got {shown(memory)}"
+            f"(layers, rows, …), so that futures can branch off; got {show(memory)}"
         )
     chosen = tuple(part.take(rows, axis) for part in parts)
     return chosen if recurrent else chosen[0]

@@ -24,7 +24,7 @@ from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import announce_work, discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.rules import Array, State
-from mesa_env.rules.validation import is_whole, shown, validated_whole
+from mesa_env.rules.validation import is_whole, show, validate_whole
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
 from mesa_env.solutions.hidden_deployment import MODES, STEPS_PER_NODE, ModeSolution, Situation
@@ -180,9 +180,9 @@ def simulated_exploitability(
     Raises:
         ValueError: If `futures` is odd or below 2, or the memory is of another form.
     """
-    histories, seed = validated_whole("histories", histories, 1), validated_whole("seed", seed, 0)
+    histories, seed = validate_whole("histories", histories, 1), validate_whole("seed", seed, 0)
     if not (is_whole(futures) and futures >= 2 and futures % 2 == 0):
-        raise ValueError(f"futures must be an even number ≥ 2; got {shown(futures)}")
+        raise ValueError(f"futures must be an even number ≥ 2; got {show(futures)}")
     announce_work("this audit", histories * futures * game.episodes**2 / 2)
     generator = np.random.default_rng(seed)
     goal = np.full(histories, _any_goal(game) if isinstance(game.initial_goal, tuple) else game.initial_goal)
@@ -191,7 +191,7 @@ def simulated_exploitability(
     for n in range(game.episodes):
         turn = state._replace(goal=goal)
         action, memory = ask_agent(agent, game.observe(turn), memory, begins)
-        action = game.validated_actions(action, begins.shape)
+        action = game.validate_actions(action, begins.shape)
         sampled = sample_futures(game, agent, turn, memory, futures, generator)
         gains[:, n] = _sampled_gains(game, state, action[:, 0].astype(np.float64), sampled)
         state = game.play(state, action)[0]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.gains import Audit
-from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollout, validated_goals
+from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollout, validate_goals
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
@@ -57,7 +57,7 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
         paths = played.coefficients[None], played.goals[None]
         audited = audit_base_game(require_base_game(game), *paths).row(0)
     if not isinstance(audited, Audit):
-        raise TypeError(f"audited must be an Audit, as audit returns, or None; got {shown(audited)}")
+        raise TypeError(f"audited must be an Audit, as audit returns, or None; got {show(audited)}")
     if np.ndim(audited.gains) != 1:
         raise ValueError(
             f"audited must be of one game, such as audited.row(0); got a batch of {len(audited.gains)}"

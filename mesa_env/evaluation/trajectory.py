@@ -15,11 +15,11 @@ from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import (
     array_of,
-    brought_within,
+    bring_within,
     numbers_of,
     require_kind,
-    shown,
-    validated_flag,
+    show,
+    validate_flag,
 )
 
 
@@ -139,9 +139,9 @@ def require_trajectory(game: ScalarGame, played: object) -> None:
     """Check that `played` is a trajectory of the game, which may have begun with another goal or belief."""
     require_kind(game, ScalarGame)
     if not isinstance(played, Trajectory):
-        raise TypeError(f"played must be a Trajectory, as rollout returns; got {shown(played)}")
+        raise TypeError(f"played must be a Trajectory, as rollout returns; got {show(played)}")
     if played.game != game and not _begins_otherwise(played.game, game):
-        raise ValueError(f"played must be of the given game, {shown(game)}; got {shown(played.game)}")
+        raise ValueError(f"played must be of the given game, {show(game)}; got {show(played.game)}")
 
 
 def _begins_otherwise(played: ScalarGame, game: ScalarGame) -> bool:
@@ -173,6 +173,6 @@ def play(env: AECEnv[str, NDArray[Any], Any], agent: Agent, seed: int | None = N
         action, memory = ask_agent(agent, observation[None], memory, np.array([memory is None]))
         given = array_of(action)
         if given is None or given.shape[:1] != (1,):
-            raise ValueError(f"predict must return one action for one observation; got {shown(action)}")
+            raise ValueError(f"predict must return one action for one observation; got {show(action)}")
         env.step(np.asarray(action)[0])
     return returns

@@ -27,9 +27,9 @@ from mesa_env.rules.validation import (
     MOST_NUMBERS,
     array_of,
     is_whole,
-    shown,
-    validated_options,
-    validated_whole,
+    show,
+    validate_options,
+    validate_whole,
 )
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
@@ -135,7 +135,7 @@ class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
         options = validate_options(options)
         mask = self._validate_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
         goals = spaces.initial_goals(options, self.problem.game, (self.num_envs,))
-        seeds = self._validated_seeds(seed)
+        seeds = self._validate_seeds(seed)
         super().reset(seed=seeds[0] if is_whole(seed) else None)
         self._reseed(seeds, mask)
         left = None if self._over is None else self._over & ~mask

@@ -27,8 +27,8 @@ def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 
     Raises:
         ValueError: If a length is negative or not whole, or both are 0.
     """
-    train = validation.validated_whole("train", train, 0, validation.MOST_EPISODES)
-    deploy = validation.validated_whole("deploy", deploy, 0, validation.MOST_EPISODES - train)
+    train = validation.validate_whole("train", train, 0, validation.MOST_EPISODES)
+    deploy = validation.validate_whole("deploy", deploy, 0, validation.MOST_EPISODES - train)
     if train + deploy == 0:
         raise ValueError("a schedule needs at least one episode; got train=0 and deploy=0")
     rate = validate_number("learning_rate", learning_rate, 0.0, LARGEST)
@@ -276,7 +276,7 @@ def draw(value: float | tuple[float, float], uniforms: Any) -> Any:
     return namespace(uniforms).full(uniforms.shape[:-1], value, dtype=uniforms.dtype)
 
 
-def validated_coefficients(game: ScalarGame, coefficients: object, name: str = "coefficients") -> Array:
+def validate_coefficients(game: ScalarGame, coefficients: object, name: str = "coefficients") -> Array:
     """Check a profile of one coefficient per agent, shape (N,).
 
     Raises:
@@ -287,7 +287,7 @@ def validated_coefficients(game: ScalarGame, coefficients: object, name: str = "
     episodes = game.episodes
     profile = validation.numbers_of(coefficients)
     if profile is None:
-        raise ValueError(f"{name} must be {episodes} numbers; got {validation.shown(coefficients)}")
+        raise ValueError(f"{name} must be {episodes} numbers; got {validation.show(coefficients)}")
     if profile.shape != (episodes,):
         raise ValueError(f"{name} must have shape ({episodes},); got shape {profile.shape}")
     limit = float(bound_in_any_precision(game.coefficient_bound))

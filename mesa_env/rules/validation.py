@@ -130,7 +130,7 @@ def flags_of(value: object) -> NDArray[np.bool_] | None:
     return array.astype(bool) if array is not None and known else None
 
 
-def brought_within(values: NDArray[Any], limit: Any) -> NDArray[Any] | None:
+def bring_within(values: NDArray[Any], limit: Any) -> NDArray[Any] | None:
     """Values, of which those just outside ± a limit are brought back to it; None if any is further off.
 
     Rounding may take values past it by a few steps of single precision, as in `RescaleAction`.
@@ -190,13 +190,13 @@ def validate_range(name: str, value: object, low: float, high: float) -> float |
     if ends is None or ends.shape not in ((), (2,)) or not ((low <= ends) & (ends <= high)).all():
         raise ValueError(
             f"{name} must be a finite number in [{low:g}, {high:g}] or a (low, high) pair of them; "
-            f"got {shown(value)}"
+            f"got {show(value)}"
         )
     if ends.ndim == 0:
         return float(ends) + 0.0  # turns −0 into 0
     first, last = ends.tolist()
     if first > last:
-        raise ValueError(f"{name}'s (low, high) pair must be in ascending order; got {shown(value)}")
+        raise ValueError(f"{name}'s (low, high) pair must be in ascending order; got {show(value)}")
     return first + 0.0, last + 0.0
 
 
@@ -266,7 +266,7 @@ def validate_choices(action: object, batch: tuple[int, ...], count: int) -> NDAr
     allowed = f"actions must be whole numbers in [0, {count - 1}]"
     given = array_of(action)
     if given is None or given.dtype.kind not in "fiu":
-        raise ValueError(f"{allowed}; got {shown(action)}")
+        raise ValueError(f"{allowed}; got {show(action)}")
     if given.shape != batch:
         raise ValueError(f"actions must have shape {batch}; got shape {given.shape}")
     actions = np.asarray(action)

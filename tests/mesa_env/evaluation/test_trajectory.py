@@ -291,7 +291,9 @@ def test_an_agent_that_does_not_answer_with_one_action_is_told_so(answer):
         mesa_env.play(mesa_env.env(game=GAMES["3 + 5"]), Answer(answer))
 
 
-@pytest.mark.parametrize("convert", [list, tuple, np.float16, torch.tensor], ids=lambda convert: convert.__name__)
+@pytest.mark.parametrize(
+    "convert", [list, tuple, np.float16, torch.tensor], ids=lambda convert: convert.__name__
+)
 def test_an_agent_may_answer_in_any_container(convert):
     class Answer(Echo):
         def predict(self, observation, **options):
