@@ -151,7 +151,7 @@ def test_whatever_is_shown_fits_in_a_line():
             raise RuntimeError
 
     for value in (10**5000, "a\nb", np.zeros((30, 30)), ["x" * 999], Silent(), Silent, within_itself()):
-        text = validation.shown(value)
+        text = validation.show(value)
         assert "\n" not in text
         assert 0 < len(text) <= 100
     assert validation.show([1, "a"]) == "[1, 'a']"
