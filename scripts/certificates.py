@@ -69,9 +69,11 @@ def main(arguments: Arguments) -> None:
         folder.record(arguments)
         table = pd.DataFrame([row | certificate_map.certify_both(game) for game, row in asked])
         folder.table("certificates.csv", table)
+        refused = [asked[i] for i in table.index[certificate_map.is_refused(table)]] if arguments.docs else []
+        tried = [row | more for game, row in refused for more in certificate_map.try_cells(game)]
         if arguments.docs:
             introduction = (__doc__ or "").split("\n\n", 1)[1].strip()
-            page = certificate_map.write_page(table, introduction)
+            page = certificate_map.write_page(table, tried, introduction)
             write_atomically(arguments.docs / _PAGE, page.encode())
     tables.show(table, "certificates, % of the cost of emitting 0 forever")
     print(f"run folder: {arguments.out}")

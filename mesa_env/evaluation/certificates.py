@@ -25,10 +25,10 @@ TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
 _WORK = 25_000  # proposals times turns times successors that train
 _HELD_OUT = 24  # random starts of games whose first state is drawn
+_DENSE, _LEAST_DENSE = 100_001, 4001  # proposals in all games, and in each
 _DRAWS = 16  # of chance, where it has a part in the game
 SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
-DENSE_SEARCH = {"proposals": 4001, "zooms": 1}
-"""How deviations are searched for: quickly, where costs are as smooth as tables; densely, where they jump."""
+"""How deviations are searched for where costs are as smooth as tables."""
 
 
 def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certificate:
@@ -46,7 +46,8 @@ def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certific
     else:
         played = play_from(game, agent, state)
         if audits_by_simulation(game):
-            audited = audit_by_simulation(game, agent, played, **DENSE_SEARCH if dense else _search(game))
+            search = search_densely(len(played.goals)) if dense else _search(game)
+            audited = audit_by_simulation(game, agent, played, **search)
         else:
             audited = audit(game, agent, played)
     relative = audited.relative.reshape(-1, draws, audited.gains.shape[-1]).mean(axis=1)
@@ -70,6 +71,11 @@ def attach_certificate(game: ScalarGame, agent: GameAgent) -> GameAgent:
     agent.certificate = certify(game, agent)
     warn_unless_certified(game, agent.certificate)
     return agent
+
+
+def search_densely(games: int, share: float = 1.0) -> dict[str, int]:
+    """A search where costs jump: policies on cells have dips of 1e-4 of the range of coefficients."""
+    return SEARCH | {"proposals": int(share * max(_DENSE // games, _LEAST_DENSE))}
 
 
 def _search(game: ScalarGame) -> dict[str, int]:

@@ -4,50 +4,76 @@ from collections.abc import Iterator
 
 from mesa_env import rules
 from mesa_env.agent import GameAgent
+from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.evaluation.certificates import TOLERANCE, certify, warn_unless_certified
 from mesa_env.evaluation.discount_cells import DiscountCells
-from mesa_env.evaluation.misconception_cells import MisconceptionCells
+from mesa_env.evaluation.misconception_cells import MisconceptionCells, may_be_projected
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.validation import validate_flag
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.oracles import ORACLES
 
+MOST_LEFT = 5e-3
+"""Share of the cost of emitting 0 forever beyond which an oracle whose best responses jump is refused."""
 _CELLS = (350, 250, 180, 120)
 """Cells an episode of the oracles that are tried in turn; fewer make cruder successors and simpler paths."""
+_SIZED_CELLS = (350, 1000)  # where cells tell sizes apart, too
 _QUICK, _LONGEST = 6, 8  # training episodes beyond which fewer cells are tried, or none: jumps multiply
+_FINER, _MOST_TRAINED = (48, 160), 24  # cells of finer tables, and the longest training they are made for
 
 
-def oracle(game: ScalarGame) -> GameAgent:
+def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
     """The agent that plays the game's equilibrium, certified by deviations under the actual rules.
 
     Its `certificate` is the most that an agent could gain on the path from the game's first state, or from
     the ends, the middle and random draws of what the game draws it from; it is found here, at once. Where the
     best responses of `Misconception` and `LearnableDiscount` jump, and tables leave more than 0.1 % of the
-    cost of emitting 0 forever, policies on cells are tried (`mesa_env.evaluation.cell_oracle`), which takes
-    seconds; the best is returned. If it still leaves more, there is a warning.
+    cost of emitting 0 forever, policies on cells (`mesa_env.evaluation.cell_oracle`) and finer tables are
+    tried, which takes a minute or two; the best is returned. If it leaves more, there is a warning.
+
+    Args:
+        game: The game.
+        uncertified: Whether to return the best that was found even where best responses jump so much that it
+            leaves more than 0.5 % (docs/certificates.md shows where); by default such games are refused.
 
     Raises:
-        ValueError: If this kind of game has no oracle.
+        ValueError: If this kind of game has no oracle, or none that is certified to 0.5 %.
     """
+    validate_flag("uncertified", uncertified)
     if type(game) not in ORACLES:
         known = ", ".join(kind.__name__ for kind in ORACLES)
         raise ValueError(f"there are oracles for {known}; got {type(game).__name__}")
     agent = ORACLES[type(game)](game)
     agent.certificate = best = certify(game, agent)
     if best.gain > TOLERANCE:
-        for other in _refine(game):
-            other.certificate = certify(game, other, dense=True)
+        for other in _alternatives(game, agent):
+            other.certificate = certify(game, other, dense=isinstance(other, CellOracle))
             if other.certificate.gain < best.gain:
                 agent, best = other, other.certificate
             if best.gain <= TOLERANCE:
                 break
+    jumps = isinstance(game, rules.Misconception | rules.LearnableDiscount)
+    if jumps and not best.gain <= MOST_LEFT and not uncertified:
+        raise ValueError(
+            f"an oracle must leave at most {MOST_LEFT:.1%} of the cost of emitting 0 forever to gain, but "
+            f"the best responses of this {type(game).__name__} jump, and the best one found leaves agent "
+            f"{best.episode} {best.gain:.2%} on its path from θ_0 = {best.initial_goal:g}: shorten training, "
+            "lower the learning rate, or take it as it is with mesa_env.oracle(game, uncertified=True)"
+        )
     warn_unless_certified(game, best)
     return agent
 
 
-def _refine(game: ScalarGame) -> Iterator[GameAgent]:
-    """Oracles on cells, one after the other, where the game has them."""
+def _alternatives(game: ScalarGame, agent: GameAgent) -> Iterator[GameAgent]:
+    """Other oracles, one after the other, where the game has them."""
     trained = int(game.training.sum())
     tried = _CELLS if trained <= _QUICK else _CELLS[:2] if trained <= _LONGEST else ()
     if isinstance(game, rules.Misconception):
-        yield from (MisconceptionCells(game, cells) for cells in tried)
+        yield from (MisconceptionCells(game, cells) for cells in tried[:1])
+        if trained <= _QUICK and may_be_projected(game, agent):
+            yield from (MisconceptionCells(game, cells, sized=True) for cells in _SIZED_CELLS)
+        yield from (MisconceptionCells(game, cells) for cells in tried[1:])
     elif isinstance(game, rules.LearnableDiscount):
         yield from (DiscountCells(game, cells) for cells in tried)
+        if trained <= _MOST_TRAINED:
+            yield ForeseeingPlanner(game, *_FINER)

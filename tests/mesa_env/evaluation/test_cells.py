@@ -1,5 +1,6 @@
 """Oracles on cells, where best responses jump: what they weigh is the game, and their path is certified."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from mesa_env.evaluation import certified_oracle
 from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.evaluation.certificates import TOLERANCE, certify
 from mesa_env.evaluation.discount_cells import DiscountCells
-from mesa_env.evaluation.misconception_cells import MisconceptionCells
+from mesa_env.evaluation.misconception_cells import MisconceptionCells, may_be_projected
 from mesa_env.problems import BestResponse
 from mesa_env.rules.learnable_discount import Patience
 from mesa_env.rules.misconception import Belief
@@ -53,7 +54,8 @@ def test_cells_certify_games_whose_tables_do_not_converge(name):
     ],
     ids=["misconception", "learnable discount"],
 )
-def test_games_that_left_much_to_gain_are_certified_to_half_a_percent(game):
+def test_games_that_left_much_to_gain_are_certified_to_half_a_percent(monkeypatch, game):
+    monkeypatch.setattr(certified_oracle, "_CELLS", (120,))  # the last that are tried, and enough
     oracle, _ = oracle_of(game)
     assert oracle.certificate.gain < 0.005
     found = random_search(game, oracle, np.random.default_rng(4), tried=20_000)
@@ -68,20 +70,63 @@ def test_where_tables_converge_they_are_kept(game):
     assert oracle.certificate.gain < 1e-5
 
 
-def test_where_cells_do_not_help_either_the_oracle_warns(monkeypatch):
+PROJECTED = Misconception(train_then_deploy(3, 8, 5.0), discount=0.9, regularization=0.3)
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        PROJECTED,
+        pytest.param(
+            Misconception(train_then_deploy(4, 8, 3.0), discount=0.9, regularization=0.3),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["three", "four"],
+)
+def test_where_goals_are_projected_cells_tell_sizes_apart(game):
+    """An angle alone leaves most of the cost of silence to gain there."""
+    tables = MisconceptionOracle(game)
+    assert may_be_projected(game, tables)
+    assert certify(game, MisconceptionCells(game, cells=100)).gain > 0.1
+    oracle = mesa_env.oracle(game)
+    assert oracle.certificate.gain < TOLERANCE
+    found = random_search(game, oracle, np.random.default_rng(5), tried=4_000)
+    assert found <= oracle.certificate.gain + 0.5 * TOLERANCE
+
+
+def test_only_actions_that_reach_the_bound_project():
+    assert not may_be_projected(SHARED, MisconceptionOracle(SHARED))
+    wide = dataclasses.replace(PROJECTED, goal_bound=1e5)
+    assert not may_be_projected(wide, MisconceptionOracle(wide))
+
+
+def test_where_nothing_helps_the_oracle_is_refused_unless_it_is_asked_for(monkeypatch):
     monkeypatch.setattr(certified_oracle, "_CELLS", ())
     oracle, raised = oracle_of(SHARED)
+    with pytest.raises(
+        ValueError, match=f"leaves agent . {oracle.certificate.gain:.2%} on its path from θ_0 = 0.8: shorten"
+    ):
+        mesa_env.oracle(SHARED)
+    with pytest.raises(ValueError, match="uncertified must be"):
+        mesa_env.oracle(SHARED, uncertified=1)
     assert type(oracle) is MisconceptionOracle
     assert len(raised) == 1
     assert f"could gain {oracle.certificate.gain:.2%} of" in raised[0]
 
 
-@pytest.mark.parametrize("game", [WORSE, PATIENT], ids=["misconception", "learnable discount"])
-def test_costs_that_cells_weigh_are_those_of_playing_by_the_rules(game):
-    agent, rng = KINDS[type(game)](game, cells=40), np.random.default_rng(0)
+@pytest.mark.parametrize(
+    ("game", "options", "largest"),
+    [(WORSE, {}, 0.9), (PATIENT, {}, 0.9), (PROJECTED, {"sized": True}, 9.9)],
+    ids=["misconception", "learnable discount", "projected"],
+)
+def test_costs_that_cells_weigh_are_those_of_playing_by_the_rules(game, options, largest):
+    agent, rng = KINDS[type(game)](game, cells=40, **options), np.random.default_rng(0)
     n, size = 1, 400
-    goals, actions = rng.uniform(-0.9, 0.9, size), rng.uniform(-2, 2, size).astype(np.float32)
-    beside = rng.uniform(-0.9, 0.9, size) if isinstance(game, Misconception) else rng.uniform(0, 1, size)
+    goals, actions = rng.uniform(-largest, largest, size), rng.uniform(-2, 2, size).astype(np.float32)
+    beside = (
+        rng.uniform(-largest, largest, size) if isinstance(game, Misconception) else rng.uniform(0, 1, size)
+    )
     state = game.start(np.zeros((size, game.n_uniforms)), goals)
     extra = Belief(beside) if isinstance(game, Misconception) else Patience(beside)
     step = BestResponse(game, agent).step(

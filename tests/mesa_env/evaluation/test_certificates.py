@@ -19,11 +19,13 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
-from mesa_env.evaluation.certificates import TOLERANCE
+from mesa_env.evaluation import certified_oracle
+from mesa_env.evaluation.certificates import TOLERANCE, certify
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.learnable_discount import Patience
 from mesa_env.rules.misconception import Belief
+from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from tests.conftest import ONE_OF_EACH_KIND, every_kind
 
 WORSE = {  # goals are projected on the path, or by a deviation from it
@@ -43,7 +45,7 @@ def oracle_of(game):
     """The oracle, and the warnings that came with it."""
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        oracle = mesa_env.oracle(game)
+        oracle = mesa_env.oracle(game, uncertified=True)
     return oracle, [str(warning.message) for warning in raised]
 
 
@@ -77,24 +79,36 @@ def test_a_range_of_goals_is_certified_at_its_ends_and_in_its_middle():
     assert oracle.certificate.initial_goal == pytest.approx(max(by_goal, key=by_goal.get))
 
 
-@pytest.mark.parametrize(
-    ("game", "least"),
-    [
-        # The worst of these starts lies between those that policies on cells are fitted to.
-        (
-            Misconception(
-                train_then_deploy(3, 3, 5.0), 0.95, 0.5, initial_belief=(-1.0, 2.0), belief_learning_rate=1.0
-            ),
-            1.0,
-        ),
-        (LearnableDiscount(initial_goal=(-1.0, 1.0)), 0.007),
-    ],
-    ids=["misconception", "learnable discount"],
+# The worst of these starts lies between those that policies on cells are fitted to.
+BETWEEN = Misconception(
+    train_then_deploy(3, 3, 5.0), 0.95, 0.5, initial_belief=(-1.0, 2.0), belief_learning_rate=1.0
 )
-def test_starts_that_no_oracle_is_fitted_to_are_certified_too(game, least):
-    oracle, raised = oracle_of(game)
-    assert oracle.certificate.gain > least
-    assert len(raised) == 1
+
+
+def test_starts_that_no_oracle_is_fitted_to_are_certified_too(monkeypatch):
+    monkeypatch.setattr(certified_oracle, "_CELLS", (100,))
+    monkeypatch.setattr(certified_oracle, "_SIZED_CELLS", ())
+    oracle, raised = oracle_of(BETWEEN)
+    assert oracle.certificate.gain > 1
+    assert f"could gain {oracle.certificate.gain:.2%} of" in raised[-1]
+    with pytest.raises(ValueError, match=f"leaves agent . {oracle.certificate.gain:.2%} on its path"):
+        mesa_env.oracle(BETWEEN)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:solving this game takes about")
+def test_where_tables_are_too_coarse_for_some_starts_finer_ones_are_taken():
+    game = LearnableDiscount(initial_goal=(-1.0, 1.0))
+    assert certify(game, ForeseeingPlanner(game)).gain > 5 * TOLERANCE
+    assert mesa_env.oracle(game).certificate.gain < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:solving this game takes about")
+def test_a_range_of_discounts_is_refused():
+    """docs/limits.md says so."""
+    with pytest.raises(ValueError, match="the best responses of this LearnableDiscount jump"):
+        mesa_env.oracle(LearnableDiscount(discount=(0.5, 1.0)))
 
 
 def test_agents_that_are_no_oracles_have_no_certificate():
