@@ -2,8 +2,8 @@
 
 A certificate is the most that an agent could gain by leaving the oracle's path, as a share of the cost of
 emitting 0 forever, by deviations that are played under the actual rules. The map has one game for each λ, T
-and η, with 8 deployment episodes, for `Misconception` and for `LearnableDiscount`; it says what the tables
-leave, and what the oracle leaves, which tries policies on cells where tables leave more than 0.1 %.
+and η, by default with 8 deployment episodes, for `Misconception` and for `LearnableDiscount`; it says what
+the tables leave, and what the oracle leaves, which tries others where tables leave more than 0.1 %.
 """
 
 import itertools

@@ -18,19 +18,18 @@ from mesa_env.solutions.oracles import ORACLES
 
 TITLE = "# Certificates"
 _SUMMARY = """Of {} games, tables leave more than 0.1 % in {}, the oracle in {}. Where it is more than
-0.5 %, in {},
-`mesa_env.oracle` refuses the game, unless it is asked for what is uncertified; between, it warns with the
-number. A search finds a lower bound: it tries 100 001 deviations of each agent, and may miss a dip in an
-agent's cost that is narrower than 1e-4. Policies on cells are certified on their path; off it, successors may
-leave more to gain.
+0.5 %, in {}, `mesa_env.oracle` refuses the game, unless it is asked for what is uncertified; between, it
+warns with the number. A search finds a lower bound: it tries 200 001 deviations of each agent from policies
+on cells, and up to 1 001 from tables, whose costs are smooth, and may miss a narrow dip of an agent's cost.
+Policies on cells are certified on their path; off it, successors may leave more to gain.
 
-`python -m scripts.certificates --docs docs` writes this page, in half an hour."""
+`python -m scripts.certificates --docs docs` writes this page, in about twenty minutes."""
 _CAPTION = "Left by the oracle, in %; where it is made of cells, in brackets what tables would leave."
 _TRIED = """## What was tried where the oracle is refused
 
-Left by policies on so many cells an episode, in %. Best responses jump; agents steer for the edges of their
-successors' jumps, so that jumps multiply as induction goes back, and more cells resolve more of them without
-leaving less. So no policy on these grids is an equilibrium to 0.5 %. That is no proof that none is."""
+Left by policies on so many cells an episode, in %. Best responses jump, and agents steer for the edges of
+their successors' jumps, so that jumps multiply as induction goes back. None of these policies is an
+equilibrium to 0.5 %. That is no proof that none is."""
 _KINDS: dict[str, dict[str, Callable[[Any, int], CellOracle]]] = {
     "Misconception": {
         "angle": MisconceptionCells,
