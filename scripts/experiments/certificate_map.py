@@ -1,6 +1,7 @@
 """A map of certificates as a table and as a page of the documentation."""
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -41,13 +42,21 @@ _CELLS = (120, 350, 1000)
 
 
 def certify_both(game: ScalarGame) -> dict[str, Any]:
-    """What tables leave and what the oracle leaves, in percent, and what the oracle is made of."""
+    """What tables leave and what the oracle leaves, in percent, and what the oracle is made of.
+
+    Where there is neither, the last column says why.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tables, oracle = certify(game, ORACLES[type(game)](game)), mesa_env.oracle(game, uncertified=True)
+        try:
+            tables, oracle = certify(game, ORACLES[type(game)](game)), mesa_env.oracle(game, uncertified=True)
+        except ValueError as error:
+            left = {"tables, %": math.nan, "oracle, %": math.nan}
+            return {**left, "made of": "none", "refused": str(error)}
     assert oracle.certificate is not None
     made_of = "cells" if isinstance(oracle, CellOracle) else "tables"
-    return {"tables, %": 100 * tables.gain, "oracle, %": 100 * oracle.certificate.gain, "made of": made_of}
+    left = {"tables, %": 100 * tables.gain, "oracle, %": 100 * oracle.certificate.gain}
+    return {**left, "made of": made_of, "refused": ""}
 
 
 def try_cells(game: ScalarGame) -> list[dict[str, Any]]:
@@ -86,7 +95,9 @@ def is_refused(table: pd.DataFrame) -> pd.Series:
 
 
 def describe_cell(row: Mapping[Any, Any]) -> str:
-    """What is left in one game, in percent."""
+    """What is left in one game, in percent; none if it has no oracle."""
+    if math.isnan(row["oracle, %"]):
+        return "none"
     left = f"{row['oracle, %']:.2g}" if row["oracle, %"] >= 1e-3 else "< 0.001"
     if row["oracle, %"] > 100 * MOST_LEFT:
         return f"refused: {left} ({row['tables, %']:.2g})"
