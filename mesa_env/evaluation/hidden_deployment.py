@@ -31,6 +31,7 @@ from mesa_env.solutions.hidden_deployment import MODES, STEPS_PER_NODE, ModeSolu
 
 _FUTURES = 64, 512  # sampled at each turn at which an action may lead to a projection: least and most
 _SAMPLES = 2**16  # of them at all turns of an episode, where that allows
+_MOST_POINTS = 1_000_000
 _LOG_ODDS = np.linspace(-LARGEST_LOG_ODDS - 4, LARGEST_LOG_ODDS + 4, 2048)
 
 
@@ -41,12 +42,12 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
 
     Raises:
         TypeError: If the game is another, or the agent has no `predict`.
-        ValueError: If there are fewer than two points, or an action lies outside its space.
+        ValueError: If there are fewer than two points or more than a million, or an action lies outside its
+            space.
     """
     require_kind(game, HiddenDeployment)
     validate_agent(agent)
-    points = validate_whole("points", points, 2)
-    announce_work("this table", points * game.episodes, points * game.episodes)
+    points = validate_whole("points", points, 2, _MOST_POINTS)
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
     state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, _any_goal(game)))

@@ -46,7 +46,7 @@ class Cluster:
         assert self._process.stdout.readline() == "killed\n"
 
     def end(self):
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=600)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_a_cluster_gives_the_same_results_bit_for_bit(tmp_path, started):
         "[games.tiny]\ntrain = 3\ndeploy = 5\n"
     )
     process = started(grid)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 1, err
     assert "4 runs" in out
     assert "raylet" not in out + err
@@ -130,7 +130,7 @@ def test_ctrl_c_cancels_what_is_left(tmp_path, started):
     wait_for(lambda: logged(tmp_path, "began"))
     worker = logged(tmp_path, "began")[0][1]
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert err.strip().splitlines()[-2:] == ["0 of 3 runs are kept; --resume runs the others", "interrupted"]
     assert "Traceback" not in out + err
@@ -144,7 +144,7 @@ def test_a_node_killed_during_a_run_costs_only_that_run(tmp_path, cluster, start
     wait_for(lambda: len(logged(tmp_path, "began")) - len(logged(tmp_path, "ended")) == 2)
     finished = {name for name, _ in logged(tmp_path, "ended")}
     cluster.kill_a_node()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "6 runs" in out
     began = [name for name, _ in logged(tmp_path, "began")]
