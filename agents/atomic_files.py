@@ -2,7 +2,8 @@
 
 A run folder has a record of what this program wrote in it: a JSON object with the SHA-256 digests that each
 file may have, and none for files that grow, such as logs. A file's digest is recorded before the file is
-renamed, so that a killed process leaves none that is not recorded. Folders without a record are not checked.
+renamed, so that a killed process leaves none that is not recorded. Without a record, `check_places` takes
+whatever is there for the user's, while `write_atomically` and `remove` do not ask.
 """
 
 import contextlib
@@ -45,11 +46,12 @@ def write_atomically(path: Path, content: bytes, folder: Path | None = None) -> 
     _replace(path, content)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, if there is one; raises OSError as `write_atomically` does."""
-    record = read_record(path.parent)
+def remove(path: Path, folder: Path | None = None) -> None:
+    """Remove a file, if there is one; `folder`, and what it raises, are as in `write_atomically`."""
+    folder = path.parent if folder is None else folder
+    record = read_record(folder)
     if record is not None:
-        _refuse_foreign(path, record.get(path.name))
+        _refuse_foreign(path, record.get(_name(path, folder)))
     path.unlink(missing_ok=True)
 
 

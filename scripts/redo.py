@@ -55,9 +55,10 @@ def main(arguments: Arguments) -> None:
         workers = LocalWorkers(arguments.workers)
         places = {id(run): redone_file(folder, row) for folder, run, row in recorded}
         rows = {id(run): row for _, run, row in recorded}
-        sweeps = contextlib.ExitStack()
-        for out in {place.out for place in places.values() if place}:
-            sweeps.enter_context(RunFolder(out, "sweep", resume=True, writes=("redone/",)))
+        with contextlib.ExitStack() as opened:
+            for out in {place.out for place in places.values() if place}:
+                opened.enter_context(RunFolder(out, "sweep", resume=True, writes=("redone/",)))
+            sweeps = opened.pop_all()
     broken = False
     with sweeps, contextlib.closing(workers.results([run for _, run, _ in recorded])) as results:
         for run, result in results:

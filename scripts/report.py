@@ -81,7 +81,7 @@ def _open_folder(out: Path, games: Iterable[str]) -> RunFolder:
     files = ["nash_conv.png", "retention.png", "episodes.png", "profiles.png"]
     files += ["runs.csv", "summary.csv", "curves.csv", "episodes.csv", _PAGE]
     files += [f"learning_{game}.png" for game in games]
-    return RunFolder.within(out, "benchmark", "report", files)
+    return RunFolder.within(out, "benchmark", "report", files, new=True)
 
 
 if __name__ == "__main__":

@@ -71,9 +71,10 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                 command writes is there and is not its own.
         """
         self.path, self.command = path, command
-        new = [place for place in (path / LOCK, path) if not os.path.lexists(place)]
-        self._lock = _acquire_lock(path)
+        self._new = [place for place in (path / LOCK, path, *path.parents) if not os.path.lexists(place)]
+        self._lock = FileLock(path / LOCK, blocking=False)
         try:
+            _acquire_lock(self._lock, path)
             self.begun = _check_content(path, command, unused)
             """Whether the folder holds a run of the command, begun earlier."""
             if self.begun and resume is False:
@@ -83,17 +84,21 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                 )
             if resume and not self.begun:
                 raise ValueError(f"--resume needs a run of {command} to continue; {path} holds none")
+            if self.begun and not read_record(path):
+                raise ValueError(
+                    f"{path / RECORD}, the record of what was written there, is missing or damaged: move the "
+                    "folder away, or name another"
+                )
             check_places(path, (CONFIG, "environment.json", "game.json", *writes))
         except BaseException:
-            with contextlib.suppress(OSError):  # leave a folder that is refused as it was
-                for place in new:
-                    place.rmdir() if place.is_dir() else place.unlink()
-            self._lock.release()
+            self.close()
             raise
 
     @classmethod
-    def within(cls, parent: Path, name: str, command: str, writes: Sequence[str]) -> Self:
-        """Open a folder within one of the user's, behind no symbolic link."""
+    def within(cls, parent: Path, name: str, command: str, writes: Sequence[str], new: bool = False) -> Self:
+        """Open a folder, behind no symbolic link, within one of the user's; this must exist unless `new`."""
+        if not (new or os.path.isdir(parent)):
+            raise ValueError(f"--docs must name a folder; there is no folder {parent}")
         check_place(parent, f"{name}/")
         return cls(parent / name, command, writes=writes)
 
@@ -102,7 +107,13 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self.close()
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock, and remove what opening created, unless the folder was claimed or holds files."""
+        for place in self._new:
+            with contextlib.suppress(OSError):  # it is not empty
+                if place.is_dir():
+                    place.rmdir()
+                elif self._lock.is_locked:
+                    place.unlink()
         self._lock.release()
 
     def claim(self, arguments: Any = None) -> None:
@@ -111,6 +122,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         if read_record(self.path) is None:
             write_record(self.path, {})
         self.json(CONFIG, {"command": self.command, **given})
+        self._new = []
 
     def record(self, arguments: Any, game: ScalarGame | None = None, keep: bool = False) -> None:
         """Record what was run, where, and in which game: config.json, environment.json, game.json.
@@ -135,7 +147,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
 
     def remove(self, name: str) -> None:
         """Remove a file, if there is one."""
-        remove(self.path / name)
+        remove(self.path / name, self.path)
 
     def json(self, name: str, content: Any) -> None:
         """Write a JSON file, with null for numbers that are not finite."""
@@ -156,9 +168,9 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self.file(name, picture.getvalue())
 
 
-def _acquire_lock(path: Path) -> BaseFileLock:
+def _acquire_lock(lock: BaseFileLock, path: Path) -> None:
     """Lock a folder, which is created if it does not exist; raises ValueError if that is impossible."""
-    lock, file = FileLock(path / LOCK, blocking=False), path / LOCK
+    file = path / LOCK
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
@@ -174,7 +186,6 @@ def _acquire_lock(path: Path) -> BaseFileLock:
         ) from None
     except OSError as error:
         raise ValueError(f"the run folder must be writable; {path} is not: {error.strerror}") from error
-    return lock
 
 
 def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
@@ -190,8 +201,7 @@ def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
         refuse_links(path, entry.name)
         if not (entry.is_file() or entry.is_dir()):
             raise ValueError(f"a run folder must hold files and folders alone; {entry} is neither")
-        early = entry.name in (LOCK, RECORD) or written_in_part(entry.name) in (CONFIG, RECORD)
-        if owner is None and not early:
+        if owner is None and not _is_early(entry):
             raise ValueError(
                 f"a run must start in a new or empty folder, or one of its own; {path} holds {entry.name!r}"
             )
@@ -201,6 +211,23 @@ def _check_content(path: Path, command: str, unused: Sequence[str]) -> bool:
         if written_in_part(entry.name) and entry.is_file():
             entry.unlink()
     return owner is not None
+
+
+def _is_early(path: Path) -> bool:
+    """Whether a file may be in a folder whose config.json a killed process had yet to write."""
+    record, part_of = path.parent / RECORD, written_in_part(path.name)
+    if path.name == LOCK:
+        return True
+    if not path.is_file() or (path.name != RECORD and part_of not in (CONFIG, RECORD)):
+        return False
+    if part_of == RECORD and not os.path.lexists(record):  # the first that is written, and empty
+        return b"{}\n".startswith(path.read_bytes())
+    if not record.is_file():
+        return False
+    with contextlib.suppress(ValueError):
+        names = read_json(record, "a record")
+        return names.keys() <= {CONFIG} and names == read_record(path.parent)
+    return False
 
 
 def _read_owner(path: Path) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mesa_env import numerics
 from mesa_env.evaluation.audits import audit_by_simulation
-from mesa_env.evaluation.certificates import search_densely, starts
+from mesa_env.evaluation.certificates import dense_search, starts
 from mesa_env.evaluation.trajectory import Trajectory, play_from
 from mesa_env.numerics import Array, Integers
 from mesa_env.rules.scalar import ScalarGame
@@ -25,8 +25,8 @@ from mesa_env.solutions.cells import Cells, Rules, read, read_all
 from mesa_env.solutions.paths import Planner
 
 _PROPOSALS, _FINE = 161, 1001  # coefficients that are tried in every state of a cell: elsewhere, along paths
-_TRIED = 2500  # costs that are weighed for one cell, about
-_DEEPEST = 24  # splits of a cell across each side: what single precision tells apart
+_DEEPEST = 20  # splits of a cell across each side: deeper ones leave dips too narrow to be found
+_TOLERANCE = 1e-4  # share of the cost of silence that cells and paths may leave to gain
 _SPLIT_AT_ONCE = 64
 _PATHS, _IN_VAIN = 40, 12  # rounds of splitting along a path, and of those that may gain nothing
 
@@ -144,25 +144,23 @@ class CellOracle(Planner):
     Games say how their states lie in the unit square.
     """
 
-    def __init__(self, game: ScalarGame, cells: int = 500, tolerance: float = 1e-4) -> None:
+    def __init__(self, game: ScalarGame, cells: int = 500) -> None:
         """Solve with up to so many cells in each episode, and those that the paths need."""
         super().__init__(game)
-        trained = int(game.training.sum())
-        numerics.announce_work("solving this game on cells", trained * (trained + 1) * cells * _TRIED)
         bound, kernels = float(game.action_bound[0]), (self._cost, self._evaluate)
-        self.policy = CellPolicy(self._rules(), *kernels, bound, cells, tolerance)
+        self.policy = CellPolicy(self._rules(), *kernels, bound, cells, _TOLERANCE)
         solved, least, kept, best = self.policy.snapshot(), np.inf, self.policy.cells, 0
         for at in range(_PATHS):
             played = play_from(game, self, game.start(starts(game)[0]))
-            for share in (0.2, 1.0):
-                search = search_densely(len(played.goals), share)
+            for share in (0.1, 1.0):
+                search = dense_search(len(played.goals), share)
                 audited = audit_by_simulation(game, self, played, **search)
-                if audited.relative.max() > tolerance:
+                if audited.relative.max() > _TOLERANCE:
                     break
             gain = float(audited.relative.max())
             if gain < least:
                 least, kept, best = gain, self.policy.snapshot(), at
-            if least <= tolerance or at - best >= _IN_VAIN:
+            if least <= _TOLERANCE or at - best >= _IN_VAIN:
                 break
             self._refine(played, audited.best, solved)
         self.policy.cells = kept

@@ -25,7 +25,7 @@ TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
 _WORK = 25_000  # proposals times turns times successors that train
 _HELD_OUT = 24  # random starts of games whose first state is drawn
-_DENSE, _LEAST_DENSE = 100_001, 4001  # proposals in all games, and in each
+_DENSE, _LEAST_DENSE = 200_001, 4001  # proposals, to be shared by the games, and the fewest for each
 _DRAWS = 16  # of chance, where it has a part in the game
 SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
 """How deviations are searched for where costs are as smooth as tables."""
@@ -46,7 +46,7 @@ def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certific
     else:
         played = play_from(game, agent, state)
         if audits_by_simulation(game):
-            search = search_densely(len(played.goals)) if dense else _search(game)
+            search = dense_search(len(played.goals)) if dense else _search(game)
             audited = audit_by_simulation(game, agent, played, **search)
         else:
             audited = audit(game, agent, played)
@@ -73,7 +73,7 @@ def attach_certificate(game: ScalarGame, agent: GameAgent) -> GameAgent:
     return agent
 
 
-def search_densely(games: int, share: float = 1.0) -> dict[str, int]:
+def dense_search(games: int, share: float = 1.0) -> dict[str, int]:
     """A search where costs jump: policies on cells have dips of 1e-4 of the range of coefficients."""
     return SEARCH | {"proposals": int(share * max(_DENSE // games, _LEAST_DENSE))}
 

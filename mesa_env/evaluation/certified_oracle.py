@@ -1,13 +1,14 @@
 """The oracle of a game: its solution where that is certified, and what is tried where it is not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
-from mesa_env import rules
+from mesa_env import numerics, rules
 from mesa_env.agent import GameAgent
 from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.evaluation.certificates import TOLERANCE, certify, warn_unless_certified
 from mesa_env.evaluation.discount_cells import DiscountCells
-from mesa_env.evaluation.misconception_cells import MisconceptionCells, may_be_projected
+from mesa_env.evaluation.misconception_cells import MisconceptionCells, can_reach_bound
 from mesa_env.rules.scalar import ScalarGame
 from mesa_env.rules.validation import validate_flag
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
@@ -18,7 +19,8 @@ MOST_LEFT = 5e-3
 _CELLS = (350, 250, 180, 120)
 """Cells an episode of the oracles that are tried in turn; fewer make cruder successors and simpler paths."""
 _SIZED_CELLS = (350, 1000)  # where cells tell sizes apart, too
-_QUICK, _LONGEST = 6, 8  # training episodes beyond which fewer cells are tried, or none: jumps multiply
+_QUICK, _LONGEST = 6, 8  # training episodes up to which all, and up to which some numbers of cells are tried
+_STEPS = 2e6  # costs that are weighed for each of them, by turn and successor, about
 _FINER, _MOST_TRAINED = (48, 160), 24  # cells of finer tables, and the longest training they are made for
 
 
@@ -28,8 +30,9 @@ def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
     Its `certificate` is the most that an agent could gain on the path from the game's first state, or from
     the ends, the middle and random draws of what the game draws it from; it is found here, at once. Where the
     best responses of `Misconception` and `LearnableDiscount` jump, and tables leave more than 0.1 % of the
-    cost of emitting 0 forever, policies on cells (`mesa_env.evaluation.cell_oracle`) and finer tables are
-    tried, which takes a minute or two; the best is returned. If it leaves more, there is a warning.
+    cost of emitting 0 forever, other oracles are tried: policies on cells
+    (`mesa_env.evaluation.cell_oracle`) up to 8 training episodes, and in `LearnableDiscount` finer tables up
+    to 24. That takes a minute or two; the best is returned. If it leaves more than 0.1 %, there is a warning.
 
     Args:
         game: The game.
@@ -46,7 +49,11 @@ def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
     agent = ORACLES[type(game)](game)
     agent.certificate = best = certify(game, agent)
     if best.gain > TOLERANCE:
-        for other in _alternatives(game, agent):
+        alternatives, trained = _list_alternatives(game, agent), int(game.training.sum())
+        steps = len(alternatives) * trained * (trained + 1) * _STEPS
+        numerics.announce_work("looking for a certified oracle of this game", steps)
+        for build in alternatives:
+            other = build()
             other.certificate = certify(game, other, dense=isinstance(other, CellOracle))
             if other.certificate.gain < best.gain:
                 agent, best = other, other.certificate
@@ -64,16 +71,19 @@ def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
     return agent
 
 
-def _alternatives(game: ScalarGame, agent: GameAgent) -> Iterator[GameAgent]:
-    """Other oracles, one after the other, where the game has them."""
+def _list_alternatives(game: ScalarGame, agent: GameAgent) -> list[Callable[[], GameAgent]]:
+    """Other oracles to build, one after the other, where the game has them."""
     trained = int(game.training.sum())
     tried = _CELLS if trained <= _QUICK else _CELLS[:2] if trained <= _LONGEST else ()
     if isinstance(game, rules.Misconception):
-        yield from (MisconceptionCells(game, cells) for cells in tried[:1])
-        if trained <= _QUICK and may_be_projected(game, agent):
-            yield from (MisconceptionCells(game, cells, sized=True) for cells in _SIZED_CELLS)
-        yield from (MisconceptionCells(game, cells) for cells in tried[1:])
-    elif isinstance(game, rules.LearnableDiscount):
-        yield from (DiscountCells(game, cells) for cells in tried)
-        if trained <= _MOST_TRAINED:
-            yield ForeseeingPlanner(game, *_FINER)
+        sized = _SIZED_CELLS if trained <= _QUICK and can_reach_bound(game, agent) else ()
+        by_angle = [partial(MisconceptionCells, game, cells) for cells in tried]
+        return [
+            *by_angle[:1],
+            *(partial(MisconceptionCells, game, n, sized=True) for n in sized),
+            *by_angle[1:],
+        ]
+    if isinstance(game, rules.LearnableDiscount):
+        finer = [partial(ForeseeingPlanner, game, *_FINER)] if trained <= _MOST_TRAINED else []
+        return [*(partial(DiscountCells, game, cells) for cells in tried), *finer]
+    return []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from mesa_env.agent import Agent, ask_agent
+from mesa_env.agent import Agent, ask_agent, validate_agent
 from mesa_env.evaluation.futures import (
     Futures,
     best_projected,
@@ -24,7 +24,7 @@ from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import announce_work, discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.rules import Array, State
-from mesa_env.rules.validation import is_whole, show, validate_whole
+from mesa_env.rules.validation import is_whole, require_kind, show, validate_whole
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
 from mesa_env.solutions.hidden_deployment import MODES, STEPS_PER_NODE, ModeSolution, Situation
@@ -38,7 +38,15 @@ def tabulate(game: HiddenDeployment, agent: Agent, points: int = 1201) -> Table:
     """The policy of an agent without memory: what it plays in every episode, for log-odds or signals.
 
     These are in even steps between the observation's bounds; the goal is 0.8, or the bound.
+
+    Raises:
+        TypeError: If the game is another, or the agent has no `predict`.
+        ValueError: If there are fewer than two points, or an action lies outside its space.
     """
+    require_kind(game, HiddenDeployment)
+    validate_agent(agent)
+    points = validate_whole("points", points, 2)
+    announce_work("this table", points * game.episodes, points * game.episodes)
     low, high = (bound[4] for bound in game.observation_bounds)
     at = np.linspace(low, high, points)
     state = game.start(np.full((points, game.n_uniforms), 0.5), np.full(points, _any_goal(game)))
@@ -65,7 +73,13 @@ def belief_exploitability(game: HiddenDeployment, policy: Table) -> Array:
     Returns:
         Expected gain of agent n, in units of θ_n², as a share of K_n = Σ_{k ≥ n} γ^(k−n), the cost of
         emitting 0 forever; shape (N,).
+
+    Raises:
+        TypeError: If the game is another, or the policy no table.
     """
+    require_kind(game, HiddenDeployment)
+    if not isinstance(policy, Table):
+        raise TypeError(f"policy must be a Table, as tabulate returns; got {show(policy)}")
     expect, squares, outputs = _sums_by_belief(game, policy)
     reached, expected = np.zeros((2, len(_LOG_ODDS))), np.empty(game.episodes)
     reached[1, -1] = 1.0
@@ -178,12 +192,16 @@ def simulated_exploitability(
     game, or, as in the recurrent policies of sb3-contrib, a tuple of arrays (layers, rows, …).
 
     Raises:
+        TypeError: If the game is another, or the agent has no `predict`.
         ValueError: If `futures` is odd or below 2, or the memory is of another form.
     """
+    require_kind(game, HiddenDeployment)
+    validate_agent(agent)
     histories, seed = validate_whole("histories", histories, 1), validate_whole("seed", seed, 0)
     if not (is_whole(futures) and futures >= 2 and futures % 2 == 0):
         raise ValueError(f"futures must be an even number ≥ 2; got {show(futures)}")
-    announce_work("this audit", histories * futures * game.episodes**2 / 2)
+    steps = histories * futures * game.episodes**2 / 2
+    announce_work("this audit", steps, histories * (futures + game.n_uniforms))
     generator = np.random.default_rng(seed)
     goal = np.full(histories, _any_goal(game) if isinstance(game.initial_goal, tuple) else game.initial_goal)
     state, memory = game.start(generator.random((histories, game.n_uniforms)), goal), None

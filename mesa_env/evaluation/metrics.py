@@ -56,12 +56,6 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
     if audited is None:
         paths = played.coefficients[None], played.goals[None]
         audited = audit_base_game(require_base_game(game), *paths).row(0)
-    if not isinstance(audited, Audit):
-        raise TypeError(f"audited must be an Audit, as audit returns, or None; got {show(audited)}")
-    if np.ndim(audited.gains) != 1:
-        raise ValueError(
-            f"audited must be of one game, such as audited.row(0); got a batch of {len(audited.gains)}"
-        )
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients

@@ -81,8 +81,8 @@ def _places(goals: Array, beliefs: Array, scale: float, bound: float) -> tuple[A
 _evaluate = cell_evaluator(_cost, _state_at)
 
 
-def may_be_projected(game: Misconception, agent: GameAgent) -> bool:
-    """Whether some action on the agent's paths leads to a projection of goal or belief."""
+def can_reach_bound(game: Misconception, agent: GameAgent) -> bool:
+    """Whether some action on the agent's paths leads goal or belief to its bound."""
     offers = np.linspace(-game.coefficient_bound, game.coefficient_bound, _OFFERS)[:, None]
     for state in play_from(game, agent, game.start(starts(game)[0])).states:
         every = map_states(lambda values: np.repeat(values, _OFFERS), state)

@@ -110,6 +110,8 @@ def profile(strata: Sequence[ArrayLike], thresholds: ArrayLike) -> Band:
     if not any(len(sample) for sample in samples):
         raise ValueError(f"strata must hold at least one run; got {show(strata)}")
     bounds = _numbers("thresholds", thresholds, axes=1)
+    if not len(bounds):
+        raise ValueError(f"thresholds must be at least one number; got {show(thresholds)}")
     below = [(sample <= bounds[:, None]).astype(np.float64) for sample in samples]
     return Band(*_bootstrap(below, np.mean, RESAMPLES_OF_CURVES))
 

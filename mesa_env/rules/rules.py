@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
         return named
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Copies and pickles have a dictionary of details; a read-only mapping can be neither."""
+        """Copies and pickles have a dictionary of details: a read-only one cannot be copied."""
         return type(self), (*self[:-1], dict(self.details))
 
 

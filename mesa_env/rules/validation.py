@@ -124,10 +124,10 @@ def numbers_of(value: object) -> Array | None:
 def flags_of(value: object) -> NDArray[np.bool_] | None:
     """A value as an array of flags, for which 0 and 1 may stand; None if it holds anything else."""
     array = array_of(value)
-    known = array is not None and (
-        array.dtype.kind == "b" or (array.dtype.kind == "f" and np.isin(array, [0, 1]).all())
-    )
-    return array.astype(bool) if array is not None and known else None
+    if array is None or array.size > MOST_NUMBERS:
+        return None
+    known = array.dtype.kind == "b" or (array.dtype.kind == "f" and np.isin(array, [0, 1]).all())
+    return array.astype(bool) if known else None
 
 
 def bring_within(values: NDArray[Any], limit: Any) -> NDArray[Any] | None:

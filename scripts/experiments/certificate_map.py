@@ -1,6 +1,7 @@
 """A map of certificates as a table and as a page of the documentation."""
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,19 +19,18 @@ from mesa_env.solutions.oracles import ORACLES
 
 TITLE = "# Certificates"
 _SUMMARY = """Of {} games, tables leave more than 0.1 % in {}, the oracle in {}. Where it is more than
-0.5 %, in {},
-`mesa_env.oracle` refuses the game, unless it is asked for what is uncertified; between, it warns with the
-number. A search finds a lower bound: it tries 100 001 deviations of each agent, and may miss a dip in an
-agent's cost that is narrower than 1e-4. Policies on cells are certified on their path; off it, successors may
-leave more to gain.
+0.5 %, in {}, `mesa_env.oracle` refuses the game, unless it is asked for what is uncertified; between, it
+warns with the number. A search finds a lower bound: it tries 200 001 deviations of each agent from policies
+on cells, and up to 1 001 from tables, whose costs are smooth, and may miss a narrow dip of an agent's cost.
+Policies on cells are certified on their path; off it, successors may leave more to gain.
 
-`python -m scripts.certificates --docs docs` writes this page, in half an hour."""
+`python -m scripts.certificates --docs docs` writes this page, in about twenty minutes."""
 _CAPTION = "Left by the oracle, in %; where it is made of cells, in brackets what tables would leave."
 _TRIED = """## What was tried where the oracle is refused
 
-Left by policies on so many cells an episode, in %. Best responses jump; agents steer for the edges of their
-successors' jumps, so that jumps multiply as induction goes back, and more cells resolve more of them without
-leaving less. So no policy on these grids is an equilibrium to 0.5 %. That is no proof that none is."""
+Left by policies on so many cells an episode, in %. Best responses jump, and agents steer for the edges of
+their successors' jumps, so that jumps multiply as induction goes back. None of these policies is an
+equilibrium to 0.5 %. That is no proof that none is."""
 _KINDS: dict[str, dict[str, Callable[[Any, int], CellOracle]]] = {
     "Misconception": {
         "angle": MisconceptionCells,
@@ -42,13 +42,21 @@ _CELLS = (120, 350, 1000)
 
 
 def certify_both(game: ScalarGame) -> dict[str, Any]:
-    """What tables leave and what the oracle leaves, in percent, and what the oracle is made of."""
+    """What tables leave and what the oracle leaves, in percent, and what the oracle is made of.
+
+    Where there is neither, the last column says why.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tables, oracle = certify(game, ORACLES[type(game)](game)), mesa_env.oracle(game, uncertified=True)
+        try:
+            tables, oracle = certify(game, ORACLES[type(game)](game)), mesa_env.oracle(game, uncertified=True)
+        except ValueError as error:
+            left = {"tables, %": math.nan, "oracle, %": math.nan}
+            return {**left, "made of": "none", "refused": str(error)}
     assert oracle.certificate is not None
     made_of = "cells" if isinstance(oracle, CellOracle) else "tables"
-    return {"tables, %": 100 * tables.gain, "oracle, %": 100 * oracle.certificate.gain, "made of": made_of}
+    left = {"tables, %": 100 * tables.gain, "oracle, %": 100 * oracle.certificate.gain}
+    return {**left, "made of": made_of, "refused": ""}
 
 
 def try_cells(game: ScalarGame) -> list[dict[str, Any]]:
@@ -87,7 +95,9 @@ def is_refused(table: pd.DataFrame) -> pd.Series:
 
 
 def describe_cell(row: Mapping[Any, Any]) -> str:
-    """What is left in one game, in percent."""
+    """What is left in one game, in percent; none if it has no oracle."""
+    if math.isnan(row["oracle, %"]):
+        return "none"
     left = f"{row['oracle, %']:.2g}" if row["oracle, %"] >= 1e-3 else "< 0.001"
     if row["oracle, %"] > 100 * MOST_LEFT:
         return f"refused: {left} ({row['tables, %']:.2g})"

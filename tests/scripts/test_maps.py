@@ -11,6 +11,7 @@ from scripts.maps import FIGURES, Arguments, main
 
 
 def test_named_figures_are_drawn_with_their_data(tmp_path, capsys):
+    (tmp_path / "docs").mkdir()
     main(Arguments(points=12, out=tmp_path / "out", docs=tmp_path / "docs"))
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     assert list(summary["figure"]) == list(FIGURES)

@@ -201,6 +201,18 @@ def test_a_sweep_in_use_is_refused(out, capsys, here):
     assert not (out / "redone").exists()
 
 
+@pytest.mark.parametrize("used", [0, 1])
+def test_of_two_sweeps_neither_is_touched_where_one_is_in_use(out, tmp_path, capsys, here, used):
+    sweeps = [out, shutil.copytree(out, tmp_path / "other")]
+    with RunFolder(sweeps[used], "sweep", resume=True):
+        folders = tuple(sweep / "runs" / RUNS[1].id for sweep in sweeps)
+        locked = [(sweep / ".lock").exists() for sweep in sweeps]
+        assert "in use by another process" in refused(capsys, redo.main, redo.Arguments(folders, trust=True))
+        assert [(sweep / ".lock").exists() for sweep in sweeps] == locked
+    for sweep in sweeps:
+        RunFolder(sweep, "sweep", resume=True).close()
+
+
 @pytest.mark.parametrize("content", ["mine", "folder", "table"])
 def test_what_is_no_comparison_is_not_replaced(out, capsys, here, content):
     path = out / "redone" / f"{RUNS[1].id}.parquet"

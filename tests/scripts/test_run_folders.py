@@ -9,9 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from agents.atomic_files import write_record
 from agents.benchmark.run_folder import RunFolder
 from agents.learning.settings import NeuralSettings, PPOSettings
-from scripts import demo, evaluate, maps, report, reproduce, speed, sweep, train, train_neural, tune
+from scripts import (
+    certificates,
+    demo,
+    evaluate,
+    maps,
+    report,
+    reproduce,
+    speed,
+    sweep,
+    train,
+    train_neural,
+    tune,
+)
 from scripts.arguments import GameArguments
 from scripts.experiments import page
 from tests.agents.benchmark.test_summaries import FEW, SMALL, made_up_rows
@@ -31,7 +44,9 @@ games = 8
 GAME = GameArguments(train=3, deploy=5)
 NEURAL = GameArguments(rules="Decoupling", train=2, deploy=2, decoupling=10.0)
 TINY = PPOSettings(turns=8 * 8 * 3, games=8, hidden=8)
+CERTIFIED = {"games": ("Misconception",), "regularizations": (0.0,), "train": (2,), "learning_rates": (0.1,)}
 COMMANDS = {
+    "certificates": (certificates, certificates.Arguments(**CERTIFIED, deploy=3)),
     "demo": (demo, demo.Arguments(turns=6400)),
     "evaluate": (evaluate, evaluate.Arguments(agents=("myopic",), game=GAME, games=2)),
     "maps": (maps, maps.Arguments(points=4, figures=("train-deploy",))),
@@ -159,6 +174,7 @@ def test_what_the_user_added_to_a_run_is_kept_when_the_run_is_replaced(tmp_path,
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     main, arguments = start("evaluate", tmp_path)
+    write_record(tmp_path, {"config.json": []})
     (tmp_path / ".config.json.123.mesa-env-partial").write_text("{")
     (tmp_path / ".lock").write_text("")
     main(arguments)
@@ -182,6 +198,27 @@ def test_a_report_is_not_written_over_another_page(tmp_path, capsys):
     for _ in range(2):
         report.main(arguments)
     assert (out / "benchmark.md").read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("command", ["certificates", "maps", "reproduce"])
+@pytest.mark.parametrize("spoiled", ["out", "docs"])
+def test_a_refused_out_leaves_docs_as_they_were_and_the_other_way_round(tmp_path, capsys, command, spoiled):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text(page.assemble("", {"one": "An old section."}))
+    inside = "results" if command == "reproduce" else command
+    mine = tmp_path / "out" if spoiled == "out" else tmp_path / "docs" / inside
+    mine.mkdir()
+    (mine / "mine.txt").write_text("mine")
+    before = contents(tmp_path)
+    assert "holds 'mine.txt'" in refused(capsys, *start(command, tmp_path / "out", docs=tmp_path / "docs"))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["certificates", "maps", "reproduce"])
+def test_documentation_that_does_not_exist_is_not_created(tmp_path, capsys, command):
+    main, arguments = start(command, tmp_path / "out", docs=tmp_path / "docs")
+    assert "--docs must name a folder" in refused(capsys, main, arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_maps_are_not_drawn_over_other_pictures_of_the_documentation(tmp_path, capsys):
@@ -229,6 +266,7 @@ def test_of_two_processes_that_start_together_exactly_one_runs(tmp_path, command
 
 
 WRITTEN = {
+    "certificates": ["certificates.csv", "tried.csv", "config.json"],
     "demo": ["comparison.csv", "model.zip", "tensorboard"],
     "evaluate": ["games.csv", "summary.json", "figure.png"],
     "maps": ["train-deploy.png", "train-deploy.parquet", "summary.csv"],
@@ -266,7 +304,7 @@ def test_what_the_command_did_not_write_is_refused_before_any_work(tmp_path, cap
     assert kind == "pipe" or contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["evaluate", "maps", "speed", "train_neural"])
+@pytest.mark.parametrize("command", ["certificates", "evaluate", "maps", "speed", "train_neural"])
 def test_what_was_changed_since_is_kept(tmp_path, capsys, command):
     main, arguments = start(command, tmp_path / "out")
     main(arguments)

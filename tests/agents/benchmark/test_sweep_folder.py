@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from agents.atomic_files import write_record
 from agents.benchmark import store, sweep_folder
 from agents.benchmark.run import execute
 from agents.benchmark.store import read_rows
@@ -204,6 +205,7 @@ class TestResuming:
 
     def test_a_folder_that_a_killed_sweep_had_just_started_can_be_used_again(self, tmp_path):
         (tmp_path / ".lock").write_text("")
+        write_record(tmp_path, {"config.json": []})
         (tmp_path / ".config.json.123.mesa-env-partial").write_text("{")
         with SweepFolder(tmp_path, resume=False):
             pass

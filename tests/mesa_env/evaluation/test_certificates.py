@@ -46,7 +46,8 @@ def oracle_of(game):
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         oracle = mesa_env.oracle(game, uncertified=True)
-    return oracle, [str(warning.message) for warning in raised]
+    messages = [str(warning.message) for warning in raised]
+    return oracle, [message for message in messages if "takes about" not in message]
 
 
 @every_kind
@@ -96,7 +97,7 @@ def test_starts_that_no_oracle_is_fitted_to_are_certified_too(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:solving this game takes about")
+@pytest.mark.filterwarnings("ignore:.* this game takes about")
 def test_where_tables_are_too_coarse_for_some_starts_finer_ones_are_taken():
     game = LearnableDiscount(initial_goal=(-1.0, 1.0))
     assert certify(game, ForeseeingPlanner(game)).gain > 5 * TOLERANCE
@@ -104,7 +105,7 @@ def test_where_tables_are_too_coarse_for_some_starts_finer_ones_are_taken():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:solving this game takes about")
+@pytest.mark.filterwarnings("ignore:.* this game takes about")
 def test_a_range_of_discounts_is_refused():
     """docs/limits.md says so."""
     with pytest.raises(ValueError, match="the best responses of this LearnableDiscount jump"):
