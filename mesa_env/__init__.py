@@ -70,7 +70,9 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> Any:
-    """A name of a module that is imported on first use."""
+    """A name of a module that is imported on first use, or the worlds."""
+    if name == "worlds":
+        return importlib.import_module("mesa_env.worlds")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"mesa_env.{_MODULE_OF[name]}"), name)

@@ -1,1 +1,16 @@
-"""Kitchens and plan tables, in which a goal is a vector of weights over features: to come."""
+"""Worlds in which a goal is a vector of weights over features: plan tables, and planners for goals."""
+
+from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen, TableSetting, TableWiping
+from mesa_env.worlds.planner import Planned, plan
+from mesa_env.worlds.world import Plans, World
+
+__all__ = [
+    "CookieElimination",
+    "CrumbVacuuming",
+    "Kitchen",
+    "Planned",
+    "Plans",
+    "TableSetting",
+    "TableWiping",
+]
+__all__ += ["World", "plan"]
