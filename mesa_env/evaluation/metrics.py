@@ -115,6 +115,7 @@ def compare(
     return {column: np.array([row[column] for row in rows]) for column in columns}
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of gains without bound
 def summarize(games: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Mean of every metric, with Student's confidence interval.
 
@@ -161,7 +162,6 @@ def _columns(games: Any) -> dict[str, Any]:
     return columns
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of gains without bound
 def _interval(values: Array, confidence: float) -> tuple[float, float, float]:
     from scipy import stats
 

@@ -12,7 +12,8 @@ from tests.faults import fuzz
 def test_every_call_works_or_is_refused_in_one_sentence(interface, times, record_faults):
     calls = (20 if interface == "oracles" else 100) * times
     came = list(fuzz.run(calls, 7, {interface: fuzz.INTERFACES[interface]}))
-    assert sum(verdict == "refused" for _, verdict, _, _ in came) >= calls // 10
+    least = calls // (50 if interface == "oracles" else 10)  # whose games are legal
+    assert sum(verdict == "refused" for _, verdict, _, _ in came) >= least
     broken = [(said, number) for _, verdict, said, number in came if verdict == "broken"]
     record_faults(f"strange arguments to {interface}", calls, broken)
 
