@@ -2,8 +2,8 @@
 
 In training each goal looks like the base objective; deployed, it comes apart. Wiping is a *side effect* of
 clean tables, vacuuming crumbs an *instrument*, wiping cells an *approximation* of a table set for two, and a
-robot may hold the *false belief* that what it vacuums ceases to exist. The robots are those of a distillation of
-"Risks from Learned Optimization" (Hubinger et al., 2019); cells, steps and counts are this project's.
+robot may hold the *false belief* that what it vacuums ceases to exist. The robots are those of a distillation
+of "Risks from Learned Optimization" (Hubinger et al., 2019); cells, steps and counts are this project's.
 """
 
 from abc import abstractmethod
