@@ -5,7 +5,7 @@ from typing import Any
 
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 
 MOST_EPISODES = 100_000
 """Episodes of a game."""

@@ -29,10 +29,10 @@ from mesa_env.evaluation.certificates import attach_certificate
 from mesa_env.evaluation.certified_oracle import oracle
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import did_you_mean, require_kind, show, validate_whole
 from mesa_env.solutions.grid import grid_plan
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
+from mesa_env.validation import did_you_mean, require_kind, show, validate_whole
 
 _RULES: dict[str, Callable[[Any, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),

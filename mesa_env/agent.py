@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
-from mesa_env.rules.validation import flags_of, numbers_of, show, validate_flag
+from mesa_env.validation import flags_of, numbers_of, show, validate_flag
 
 Observation = NDArray[np.float32]
 

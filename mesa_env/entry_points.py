@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mesa_env.interfaces.decision import BestResponseEnv, BestResponseVectorEnv, Successors
 from mesa_env.interfaces.spaces import GivenGame, validate_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import show
+from mesa_env.validation import show
 
 SuccessorsOrName = Successors | Literal["equilibrium"]
 """Successors, or the game's oracle by name."""

@@ -24,7 +24,7 @@ from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, Length
 from mesa_env.rules.rules import Array, Rules, State
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
-from mesa_env.rules.validation import show, validate_name
+from mesa_env.validation import show, validate_name
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import mesa_env
 from agents.limits import LARGEST_SEED
 from mesa_env.agent import Agent
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 from scripts import train
 from scripts.arguments import refusing_bad_input, run_command
 

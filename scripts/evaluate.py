@@ -18,7 +18,7 @@ from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Game
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
 

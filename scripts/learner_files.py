@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.limits import LARGEST_SEED, MOST_WORKERS
 from agents.text_files import read_toml
-from mesa_env.rules.validation import did_you_mean, validate_whole
+from mesa_env.validation import did_you_mean, validate_whole
 from scripts import train, train_neural
 
 Job = train.Arguments | train_neural.Arguments

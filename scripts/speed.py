@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 from scripts.arguments import refusing_bad_input, run_command
 
 _MOST = {"repeats": 1000, "games": 1_000_000, "environments": 100_000}

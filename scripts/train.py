@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agents.learning.settings import PPOSettings
 from agents.limits import LARGEST_SEED, MOST_WORKERS
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Annotated
 import tyro
 
 from agents.limits import MOST_WORKERS
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 from scripts import train, train_neural
 from scripts.arguments import refusing_bad_input, run_command
 from scripts.comparison import is_finished

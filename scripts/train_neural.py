@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agents.learning.settings import NeuralSettings
 from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Decoupling
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.limits import MOST_TURNS
-from mesa_env.rules.validation import did_you_mean, validate_whole
+from mesa_env.validation import did_you_mean, validate_whole
 from scripts.arguments import GameArguments, refusing_bad_input, run_command
 
 if TYPE_CHECKING:

@@ -7,14 +7,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BELOW = {
-    "rules": {"numerics"},
     "numerics": set(),
-    "agent": {"rules"},
-    "problems": {"agent", "rules"},
-    "worlds": {"numerics", "rules"},
-    "interfaces": {"agent", "problems", "rules"},
-    "solutions": {"agent", "numerics", "rules"},
-    "evaluation": {"agent", "numerics", "problems", "rules", "solutions"},
+    "arrays": set(),
+    "validation": set(),
+    "worlds": {"arrays", "numerics", "validation"},
+    "rules": {"arrays", "numerics", "validation", "worlds"},
+    "agent": {"rules", "validation"},
+    "problems": {"agent", "rules", "validation"},
+    "interfaces": {"agent", "problems", "rules", "validation", "worlds"},
+    "solutions": {"agent", "numerics", "rules", "validation", "worlds"},
+    "evaluation": {"agent", "numerics", "problems", "rules", "solutions", "validation", "worlds"},
 }
 """What each floor of `mesa_env` may import beside itself; the package and its entry points may import any."""
 

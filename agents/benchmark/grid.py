@@ -41,7 +41,7 @@ from agents.text_files import read_toml
 from mesa_env import GAMES
 from mesa_env.rules import BASE
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import did_you_mean, validate_whole
+from mesa_env.validation import did_you_mean, validate_whole
 
 _INITIAL_GOAL = (-1.0, 1.0)
 _LABEL = re.compile(r"\w[\w.+-]{0,99}")

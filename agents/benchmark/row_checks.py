@@ -11,7 +11,7 @@ from agents.benchmark.grid import check_label
 from agents.benchmark.store import LISTS
 from agents.limits import LARGEST_SEED, MOST_EPISODES, MOST_PLAYED, MOST_TURNS
 from agents.text_files import parse_json
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 
 MOST_GAMES, MOST_CELLS = 100, 1000
 """Games of a report, and learners × games: figures have a row for each."""

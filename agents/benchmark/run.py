@@ -33,7 +33,7 @@ from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import build_game, describe_game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 
 POINTS, POINTS_SIMULATED = 20, 5
 """Points of a learning curve, in games whose audit is in closed form or simulates them."""

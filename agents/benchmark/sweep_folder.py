@@ -25,7 +25,7 @@ from agents.benchmark.run_folder import RunFolder, as_json, without_nan
 from agents.benchmark.store import COLUMNS, SCHEMA, check_row_place, read_row, write_row
 from agents.differences import describe_difference
 from agents.text_files import read_json, read_text
-from mesa_env.rules.validation import show
+from mesa_env.validation import show
 
 _FILES = ("config.json", "environment.json", "model.zip", "result.json", "traceback.txt")  # of a run's folder
 _ROW = "row"  # what the digest of a row is called, beside those of files

@@ -21,7 +21,7 @@ from multiprocessing import connection
 from agents.benchmark.run import Result, Run, describe, execute, fail
 from agents.benchmark.run_folder import environment
 from agents.limits import MOST_WORKERS
-from mesa_env.rules.validation import validate_whole
+from mesa_env.validation import validate_whole
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
     "PYTHONHASHSEED": "0"

@@ -21,7 +21,7 @@ from agents.learning.settings import A2CSettings, OffPolicySettings, OnPolicySet
 from agents.text_files import read_json
 from mesa_env.agent import Agent
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import did_you_mean
+from mesa_env.validation import did_you_mean
 
 if TYPE_CHECKING:
     from agents.learning.callbacks import ProgressCallback

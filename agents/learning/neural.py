@@ -36,7 +36,7 @@ from agents.learning.checkpoints import refuse_damage
 from agents.learning.settings import NeuralSettings, validate_widths
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.rules import State, base_update
-from mesa_env.rules.validation import numbers_of, show, validate_flag
+from mesa_env.validation import numbers_of, show, validate_flag
 
 _SMALL = 0.01  # added to θ², so that games that begin near 0 do not dominate all others
 _STEEPEST = 1.0  # norm to which gradients are clipped

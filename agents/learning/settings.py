@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from agents.learning.games import decisions_alike
 from agents.limits import MOST_TURNS, validate_batch
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_flag, validate_number, validate_whole
+from mesa_env.validation import validate_flag, validate_number, validate_whole
 
 GROUP_SIZE = 8
 """How many games share their random numbers, where games differ in more than the goal's scale."""

@@ -20,7 +20,7 @@ from agents.learning.settings import OnPolicySettings
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import describe_game
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_flag
+from mesa_env.validation import validate_flag
 
 CHECKPOINT = "checkpoint.zip"
 """Name of the file in a training's folder from which it can be resumed."""

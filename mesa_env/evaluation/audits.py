@@ -25,7 +25,7 @@ from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import State
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
-from mesa_env.rules.validation import MOST_EPISODES, require_kind, validate_whole
+from mesa_env.validation import MOST_EPISODES, require_kind, validate_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
 _MOST_PROPOSALS, _MOST_ZOOMS = 1_000_000, 10  # single precision tells no more apart

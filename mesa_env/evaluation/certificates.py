@@ -19,7 +19,7 @@ from mesa_env.numerics import Array
 from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_flag
+from mesa_env.validation import validate_flag
 
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""

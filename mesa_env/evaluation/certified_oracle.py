@@ -10,9 +10,9 @@ from mesa_env.evaluation.certificates import TOLERANCE, certify, warn_unless_cer
 from mesa_env.evaluation.discount_cells import DiscountCells
 from mesa_env.evaluation.misconception_cells import MisconceptionCells, can_reach_bound
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import validate_flag
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.oracles import ORACLES
+from mesa_env.validation import validate_flag
 
 MOST_LEFT = 5e-3
 """Share of the cost of emitting 0 forever beyond which an oracle whose best responses jump is refused."""

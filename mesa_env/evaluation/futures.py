@@ -13,7 +13,7 @@ from mesa_env.agent import Agent, ask_agent
 from mesa_env.numerics import Array, Booleans, compiled
 from mesa_env.rules.hidden_deployment import Hidden, HiddenDeployment
 from mesa_env.rules.rules import State
-from mesa_env.rules.validation import show
+from mesa_env.validation import show
 
 
 class Futures(NamedTuple):

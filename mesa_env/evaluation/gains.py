@@ -26,9 +26,9 @@ from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import validate_coefficients
-from mesa_env.rules.validation import bring_within, numbers_of, show
 from mesa_env.solutions.decoupling import Decision
 from mesa_env.solutions.equilibrium import first_order_conditions, require_base_game
+from mesa_env.validation import bring_within, numbers_of, show
 
 
 class Audit(NamedTuple):

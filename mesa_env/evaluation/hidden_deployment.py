@@ -24,10 +24,10 @@ from mesa_env.evaluation.trajectory import Trajectory, map_states
 from mesa_env.numerics import announce_work, discounted_lengths
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.rules import Array, State
-from mesa_env.rules.validation import is_whole, require_kind, show, validate_whole
 from mesa_env.solutions import hidden_deployment as solution
 from mesa_env.solutions.beliefs import Expectations, Table, trapezoid
 from mesa_env.solutions.hidden_deployment import MODES, STEPS_PER_NODE, ModeSolution, Situation
+from mesa_env.validation import is_whole, require_kind, show, validate_whole
 
 _FUTURES = 64, 512  # sampled at each turn at which an action may lead to a projection: least and most
 _SAMPLES = 2**16  # of them at all turns of an episode, where that allows

@@ -15,8 +15,8 @@ from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollo
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import numbers_of, require_kind, show, validate_number, validate_whole
 from mesa_env.solutions.equilibrium import require_base_game
+from mesa_env.validation import numbers_of, require_kind, show, validate_number, validate_whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import is_whole, numbers_of, show, validate_number, validate_whole
+from mesa_env.validation import is_whole, numbers_of, show, validate_number, validate_whole
 
 CONFIDENCE = 0.95
 FEWEST = 3

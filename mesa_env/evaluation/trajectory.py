@@ -13,7 +13,7 @@ from pettingzoo import AECEnv
 from mesa_env.agent import Agent, ask_agent, validate_agent
 from mesa_env.rules.rules import Array, State
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import (
+from mesa_env.validation import (
     array_of,
     bring_within,
     numbers_of,

@@ -16,7 +16,7 @@ from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.rules import Array, Rules, State
-from mesa_env.rules.validation import show, validate_flag
+from mesa_env.validation import show, validate_flag
 
 MOST_AGENTS = 100_000
 """Most agents of a game: each has spaces and rewards of its own."""

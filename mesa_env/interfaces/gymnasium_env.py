@@ -23,7 +23,7 @@ from mesa_env.interfaces.rendering import Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import (
+from mesa_env.validation import (
     MOST_NUMBERS,
     array_of,
     is_whole,

@@ -10,7 +10,7 @@ from gymnasium.error import Error
 from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.parameters import build_game
 from mesa_env.rules.rules import Array, Discrete, Rules
-from mesa_env.rules.validation import (
+from mesa_env.validation import (
     bring_within,
     is_whole,
     numbers_of,

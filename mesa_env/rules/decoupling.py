@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.arrays import entries, namespace
+from mesa_env.arrays import entries, namespace
 from mesa_env.rules.rules import Continuous, Outcome, State, base_update
 from mesa_env.rules.scalar import GoalAlone, JudgedByGoal
-from mesa_env.rules.validation import LARGEST, validate_number
+from mesa_env.validation import LARGEST, validate_number
 
 
 @dataclass(frozen=True, eq=False)

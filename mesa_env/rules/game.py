@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mesa_env.rules.arrays import entries, in_precision_of, is_zero
+from mesa_env.arrays import entries, in_precision_of, is_zero
 from mesa_env.rules.rules import Outcome, State, base_update
 from mesa_env.rules.scalar import Coefficients, GoalAlone, JudgedByGoal, ScalarGame
 

@@ -31,7 +31,7 @@ from scipy.special import expit, ndtri
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, train_then_deploy
-from mesa_env.rules.validation import LARGEST, validate_name, validate_number
+from mesa_env.validation import LARGEST, validate_name, validate_number
 
 LARGEST_LOG_ODDS = 30.0
 """Log-odds are shown clipped to ± this: certainty, which is infinite, comes as near as 1e−13 to itself."""

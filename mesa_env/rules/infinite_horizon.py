@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.arrays import entries, namespace, with_column
+from mesa_env.arrays import entries, namespace, with_column
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, Rules, State
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
-from mesa_env.rules.validation import MOST_EPISODES, show, validate_flag, validate_whole
+from mesa_env.validation import MOST_EPISODES, show, validate_flag, validate_whole
 
 RulesT = TypeVar("RulesT", bound=Rules)
 

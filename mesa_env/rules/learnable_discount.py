@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env import numerics
-from mesa_env.rules.arrays import entries
+from mesa_env.arrays import entries
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
 from mesa_env.rules.scalar import Coefficients, KnownLength, draw, train_then_deploy
-from mesa_env.rules.validation import validate_number, validate_range
+from mesa_env.validation import validate_number, validate_range
 
 CELLS = 4096
 """Cells of the table of slopes: with so many, slopes are within 1e-8 of the exact ones, see the tests."""

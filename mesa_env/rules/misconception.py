@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.arrays import copy_of, entries, namespace, project
+from mesa_env.arrays import copy_of, entries, namespace, project
 from mesa_env.rules.rules import Array, Outcome, State, base_update
 from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, draw, train_then_deploy
-from mesa_env.rules.validation import validate_number, validate_range
+from mesa_env.validation import validate_number, validate_range
 
 
 class Belief(NamedTuple):

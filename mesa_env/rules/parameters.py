@@ -10,7 +10,7 @@ from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame, train_then_deploy
-from mesa_env.rules.validation import did_you_mean, show, validate_name
+from mesa_env.validation import did_you_mean, show, validate_name
 
 _SCHEDULE = ("train", "deploy", "learning_rate")
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules.arrays import is_zero, project
-from mesa_env.rules.validation import validate_bounded_actions, validate_choices
+from mesa_env.arrays import is_zero, project
+from mesa_env.validation import validate_bounded_actions, validate_choices
 
 Array = NDArray[np.float64]
 

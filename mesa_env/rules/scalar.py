@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mesa_env import validation
+from mesa_env.arrays import entries, namespace, with_column
 from mesa_env.numerics import bound_in_any_precision
-from mesa_env.rules import validation
-from mesa_env.rules.arrays import entries, namespace, with_column
 from mesa_env.rules.rules import Array, Continuous, Rules, State
-from mesa_env.rules.validation import LARGEST, validate_number, validate_range
+from mesa_env.validation import LARGEST, validate_number, validate_range
 
 
 def train_then_deploy(train: int = 20, deploy: int = 80, learning_rate: float = 1.0) -> Array:

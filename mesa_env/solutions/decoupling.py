@@ -35,8 +35,8 @@ from scipy.optimize import brentq
 from mesa_env.agent import GameAgent
 from mesa_env.numerics import Array, Booleans, Integers, unit_sums_before
 from mesa_env.rules.decoupling import Decoupling
-from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import warn_where_goals_are_projected
+from mesa_env.validation import require_kind
 
 _ITERATIONS = 5000  # halvings from the largest number to the least, and more
 _RELATIVE = 4 * float(np.finfo(np.float64).eps)  # the least that brentq accepts, even for roots close to 0

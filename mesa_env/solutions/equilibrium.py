@@ -27,7 +27,7 @@ from mesa_env.numerics import compiled, find_positive_roots, first_order_conditi
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
-from mesa_env.rules.validation import LARGEST, is_whole, numbers_of, require_kind, show, validate_number
+from mesa_env.validation import LARGEST, is_whole, numbers_of, require_kind, show, validate_number
 
 BLOCK = 64
 """Games solved side by side: enough for the processor's vector units, few enough for its cache."""

@@ -32,8 +32,8 @@ from mesa_env.agent import GameAgent
 from mesa_env.numerics import Array, Booleans, Integers, Refinement
 from mesa_env.rules.hidden_deployment import LARGEST_LOG_ODDS, HiddenDeployment
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.beliefs import Expectations, Table, gauss_hermite
+from mesa_env.validation import require_kind
 
 MODES = np.array([[0.0], [1.0]])
 """z in deployment and in training, the order of every axis of modes."""

@@ -12,8 +12,8 @@ from scipy.optimize import brentq
 
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import solve_equilibria
+from mesa_env.validation import require_kind
 
 _SHORTEST, _LONGEST = 64, 2**21
 _TOLERANCE = 1e-12

@@ -19,9 +19,9 @@ import numpy as np
 from mesa_env import numerics
 from mesa_env.numerics import Array, Integers, Refinement, compiled
 from mesa_env.rules.learnable_discount import CELLS, LearnableDiscount, Patience, interpolation, nodes
-from mesa_env.rules.validation import require_kind
 from mesa_env.solutions.equilibrium import solve_equilibria
 from mesa_env.solutions.paths import Planner, follow
+from mesa_env.validation import require_kind
 
 _PROPOSALS = 49  # coefficients tried before the local search, closest together around 0
 _SECTIONS = 40

@@ -34,8 +34,8 @@ from numpy.typing import ArrayLike
 from mesa_env import numerics
 from mesa_env.numerics import Array, Booleans, Integers, Refinement, compiled
 from mesa_env.rules.misconception import Misconception
-from mesa_env.rules.validation import require_kind, validate_whole
 from mesa_env.solutions.paths import Planner, follow
+from mesa_env.validation import require_kind, validate_whole
 
 _SECTIONS = 36  # golden sections: 3e-8 of the bracket, beyond which rounding hides which side is lower
 _POLISH = 1e-4  # half-width of the parabola that takes a minimum beyond that rounding

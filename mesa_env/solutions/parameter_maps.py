@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from mesa_env import numerics
 from mesa_env.numerics import Array, Integers, compiled
-from mesa_env.rules.validation import LARGEST, MOST_EPISODES, numbers_of, show, validate_number
 from mesa_env.solutions.equilibrium import BLOCK, validate_numbers
+from mesa_env.validation import LARGEST, MOST_EPISODES, numbers_of, show, validate_number
 
 
 class EquilibriumMap(NamedTuple):

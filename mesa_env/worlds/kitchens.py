@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mesa_env.rules.validation import validate_flag, validate_number
+from mesa_env.validation import validate_flag, validate_number
 from mesa_env.worlds.world import World
 
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from mesa_env.numerics import Array
-from mesa_env.rules.validation import numbers_of, show, validate_number
+from mesa_env.validation import numbers_of, show, validate_number
 from mesa_env.worlds.world import Plans
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mesa_env.numerics import Array
-from mesa_env.rules.validation import numbers_of, show, validate_whole
+from mesa_env.validation import numbers_of, show, validate_whole
 
 _MOST_STEPS = 5_000_000  # of plans by state and step: about ten seconds
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mesa_env import Game
 from mesa_env.rules.rules import Array
-from mesa_env.rules.validation import did_you_mean, validate_number
 from mesa_env.solutions.parameter_maps import EquilibriumMap
+from mesa_env.validation import did_you_mean, validate_number
 
 Scale = Literal["linear", "log"]
 

@@ -18,7 +18,7 @@ from mesa_env import (
     train_then_deploy,
 )
 from mesa_env.rules.parameters import build_game, describe_game
-from mesa_env.rules.validation import did_you_mean
+from mesa_env.validation import did_you_mean
 
 
 @pytest.mark.parametrize("rules", GAMES)

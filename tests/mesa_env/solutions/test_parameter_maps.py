@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import mesa_env
 from mesa_env import Game, train_then_deploy
 from mesa_env.agent import Profile
-from mesa_env.rules.validation import LARGEST
 from mesa_env.solutions.parameter_maps import equilibrium_map
+from mesa_env.validation import LARGEST
 
 
 def measure_oracle(train, deploy, learning_rate, discount, regularization):

@@ -12,9 +12,9 @@ from gymnasium.error import Error, ResetNeeded
 from gymnasium.wrappers import RescaleAction
 
 import mesa_env
+from mesa_env import validation
 from mesa_env.evaluation.audits import audit_infinite_horizon
 from mesa_env.evaluation.certificates import certify
-from mesa_env.rules import validation
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from tests.conftest import ONE_OF_EACH_KIND, every_kind
 
