@@ -12,6 +12,7 @@ from hypothesis import settings
 from mesa_env import (
     Decoupling,
     Game,
+    GoalTraining,
     HiddenDeployment,
     InfiniteHorizon,
     LearnableDiscount,
@@ -128,5 +129,6 @@ ONE_OF_EACH_KIND = {
     "LearnableDiscount": LearnableDiscount([0.3, 0.1, 0.1, 0.0, 0.0]),
     "HiddenDeployment": HiddenDeployment(np.ones(5), hazard=0.3, shift=1.5, discount=0.9),
     "Decoupling": Decoupling([1, 0.5, 0, 0.25], 0.9, 0.1, decoupling=0.3),
+    "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0, 0.2, 0.0], 0.5, discount=0.9),
 }
 every_kind = pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

@@ -12,12 +12,12 @@ return R(w) = E r, and gradients are covariances, as in the Price equation:
 The second, times τ⁻¹, is also the Fisher information of one plan about the weights of whoever chose it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 
+from mesa_env.arrays import namespace
 from mesa_env.numerics import Array
 from mesa_env.validation import numbers_of, show, validate_number
 from mesa_env.worlds.world import Plans
@@ -59,14 +59,44 @@ def plan(plans: Plans, weights: ArrayLike, temperature: float = 1.0) -> Planned:
             f"weights must be finite numbers, one for each of {count} features; got {show(weights)}"
         )
     tau = validate_number("temperature", temperature, high=1e300, above=0.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        scores = plans.log_ways + (goals / tau) @ plans.features.T
-    if not np.isfinite(scores).all():
+    largest = float(np.abs(goals).max(initial=0.0)) * float(np.abs(plans.features).max()) * count
+    if not np.isfinite(largest / tau):
         raise ValueError(f"weights over temperature must stay finite; got {show(weights)} and {tau:g}")
-    probabilities = np.exp(scores - logsumexp(scores, axis=-1, keepdims=True))
-    features, base = probabilities @ plans.features, probabilities @ plans.base
-    away = plans.features - features[..., None, :]
-    weighted = probabilities[..., None] * away
-    gradient = np.einsum("...mk,...m->...k", weighted, plans.base - base[..., None]) / tau
-    covariance = np.einsum("...mk,...ml->...kl", weighted, away)
-    return Planned(features, base, gradient, covariance, probabilities)
+    probabilities = choose_plans(plans, goals, tau)
+    columns = [plans.features[:, i] for i in range(count)]
+    features = np.stack([expect(probabilities, column) for column in columns], axis=-1)
+    gradient = np.stack([covary(probabilities, plans.base, column) for column in columns], axis=-1) / tau
+    rows = [[covary(probabilities, one, other) for other in columns] for one in columns]
+    covariance = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return Planned(features, expect(probabilities, plans.base), gradient, covariance, probabilities)
+
+
+# -- Functions of arrays in any library, whose rows are computed alike in a batch of any size ---------------
+
+
+def choose_plans(plans: Plans, goals: Any, temperature: float) -> Any:
+    """Probabilities p_w(j) of the plans of a table, for goals w of shape (…, k); shape (…, M)."""
+    xp = namespace(goals)
+    scores = table(plans.log_ways, goals)
+    for i in range(plans.features.shape[1]):
+        scores = scores + (goals[..., i] / temperature)[..., None] * table(plans.features[:, i], goals)
+    odds = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
+    return odds / xp.sum(odds, axis=-1, keepdims=True)
+
+
+def expect(probabilities: Any, values: Array) -> Any:
+    """E v for plans of probabilities (…, M) and values (M,); shape (…)."""
+    return namespace(probabilities).sum(probabilities * table(values, probabilities), axis=-1)
+
+
+def covary(probabilities: Any, first: Array, second: Array) -> Any:
+    """Cov(v, u) of two values (M,) of plans of probabilities (…, M); shape (…)."""
+    away = [
+        table(values, probabilities) - expect(probabilities, values)[..., None] for values in (first, second)
+    ]
+    return namespace(probabilities).sum(probabilities * away[0] * away[1], axis=-1)
+
+
+def table(values: Array, like: Any) -> Any:
+    """Numbers of a plan table as an array of the library of another one."""
+    return values if isinstance(like, np.ndarray | np.generic) else namespace(like).asarray(np.array(values))
