@@ -1,16 +1,20 @@
 """Worlds in which a goal is a vector of weights over features: plan tables, and planners for goals."""
 
+from mesa_env.worlds.comparison import GoalComparison, compare_goals
 from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen, TableSetting, TableWiping
-from mesa_env.worlds.planner import Planned, plan
+from mesa_env.worlds.planner import Planned, plan, sample_plans
+from mesa_env.worlds.probe import Probe, fit_goal
 from mesa_env.worlds.world import Plans, World
 
 __all__ = [
     "CookieElimination",
     "CrumbVacuuming",
+    "GoalComparison",
     "Kitchen",
     "Planned",
     "Plans",
+    "Probe",
     "TableSetting",
     "TableWiping",
 ]
-__all__ += ["World", "plan"]
+__all__ += ["World", "compare_goals", "fit_goal", "plan", "sample_plans"]
