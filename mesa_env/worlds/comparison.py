@@ -23,7 +23,7 @@ class GoalComparison(NamedTuple):
     divergence: Any
     """Kullback–Leibler divergence in nats per episode: the expected log-likelihood ratio under the first."""
     episodes: Any
-    """Expected number until a sequential likelihood-ratio test rejects the second; ∞ if it never does."""
+    """Least expected number until a likelihood-ratio test rejects the second, at least 1; ∞ if none does."""
 
 
 def compare_goals(
@@ -32,9 +32,8 @@ def compare_goals(
     """Say whether behavior in a world tells one goal from another, and after how many episodes.
 
     The test rejects `other` once `goal` is 1/error times as likely. If `other` is true, that happens with a
-    probability of at most `error`. If `goal` is, it takes log(1/error) / divergence episodes on average, but
-    for what the last one exceeds the threshold by; no test of this error that always ends takes fewer (Wald,
-    1945).
+    probability of at most `error`. If `goal` is, it takes log(1/error) / divergence episodes on average, and
+    a few more since the last one overshoots; no test of this error that always ends takes fewer (Wald, 1945).
 
     Args:
         plans: The plan table of a world.
@@ -65,4 +64,4 @@ def compare_goals(
     )
     divergence = np.where(distinguishable, excess.sum(axis=-1), 0.0)[()]
     with np.errstate(divide="ignore"):
-        return GoalComparison(distinguishable, divergence, evidence / divergence)
+        return GoalComparison(distinguishable, divergence, np.maximum(evidence / divergence, 1.0))

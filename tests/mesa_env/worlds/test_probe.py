@@ -241,8 +241,18 @@ def test_goals_differ_by_the_divergence_of_their_plans():
     first, second = (plan(plans, goals, 0.7).probabilities for goals in ((0, 1), others))
     expected = special.rel_entr(first, second).sum(axis=-1)
     np.testing.assert_allclose(compared.divergence, expected, rtol=1e-10)
-    np.testing.assert_allclose(compared.episodes, math.log(20) / expected)
+    np.testing.assert_allclose(compared.episodes, np.maximum(math.log(20) / expected, 1))
     assert compared.distinguishable.all()
+
+
+def test_the_page_has_the_right_numbers():
+    wiping, vacuuming = TableWiping(True).plans(), CrumbVacuuming(True).plans()
+    compared = compare_goals(wiping, (0, 2), (2, 0))
+    assert compared.divergence == pytest.approx(3.006, abs=5e-4)
+    assert compared.episodes == pytest.approx(1.53, abs=5e-3)
+    compared = compare_goals(vacuuming, (0, 2), (2, 0))
+    assert compared.divergence == pytest.approx(14.636, abs=5e-4)
+    assert compared.episodes == 1
 
 
 def test_goals_that_training_cannot_tell_apart():
