@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial import KDTree
+from scipy.special import entr
 
 from mesa_env.numerics import Array
 from mesa_env.validation import numbers_of, show, validate_number
@@ -56,7 +57,14 @@ class Probe(NamedTuple):
     episodes: int
     """How many there are, in all worlds."""
     log_likelihood: float
-    """Of the features of all episodes, at the estimate."""
+    """L of the features of all episodes, at the estimate."""
+    deviance: float
+    """2 (L of the frequencies that features have − L): how far no goal explains the behavior.
+
+    For a planner with any goal it is χ²-distributed, if each of its outcomes occurs some times.
+    """
+    degrees_of_freedom: int
+    """Of that χ²: different features of plans, less one for each world and one for each known direction."""
 
 
 class _Scaled(NamedTuple):
@@ -85,13 +93,17 @@ class _Behavior(NamedTuple):
         inputs = inputs - self.counts @ inputs / self.episodes
         return _Scaled(inputs, self.plans.log_ways, inputs[seen], self.episodes / episodes)
 
-    def log_likelihood(self, weights: Array, temperature: float) -> float:
-        """Of the features alone: outcomes that share them, but not the base return, count together."""
+    def log_likelihoods(self, weights: Array, temperature: float) -> tuple[float, float, int]:
+        """Of the features, for a goal and for their own frequencies; and how many different ones there are.
+
+        Outcomes that share features, but not the base return, count together.
+        """
         logs = log_probabilities(self.plans, weights, temperature)
-        _, groups = np.unique(self.plans.features, axis=0, return_inverse=True)
-        totals = np.full(len(logs), -np.inf)
+        different, groups = np.unique(self.plans.features, axis=0, return_inverse=True)
+        totals = np.full(len(different), -np.inf)
         np.logaddexp.at(totals, groups.ravel(), logs)
-        return float(self.counts @ totals[groups.ravel()])
+        counts = np.bincount(groups.ravel(), weights=self.counts)
+        return counts @ totals, -entr(counts / self.episodes).sum() * self.episodes, len(different)
 
 
 def fit_goal(
@@ -139,6 +151,8 @@ def fit_goal(
     point = _maximize(scaled, penalty / (episodes * sizes**2), first)
     weights = tau * (point / sizes) @ span
     fisher = np.asarray(sum(b.episodes * plan(b.plans, weights, tau).covariance for b in behaviors) / tau**2)
+    each = [behavior.log_likelihoods(weights, tau) for behavior in behaviors]
+    fitted, saturated, different = (sum(values) for values in zip(*each, strict=True))
     return Probe(
         weights,
         _standard_errors(fisher, span, null) if bounded else np.full(len(weights), np.inf),
@@ -148,7 +162,9 @@ def fit_goal(
         fisher,
         np.asarray(sum(b.counts @ b.plans.features for b in behaviors) / episodes),
         episodes,
-        sum(b.log_likelihood(weights, tau) for b in behaviors),
+        float(fitted),
+        max(2.0 * float(saturated - fitted), 0.0),
+        int(different - len(each) - len(span)),
     )
 
 

@@ -86,6 +86,34 @@ def test_an_estimate_is_stationary_and_its_information_the_curvature(kind, deplo
         assert probe.fisher[i - 1, j - 1] == pytest.approx(-curvature, rel=1e-3, abs=1e-2)
 
 
+@pytest.mark.parametrize(
+    "plans", [TableWiping().plans(), CrumbVacuuming().plans()], ids=["wiping", "vacuuming"]
+)
+def test_deviances_of_planners_are_distributed_as_theory_promises(plans):
+    """Kolmogorov–Smirnov, where every outcome occurs."""
+    probes = [
+        fit_goal(plans, sample_plans(plans, (0, 0.1), 2000, np.random.default_rng(seed)))
+        for seed in range(200)
+    ]
+    degrees = len(plans.base) - 2
+    assert {probe.degrees_of_freedom for probe in probes} == {degrees}
+    assert stats.kstest([probe.deviance for probe in probes], stats.chi2(degrees).cdf).pvalue > 0.01
+
+
+def test_deviance_says_that_no_goal_explains_the_behavior():
+    """A table set for two is a goal of its own, but no weights on the cells wiped left and right."""
+    plans = TableSetting().plans()
+    setter = plans._replace(features=np.column_stack([plans.features, plans.base]))
+    counts = np.random.default_rng(0).multinomial(300, plan(setter, (0, 0, 2)).probabilities)
+    own = fit_goal(setter, setter.features, counts)
+    probe = fit_goal(plans, plans.features, counts)
+    assert stats.chi2.sf(own.deviance, own.degrees_of_freedom) > 0.01
+    assert probe.bounded
+    assert stats.chi2.sf(probe.deviance, probe.degrees_of_freedom) < 1e-9
+    frequencies, fitted = counts / 300, plan(plans, probe.weights).probabilities
+    assert probe.deviance == pytest.approx(600 * special.rel_entr(frequencies, fitted).sum())
+
+
 def test_log_likelihoods_of_behavior_in_several_worlds_add():
     tables = [TableWiping().plans(), TableWiping(True).plans()]
     behavior = [sample_plans(plans, (0, 2), n) for plans, n in zip(tables, (300, 100), strict=True)]
@@ -128,11 +156,13 @@ def test_counts_stand_for_repeated_rows_and_a_start_for_nothing():
         fit_goal(plans, drawn, start=(-2, 3)),
         fit_goal(plans, drawn, start=(1e300, -1e308)),
         fit_goal([plans], [rows], [counts.tolist()]),
-        fit_goal([plans, plans], [drawn[:50], drawn[50:]]),
     ]
     for other in others:
         for expected, found in zip(probe, other, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+    halves = fit_goal([plans, plans], [drawn[:50], drawn[50:]])
+    np.testing.assert_allclose(halves.weights, probe.weights, rtol=1e-8)
+    np.testing.assert_allclose(halves.standard_errors, probe.standard_errors, rtol=1e-8)
 
 
 def test_behavior_shows_goals_in_units_of_the_temperature():
@@ -148,6 +178,8 @@ def test_outcomes_that_share_their_features_count_together():
     probe = fit_goal(table([[0], [0], [1]], ways=(1, 2, 5), base=[0.0, 1.0, 0.0]), [[0], [1], [1]])
     assert probe.weights == pytest.approx([math.log((2 / 5) / (1 / 3))])
     assert probe.log_likelihood == pytest.approx(math.log(1 / 3) + 2 * math.log(2 / 3))
+    assert probe.deviance == pytest.approx(0, abs=1e-12)
+    assert probe.degrees_of_freedom == 0
 
 
 def test_ways_may_be_more_than_floating_point_holds():
