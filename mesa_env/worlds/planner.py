@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mesa_env.numerics import Array
-from mesa_env.validation import numbers_of, show, validate_number, validate_whole
+from mesa_env.validation import MOST_EPISODES, numbers_of, show, validate_number, validate_whole
 from mesa_env.worlds.world import Plans, require_plans
 
 
@@ -102,6 +102,6 @@ def sample_plans(
     logs = log_probabilities(plans, weights, temperature)
     if logs.ndim > 1:
         raise ValueError(f"weights must be those of one goal; got {show(weights)}")
-    count = validate_whole("episodes", episodes, 0)
+    count = validate_whole("episodes", episodes, 0, MOST_EPISODES)
     drawn = (generator or np.random.default_rng(0)).choice(len(logs), count, p=np.exp(logs))
     return np.asarray(plans.features[drawn])

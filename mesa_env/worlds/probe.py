@@ -135,7 +135,7 @@ def fit_goal(
             positive, or start is not finite; if there is not one array for each table of a list, or tables
             differ in the number of features.
     """
-    tau = validate_number("temperature", temperature, high=1e100, above=0.0)
+    tau = validate_number("temperature", temperature, 1e-100, 1e100)
     penalty = validate_number("ridge", ridge, high=1e100, above=0.0)
     behaviors = _read_behaviors(plans, features, counts)
     episodes = sum(behavior.episodes for behavior in behaviors)

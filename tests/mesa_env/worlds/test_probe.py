@@ -365,7 +365,8 @@ def test_sampled_plans_have_the_probabilities_of_the_planner():
         ({"counts": [1, -1]}, "counts must be whole numbers"),
         ({"counts": [1, 0.5]}, "counts must be whole numbers"),
         ({"counts": [1, math.inf]}, "counts must be whole numbers"),
-        ({"temperature": 0}, "temperature must be a finite number greater than 0"),
+        ({"temperature": 0}, r"temperature must be a finite number in \[1e-100, 1e\+100\]; got 0"),
+        ({"temperature": 1e-308}, "temperature must be a finite number in"),
         ({"ridge": -1}, "ridge must be a finite number greater than 0"),
         ({"start": (1, 2, 3)}, r"start must be 2 finite numbers, one for each feature; got \(1, 2, 3\)"),
         ({"start": (math.nan, 0)}, "start must be 2 finite numbers"),
@@ -404,7 +405,11 @@ def test_behavior_that_is_none_is_refused_in_one_sentence(arguments, message):
         (lambda plans: compare_goals(plans, np.ones((2, 2)), np.ones((3, 2))), "goals must broadcast; got"),
         (lambda plans: compare_goals(plans, (0, 1), (1, 0), error=1), "error must be a finite number"),
         (lambda plans: compare_goals(TableWiping(), (0, 1), (1, 0)), "plans must be a plan table"),
-        (lambda plans: sample_plans(plans, (0, 1), 2.5), "episodes must be a whole number ≥ 0; got 2.5"),
+        (
+            lambda plans: sample_plans(plans, (0, 1), 2.5),
+            "episodes must be a whole number in 0…10000000; got 2.5",
+        ),
+        (lambda plans: sample_plans(plans, (0, 1), 10**30), "episodes must be a whole number in"),
         (lambda plans: sample_plans(plans, np.ones((2, 2)), 3), "weights must be those of one goal"),
         (
             lambda plans: sample_plans(plans, (0, 1), 3, 0),
