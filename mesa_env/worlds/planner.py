@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 
 from mesa_env.arrays import namespace
 from mesa_env.numerics import Array
-from mesa_env.validation import numbers_of, show, validate_number
-from mesa_env.worlds.world import Plans
+from mesa_env.validation import MOST_EPISODES, numbers_of, show, validate_number, validate_whole
+from mesa_env.worlds.world import Plans, require_plans
 
 
 class Planned(NamedTuple):
@@ -51,8 +51,19 @@ def plan(plans: Plans, weights: ArrayLike, temperature: float = 1.0) -> Planned:
         ValueError: If weights are not finite numbers, one for each feature, or the temperature is not
             positive.
     """
-    if not isinstance(plans, Plans):
-        raise TypeError(f"plans must be a plan table, as World.plans returns; got {show(plans)}")
+    probabilities = np.exp(log_probabilities(plans, weights, temperature))
+    columns = [plans.features[:, i] for i in range(plans.features.shape[1])]
+    features = np.stack([expect(probabilities, column) for column in columns], axis=-1)
+    moved = [covary(probabilities, plans.base, column) for column in columns]
+    rows = [[covary(probabilities, one, other) for other in columns] for one in columns]
+    covariance = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    gradient = np.stack(moved, axis=-1) / float(temperature)
+    return Planned(features, expect(probabilities, plans.base), gradient, covariance, probabilities)
+
+
+def log_probabilities(plans: Plans, weights: ArrayLike, temperature: float = 1.0) -> Array:
+    """Logarithms of a planner's probabilities, shape (…, M); arguments and errors are those of `plan`."""
+    require_plans(plans)
     goals, count = numbers_of(weights), plans.features.shape[1]
     if goals is None or not goals.ndim or goals.shape[-1] != count or not np.isfinite(goals).all():
         raise ValueError(
@@ -62,26 +73,56 @@ def plan(plans: Plans, weights: ArrayLike, temperature: float = 1.0) -> Planned:
     largest = float(np.abs(goals).max(initial=0.0)) * float(np.abs(plans.features).max()) * count
     if not np.isfinite(largest / tau):
         raise ValueError(f"weights over temperature must stay finite; got {show(weights)} and {tau:g}")
-    probabilities = choose_plans(plans, goals, tau)
-    columns = [plans.features[:, i] for i in range(count)]
-    features = np.stack([expect(probabilities, column) for column in columns], axis=-1)
-    gradient = np.stack([covary(probabilities, plans.base, column) for column in columns], axis=-1) / tau
-    rows = [[covary(probabilities, one, other) for other in columns] for one in columns]
-    covariance = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-    return Planned(features, expect(probabilities, plans.base), gradient, covariance, probabilities)
+    return np.asarray(weigh_plans(plans, goals, tau))
+
+
+def sample_plans(
+    plans: Plans,
+    weights: ArrayLike,
+    episodes: int,
+    generator: np.random.Generator | None = None,
+    temperature: float = 1.0,
+) -> Array:
+    """Draw the features that episodes of a planner end with, shape (episodes, k).
+
+    Args:
+        plans: The plan table of a world.
+        weights: Its goal, shape (k,).
+        episodes: How many.
+        generator: Source of randomness; by default one with seed 0.
+        temperature: τ > 0.
+
+    Raises:
+        TypeError: If `plans` is no plan table, or `generator` no generator.
+        ValueError: If weights are not those of one goal, the temperature is not positive, or episodes are
+            not a whole number.
+    """
+    if not (generator is None or isinstance(generator, np.random.Generator)):
+        raise TypeError(f"generator must be a numpy.random.Generator or None; got {show(generator)}")
+    logs = log_probabilities(plans, weights, temperature)
+    if logs.ndim > 1:
+        raise ValueError(f"weights must be those of one goal; got {show(weights)}")
+    count = validate_whole("episodes", episodes, 0, MOST_EPISODES)
+    drawn = (generator or np.random.default_rng(0)).choice(len(logs), count, p=np.exp(logs))
+    return np.asarray(plans.features[drawn])
 
 
 # -- Functions of arrays in any library, whose rows are computed alike in a batch of any size ---------------
 
 
-def choose_plans(plans: Plans, goals: Any, temperature: float) -> Any:
-    """Probabilities p_w(j) of the plans of a table, for goals w of shape (…, k); shape (…, M)."""
+def weigh_plans(plans: Plans, goals: Any, temperature: float) -> Any:
+    """Logarithms of the probabilities p_w(j) of plans, for goals w of shape (…, k); shape (…, M)."""
     xp = namespace(goals)
     scores = table(plans.log_ways, goals)
     for i in range(plans.features.shape[1]):
         scores = scores + (goals[..., i] / temperature)[..., None] * table(plans.features[:, i], goals)
-    odds = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
-    return odds / xp.sum(odds, axis=-1, keepdims=True)
+    scores = scores - xp.max(scores, axis=-1, keepdims=True)
+    return scores - xp.log(xp.sum(xp.exp(scores), axis=-1, keepdims=True))
+
+
+def choose_plans(plans: Plans, goals: Any, temperature: float) -> Any:
+    """Probabilities p_w(j) of the plans of a table, for goals w of shape (…, k); shape (…, M)."""
+    return namespace(goals).exp(weigh_plans(plans, goals, temperature))
 
 
 def expect(probabilities: Any, values: Array) -> Any:
