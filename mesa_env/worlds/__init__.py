@@ -1,16 +1,20 @@
 """Worlds in which a goal is a vector of weights over features: plan tables, and planners for goals."""
 
 from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen, TableSetting, TableWiping
+from mesa_env.worlds.observation import ObservedWorld
+from mesa_env.worlds.parameters import WORLDS, make_world
 from mesa_env.worlds.planner import Planned, plan
 from mesa_env.worlds.world import Plans, World
 
 __all__ = [
+    "WORLDS",
     "CookieElimination",
     "CrumbVacuuming",
     "Kitchen",
+    "ObservedWorld",
     "Planned",
     "Plans",
     "TableSetting",
     "TableWiping",
 ]
-__all__ += ["World", "plan"]
+__all__ += ["World", "make_world", "plan"]
