@@ -4,6 +4,7 @@ from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen,
 from mesa_env.worlds.observation import ObservedWorld
 from mesa_env.worlds.parameters import WORLDS, make_world
 from mesa_env.worlds.planner import Planned, plan
+from mesa_env.worlds.policy import PlanningAgent
 from mesa_env.worlds.world import Plans, World
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Kitchen",
     "ObservedWorld",
     "Planned",
+    "PlanningAgent",
     "Plans",
     "TableSetting",
     "TableWiping",

@@ -105,7 +105,7 @@ def states_of(world: World) -> dict[Hashable, int]:
         ValueError: If there are too many to count, or the world has no steps or no actions.
     """
     numbers: dict[Hashable, int] = {}
-    for ways in _walk(world):
+    for ways in walk(world):
         for state in ways:
             numbers.setdefault(state, len(numbers))
     return numbers
@@ -121,7 +121,7 @@ def measure(world: World, state: Hashable) -> tuple[Array, float]:
     return np.array(features), base
 
 
-def _walk(world: World) -> Iterator[Counter[Hashable]]:
+def walk(world: World) -> Iterator[Counter[Hashable]]:
     """How many plans lead to each state, before the first step and after each."""
     name, actions = type(world).__name__, names_of(world, "actions")
     horizon = validate_whole(f"the horizon of {name}", world.horizon, 1)
@@ -146,7 +146,7 @@ def _walk(world: World) -> Iterator[Counter[Hashable]]:
 @functools.lru_cache(maxsize=64)
 def _tabulate(world: World) -> Plans:
     features = names_of(world, "features")
-    ways: Counter[Hashable] = deque(_walk(world), maxlen=1)[0]
+    ways: Counter[Hashable] = deque(walk(world), maxlen=1)[0]
     outcomes: Counter[tuple[float, ...]] = Counter()
     for state, count in ways.items():
         outcomes[_entries(world, state, len(features))] += count
