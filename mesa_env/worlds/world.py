@@ -41,10 +41,22 @@ class Plans(NamedTuple):
 
         Whatever is trained in this world by how its plans differ moves no goal along them.
         """
-        differences = self.features - self.features[0]
-        _, sizes, directions = np.linalg.svd(differences, full_matrices=True)
-        rank = int((sizes > max(differences.shape) * np.finfo(float).eps * sizes.max(initial=0.0)).sum())
-        return np.asarray(directions[rank:])
+        sizes, directions = singular_directions(self.features - self.features[0])
+        return directions[len(sizes) :]
+
+
+def singular_directions(rows: Array) -> tuple[Array, Array]:
+    """Directions (k, k) as orthonormal rows, those that rows (M, k) span first, and the sizes of these."""
+    triangle = np.linalg.qr(rows, mode="r")  # of min(M, k) rows
+    _, sizes, directions = np.linalg.svd(triangle, full_matrices=True)
+    rank = int((sizes > max(rows.shape) * np.finfo(float).eps * sizes.max(initial=0.0)).sum())
+    return sizes[:rank], directions
+
+
+def require_plans(plans: object) -> None:
+    """Check that `plans` is a plan table; a TypeError otherwise."""
+    if not isinstance(plans, Plans):
+        raise TypeError(f"plans must be a plan table, as World.plans returns; got {show(plans)}")
 
 
 class World(ABC):

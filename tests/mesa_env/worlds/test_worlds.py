@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import worlds
-from mesa_env.worlds import CookieElimination, CrumbVacuuming, TableSetting, TableWiping, World, plan
+from mesa_env.worlds import CookieElimination, CrumbVacuuming, Plans, TableSetting, TableWiping, World, plan
 
 KITCHENS = (TableWiping, CrumbVacuuming, TableSetting, CookieElimination)
 
@@ -158,6 +158,13 @@ def test_training_moves_no_goal_in_directions_that_are_conserved(world, directio
     goals = np.random.default_rng(0).normal(size=(50, 2))
     np.testing.assert_allclose(plan(plans, goals).gradient @ direction, 0, atol=1e-12)
     assert len(replace(world, deployed=True).plans().conserved) == 0
+
+
+def test_directions_are_found_in_tables_of_any_length():
+    """Left singular vectors of this one would take 80 GB."""
+    features = np.outer(np.arange(100_000.0), (1, 2))
+    conserved = Plans(features, np.zeros(100_000), np.zeros(100_000), (1,) * 100_000).conserved
+    assert abs(conserved @ (2, -1)) == pytest.approx([math.sqrt(5)])
 
 
 @given(
