@@ -1,5 +1,6 @@
 """A Gymnasium environment in which one learner acts in a world, step by step."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.interfaces.world_pictures import draw_world
 from mesa_env.validation import Array, numbers_of, show, validate_choices, validate_options
-from mesa_env.worlds import WORLDS, Kitchen, World, make_world
+from mesa_env.worlds import WORLDS, Kitchen, World, fit_goal, make_world
 from mesa_env.worlds.observation import bounds, observe
 from mesa_env.worlds.parameters import describe_world
 from mesa_env.worlds.world import measure
@@ -68,6 +69,9 @@ class WorldEnv(PlainSpec, ArrayEnv):
     - `features`: their counts so far, shape (k,).
     - `base_return`: r so far.
     - `mesa_return`: what the features so far are worth to `goal`.
+    - `goal_probe`: the goal, shape (k,), that is likeliest to have made whoever acted here end the episodes
+      since the last reset with a seed as they ended (`mesa_env.worlds.fit_goal`); 0 before the first end.
+    - `probed_episodes`: how many these were.
 
     ## Arguments
 
@@ -112,6 +116,8 @@ class WorldEnv(PlainSpec, ArrayEnv):
         self._names = tuple(self.world.actions)
         self._state: Any = None
         self._steps: int | None = None  # so far; None where there is no episode
+        self._ends: Counter[tuple[float, ...]] = Counter()  # features of episodes since a reset with a seed
+        self._probe = np.zeros(len(self.goal))
         self._history: list[Info] = []
         self._screen = Screen(draw_world(self.world), render_mode, self.metadata["render_fps"])
 
@@ -128,6 +134,8 @@ class WorldEnv(PlainSpec, ArrayEnv):
         """Begin an episode; nothing is left to chance, and there are no options."""
         validate_options(options)
         super().reset(seed=spaces.validate_seed(seed))
+        if seed is not None:
+            self._ends, self._probe = Counter(), np.zeros(len(self.goal))
         self._state, self._steps = self.world.start(), 0
         info = self._measure()
         self._history = [info | {"state": self._state}]
@@ -141,19 +149,30 @@ class WorldEnv(PlainSpec, ArrayEnv):
             raise ResetNeeded("there is no episode to act in: call reset() first, and again after every end")
         name = self._names[int(validate_choices(action, (), len(self._names)))]
         self._state, self._steps = self.world.step(self._state, name), self._steps + 1
-        seen, over = observe(self.world, self._state, self._steps), self._steps == self.world.horizon
-        info = self._measure()
+        over = self._steps == self.world.horizon
+        info = self._measure(over)
         before = self._history[-1]["base_return"] if self._steps > 1 else 0.0
+        seen = observe(self.world, self._state, self._steps)
         self._history.append(info | {"state": self._state, "action": name})
         self._steps = None if over else self._steps
         if self.render_mode == "human":
             self.render()
         return seen, info["base_return"] - before, over, False, info
 
-    def _measure(self) -> Info:
-        """What all is worth, if it ended now."""
+    def _measure(self, over: bool = False) -> Info:
+        """What all is worth, if it ended now, and what episodes tell of the goal behind them."""
         features, base = measure(self.world, self._state)
-        return {"features": features, "base_return": base, "mesa_return": float(self.goal @ features)}
+        if over:
+            self._ends[tuple(features.tolist())] += 1
+            ends, counts = list(self._ends), list(self._ends.values())
+            self._probe = fit_goal(self.plans, ends, counts=counts, start=self._probe).weights
+        return {
+            "features": features,
+            "base_return": base,
+            "mesa_return": float(self.goal @ features),
+            "goal_probe": self._probe.copy(),
+            "probed_episodes": self._ends.total(),
+        }
 
     def render(self) -> Any:
         """Draw the world as `render_mode` says."""

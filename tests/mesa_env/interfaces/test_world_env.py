@@ -22,9 +22,11 @@ from mesa_env.worlds import (
     CookieElimination,
     CrumbVacuuming,
     ObservedWorld,
+    PlanningAgent,
     TableSetting,
     TableWiping,
     World,
+    fit_goal,
     make_world,
 )
 from mesa_env.worlds.observation import bounds, observe
@@ -113,7 +115,7 @@ def test_infos_tell_features_and_both_returns():
     env = WorldEnv("CrumbVacuuming", goal=(1, -0.5), deployed=True)
     (_, info), *steps = play(env, [2, 1, 1, 3, 2])
     for told in (info, *[step[4] for step in steps]):
-        assert told.keys() == {"features", "base_return", "mesa_return"}
+        assert told.keys() == {"features", "base_return", "mesa_return", "goal_probe", "probed_episodes"}
         assert told["features"].shape == (2,)
         assert told["mesa_return"] == told["features"] @ (1, -0.5)
     np.testing.assert_array_equal(steps[-1][4]["features"], [0, 3])
@@ -135,6 +137,26 @@ def test_a_delusion_is_what_the_robot_believes_and_changes_nothing_else():
     assert [step[1] for step in sane[1:]] == [step[1] for step in deluded[1:]]
     assert sane[-1][4]["mesa_return"] == 0
     assert deluded[-1][4]["mesa_return"] == 2 * 3
+
+
+def test_the_probe_finds_the_goal_of_whoever_acts():
+    """What `fit_goal` says of all episodes since a reset with a seed, at the end of each."""
+    world, env = CrumbVacuuming(True), WorldEnv(CrumbVacuuming(True))
+    agent, ended = PlanningAgent(world, (0.5, 1), seed=2), []
+    observation, info = env.reset(seed=0)
+    for _ in range(60):
+        assert info["probed_episodes"] == len(ended)
+        over = False
+        while not over:
+            observation, _, over, _, info = env.step(agent.predict(observation)[0])
+        ended.append(info["features"])
+        if len(ended) in (1, 7, 60):
+            np.testing.assert_allclose(info["goal_probe"], fit_goal(world.plans(), ended).weights, atol=1e-4)
+        observation, info = env.reset()
+    probe = fit_goal(world.plans(), ended)
+    assert (np.abs(info["goal_probe"] - (0.5, 1)) < 3 * probe.standard_errors).all()
+    assert env.reset(seed=0)[1]["goal_probe"].tolist() == [0, 0]
+    assert info["probed_episodes"] == 60
 
 
 # -- Observations -------------------------------------------------------------------------------------
