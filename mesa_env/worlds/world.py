@@ -11,8 +11,8 @@ tells features apart (`Plans.conserved`).
 
 import functools
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,19 +99,46 @@ class World(ABC):
         """The plan table; it is computed once.
 
         Raises:
-            TypeError: If a state is not hashable.
+            TypeError: If the world or a state is not hashable.
             ValueError: If the world has no steps or no actions, too many states to count, or outcomes that
                 are not one finite number for each feature and one for the base return.
         """
+        if type(self).__hash__ is None:
+            raise TypeError(f"worlds must be hashable: make {type(self).__name__} a frozen dataclass")
         return _tabulate(self)
 
 
 @functools.lru_cache(maxsize=64)
-def _tabulate(world: World) -> Plans:
-    name, actions = type(world).__name__, _names(world, "actions")
-    features = _names(world, "features")
+def states_of(world: World) -> dict[Hashable, int]:
+    """All states that plans come through, numbered in the order of the steps that they are reached in.
+
+    Raises:
+        TypeError: If a state is not hashable.
+        ValueError: If there are too many to count, or the world has no steps or no actions.
+    """
+    numbers: dict[Hashable, int] = {}
+    for ways in walk(world):
+        for state in ways:
+            numbers.setdefault(state, len(numbers))
+    return numbers
+
+
+def measure(world: World, state: Hashable) -> tuple[Array, float]:
+    """Counts of the features, shape (k,), and the base return, if all ends in this state.
+
+    Raises:
+        ValueError: If they are not one finite number for each feature and one for the base return.
+    """
+    *features, base = _entries(world, state, len(names_of(world, "features")))
+    return np.array(features), base
+
+
+def walk(world: World) -> Iterator[Counter[Hashable]]:
+    """How many plans lead to each state, before the first step and after each."""
+    name, actions = type(world).__name__, names_of(world, "actions")
     horizon = validate_whole(f"the horizon of {name}", world.horizon, 1)
     ways = Counter({_hashable(world, world.start()): 1})
+    yield ways
     steps = 0
     for _ in range(horizon):
         steps += len(ways) * len(actions)
@@ -125,6 +152,13 @@ def _tabulate(world: World) -> Plans:
             for action in actions:
                 after[_hashable(world, world.step(state, action))] += count
         ways = after
+        yield ways
+
+
+@functools.lru_cache(maxsize=64)
+def _tabulate(world: World) -> Plans:
+    features = names_of(world, "features")
+    ways: Counter[Hashable] = deque(walk(world), maxlen=1)[0]
     outcomes: Counter[tuple[float, ...]] = Counter()
     for state, count in ways.items():
         outcomes[_entries(world, state, len(features))] += count
@@ -146,7 +180,7 @@ def _hashable(world: World, state: Hashable) -> Hashable:
     return state
 
 
-def _names(world: World, what: str) -> tuple[str, ...]:
+def names_of(world: World, what: str) -> tuple[str, ...]:
     """Actions or features of a world."""
     given = getattr(world, what, None)
     names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
