@@ -63,6 +63,8 @@ class Prospects(NamedTuple):
     """M = Σ γ^j μ, discounted from the first episode on, shape (B, k)."""
     training_return: Array
     """Mean base return of the training episodes, shape (B,); NaN if there are none."""
+    training_pursuit: Array
+    """Mean pursuit in training, shape (B,); NaN if there is none."""
     deployed_return: Array
     """Base return of the last episode, if it is a deployment episode, else NaN; shape (B,)."""
     goal: Array
@@ -170,12 +172,13 @@ def find_prospects(
     """
     share = game.diversity if diversity is None else validate_number("diversity", diversity, 0.0, 1.0)
     width = game.goal_width
-    # Columns: discounted features, then the sum of base returns in training, and the last one in deployment.
+    # Columns: discounted features; the last goal; sums of base returns and pursuits in training; and the base
+    # return of a last episode in deployment.
     at = len(tree.branches)
-    ahead = np.zeros((*tree.goals[at].shape[:2], 2 * width + 2))
+    ahead = np.zeros((*tree.goals[at].shape[:2], 2 * width + 3))
     ahead[..., -1] = np.nan
     ahead[..., width : 2 * width] = tree.goals[at]
-    discount = np.ones(2 * width + 2)
+    discount = np.ones(2 * width + 3)
     discount[:width] = game.discount
     choice = np.zeros((len(ahead), 1), dtype=np.int64)
     for n in reversed(range(episode, game.episodes)):
@@ -184,7 +187,8 @@ def find_prospects(
             branch, goals = tree.branches[at], tree.goals[at]
             after = discount * ahead.reshape(*branch.base_return.shape, -1)
             after[..., :width] += branch.features
-            after[..., -2] += branch.base_return
+            after[..., -3] += branch.base_return
+            after[..., -2] += game.pursuits
             choice = _choose(after[..., :width], goals[:, :, None, :])
             taken = np.take_along_axis(after, choice[..., None, None], axis=-2)[..., 0, :]
             weights = np.array([1 - share, share] if len(branch.world) > 1 else [1.0])
@@ -200,8 +204,8 @@ def find_prospects(
                 ahead[..., -1] = taken[..., -1]
             choice = chosen[:, :1]
     root, trained = ahead[:, 0], len(tree.branches)
-    training_return = root[:, -2] / trained if trained else np.full(len(root), np.nan)
-    return Prospects(choice, root[:, :width], training_return, root[:, -1], root[:, width : 2 * width])
+    means = root[:, -3:-1] / trained if trained else np.full((len(root), 2), np.nan)
+    return Prospects(choice, root[:, :width], *means.T, root[:, -1], root[:, width : 2 * width])
 
 
 def _choose(features: Array, goals: Array) -> NDArray[np.int64]:
