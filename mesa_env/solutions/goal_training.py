@@ -12,13 +12,14 @@ converge here, since best responses jump.
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.agent import GameAgent
-from mesa_env.numerics import Array, announce_work
+from mesa_env.numerics import Array, announce_work, run_in_blocks
 from mesa_env.rules.goal_training import GoalTraining, Lesson
 from mesa_env.validation import validate_number
 
@@ -205,7 +206,28 @@ def find_prospects(
             choice = chosen[:, :1]
     root, trained = ahead[:, 0], len(tree.branches)
     means = root[:, -3:-1] / trained if trained else np.full((len(root), 2), np.nan)
-    return Prospects(choice, root[:, :width], *means.T, root[:, -1], root[:, width : 2 * width])
+    last = root[:, width : 2 * width]
+    return Prospects(choice, root[:, :width], means[:, 0], means[:, 1], root[:, -1], last)
+
+
+def sweep_diversity(game: GoalTraining, goals: Array, diversities: Array) -> Prospects:
+    """Prospects of games that begin with goals (B, k), at diversities (V,); every array is (V, B, …).
+
+    The game's own diversity does not matter. One tree serves all diversities.
+    """
+    mixed = replace(game, diversity=0.5)
+    shares = [validate_number("diversity", share, 0.0, 1.0) for share in np.asarray(diversities).tolist()]
+    parts: list[list[Prospects]] = [[] for _ in shares]
+    for rows in _split(np.arange(len(goals)), count_leaves(mixed)):
+        tree = grow_tree(mixed, goals[rows])
+
+        def solve(some: slice, tree: Tree = tree) -> None:
+            for place in range(len(shares))[some]:
+                parts[place].append(find_prospects(mixed, tree, 0, shares[place]))
+
+        run_in_blocks(solve, len(shares), 1)
+    columns = zip(*(map(np.concatenate, zip(*row, strict=True)) for row in parts), strict=True)
+    return Prospects(*map(np.stack, columns))
 
 
 def _choose(features: Array, goals: Array) -> NDArray[np.int64]:
