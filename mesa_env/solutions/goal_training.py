@@ -182,8 +182,9 @@ def find_prospects(
     discount = np.ones(2 * width + 3)
     discount[:width] = game.discount
     choice = np.zeros((len(ahead), 1), dtype=np.int64)
-    for n in reversed(range(episode, game.episodes)):
-        if game.training[n]:
+    end = game.episodes
+    while end > episode:
+        if game.training[end - 1]:
             at -= 1
             branch, goals = tree.branches[at], tree.goals[at]
             after = discount * ahead.reshape(*branch.base_return.shape, -1)
@@ -195,15 +196,18 @@ def find_prospects(
             weights = np.array([1 - share, share] if len(branch.world) > 1 else [1.0])
             ahead = np.einsum("bmwq,w->bmq", taken, weights)
             choice = choice[:, 0]
-        else:
+            end -= 1
+        else:  # all deployment episodes in a row are alike
+            count = int(np.append(game.training[episode:end][::-1], True).argmax())
             options = tree.deployed[at]
             chosen = _choose(options[..., :width], tree.goals[at])
             taken = np.take_along_axis(options, chosen[..., None, None], axis=-2)[..., 0, :]
-            ahead = discount * ahead
-            ahead[..., :width] += taken[..., :width]
-            if n == game.episodes - 1:
+            ahead = discount**count * ahead
+            ahead[..., :width] += (game.discount ** np.arange(count)).sum() * taken[..., :width]
+            if end == game.episodes:
                 ahead[..., -1] = taken[..., -1]
             choice = chosen[:, :1]
+            end -= count
     root, trained = ahead[:, 0], len(tree.branches)
     means = root[:, -3:-1] / trained if trained else np.full((len(root), 2), np.nan)
     last = root[:, width : 2 * width]
