@@ -199,6 +199,7 @@ def _validate_goal(goal: ArrayLike | None, world: World) -> Array:
     weights = numbers_of(goal)
     if weights is None or weights.shape != (count,) or not (np.abs(weights) <= LARGEST).all():
         raise ValueError(
-            f"goal must be finite numbers, one for each of {count} features, within ±{LARGEST:g}; got {show(goal)}"
+            f"goal must be finite numbers, one for each of {count} features, within ±{LARGEST:g}; "
+            f"got {show(goal)}"
         )
     return weights
