@@ -236,6 +236,15 @@ class Endless(Shelf):
         (Endless(), "a plan table must need at most 5000000 steps"),
         (changed(start=lambda self: [2, 0]), r"states of Shelf must be hashable; got \[2, 0\]"),
         (changed(step=lambda self, state, action: [state]), "states of Shelf must be hashable; got"),
+        (changed(start=lambda self: None), r"a world must start in a state of its own .*Shelf\.step\(None, "),
+        (
+            changed(start=lambda self: {}["a"]),
+            r"lead from it to others; Shelf\.start\(\) raised KeyError: 'a'",
+        ),
+        (
+            changed(outcome=lambda self, state: state[9]),
+            r"Shelf\.outcome\(.*\) raised IndexError: tuple index",
+        ),
     ],
 )
 def test_a_world_that_is_none_is_refused_in_one_sentence(world, message):
