@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from mesa_env.rules.parameters import build_game
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.validation import validate_whole
 
 MOST_EPISODES = 100_000
@@ -21,7 +21,7 @@ LARGEST_SEED = 2**32 - 1
 """Largest seed that all random generators accept."""
 
 
-def build_bounded_game(parameters: Mapping[str, Any]) -> ScalarGame:
+def build_bounded_game(parameters: Mapping[str, Any]) -> Rules:
     """Build a game as `mesa_env.rules.parameters.build_game` does, if it has at most `MOST_EPISODES`.
 
     Raises:
@@ -39,7 +39,7 @@ def build_bounded_game(parameters: Mapping[str, Any]) -> ScalarGame:
     return game
 
 
-def validate_batch(games: int, game: ScalarGame) -> None:
+def validate_batch(games: int, game: Rules) -> None:
     """Refuse more games at once than memory is meant for."""
     most = MOST_PLAYED // game.episodes
     if games > most:

@@ -28,7 +28,7 @@ from mesa_env.agent import Agent, Profile
 from mesa_env.evaluation.certificates import attach_certificate
 from mesa_env.evaluation.certified_oracle import oracle
 from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.solutions.grid import grid_plan
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
@@ -37,13 +37,13 @@ from mesa_env.validation import did_you_mean, require_kind, show, validate_whole
 _RULES: dict[str, Callable[[Any, np.random.Generator], Agent]] = {
     "equilibrium": lambda game, _: oracle(game),
     "grid": lambda game, _: attach_certificate(game, Profile(game, grid_plan(game))),
-    "myopic": lambda game, _: Profile(game, np.ones(game.episodes).clip(max=game.coefficient_bound)),
+    "myopic": lambda game, _: Profile(game, game.sincerity),
     "compliant": lambda game, _: Profile(game, np.zeros(game.episodes)),
-    "guard": lambda game, _: Profile(game, np.where(game.training, 0, 1).clip(max=game.coefficient_bound)),
+    "guard": lambda game, _: Profile(game, np.where(game.training, 0, game.sincerity)),
     "precommitment": lambda game, _: Precommitment(game),
     "random": Random,
 }
-_OWN: dict[type[ScalarGame], dict[str, Callable[[Any], Agent]]] = {
+_OWN: dict[type[Rules], dict[str, Callable[[Any], Agent]]] = {
     LearnableDiscount: {"naive": NaivePlanner},
     HiddenDeployment: {"filtering": FilteringOracle},
 }
@@ -57,7 +57,7 @@ VARIANT_NAMES = tuple(name for name in NAMES if name not in _BASE_ONLY)
 """The names that `make` accepts in every game."""
 
 
-def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
+def make(name: str, game: Rules, seed: int | None = 0) -> Agent:
     """Build an agent by name; a seed of None is a fresh one every time, for agents that draw random numbers.
 
     Raises:
@@ -65,7 +65,7 @@ def make(name: str, game: ScalarGame, seed: int | None = 0) -> Agent:
     """
     if seed is not None:
         validate_whole("seed", seed, 0)
-    require_kind(game, ScalarGame)
+    require_kind(game, Rules)
     given, name = name, name if isinstance(name, str) else ""
     generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(name)
     own = _OWN.get(type(game), {})

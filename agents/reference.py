@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from mesa_env.agent import GameAgent
 from mesa_env.rules.game import Game
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Discrete, Rules
 from mesa_env.solutions.grid import best_of_proposals
 
 MOST_PROPOSALS = 100_000
@@ -40,15 +39,17 @@ class Precommitment(GameAgent):
 
 
 class Random(GameAgent):
-    """Plays uniform coefficients."""
+    """Plays uniform actions."""
 
-    def __init__(self, game: ScalarGame, generator: np.random.Generator) -> None:
+    def __init__(self, game: Rules, generator: np.random.Generator) -> None:
         super().__init__(game)
         self.generator = generator
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
-    ) -> tuple[Array, Any]:
+    ) -> tuple[NDArray[Any], Any]:
+        if isinstance(self.game.actions, Discrete):
+            return self.generator.integers(self.game.actions.count, size=len(rows)), None
         bound = self.game.action_bound
         return self.generator.uniform(-bound, bound, (len(rows), len(bound))), None
 

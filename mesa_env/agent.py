@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame, validate_coefficients
-from mesa_env.validation import flags_of, numbers_of, show, validate_flag
+from mesa_env.rules.rules import Array, Discrete, Rules
+from mesa_env.validation import flags_of, numbers_of, require_kind, show, validate_flag
 
 Observation = NDArray[np.float32]
 
@@ -61,9 +60,9 @@ def ask_agent(
 class Certificate(NamedTuple):
     """The most that an agent could gain by leaving the path of an oracle, deviations played by the rules."""
 
-    gain: float  # as a share of the cost of emitting 0 forever
+    gain: float  # as a share of the cost of emitting 0 forever, or of planning for the belief forever
     episode: int  # whose agent it is
-    initial_goal: float  # θ_0 of the path
+    initial_goal: float | tuple[float, ...]  # θ_0 of the path
 
 
 class GameAgent(ABC):
@@ -78,7 +77,7 @@ class GameAgent(ABC):
 
     certificate: Certificate | None = None
 
-    def __init__(self, game: ScalarGame) -> None:
+    def __init__(self, game: Rules) -> None:
         """Bind to `game`."""
         self.game = game
 
@@ -88,8 +87,10 @@ class GameAgent(ABC):
         state: Any = None,
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], Any]:
+    ) -> tuple[NDArray[Any], Any]:
         """Actions, (A,) or (B, A), for what the game's `observe` shows, (W,) or (B, W), and the next memory.
+
+        Actions that are choices have shape () or (B,).
 
         `state` is the memory from the previous call on the same games. New games begin in their first episode
         and where `episode_start`, shape (B,), says. `deterministic` is accepted for compatibility.
@@ -109,8 +110,11 @@ class GameAgent(ABC):
         if state is not None and self.memory_shape is not None:
             state = self._validate_memory(state, len(rows))
         chosen, memory = self._act(rows, episode, state, begins)
-        bound = self.game.action_bound
-        actions = np.clip(chosen.reshape(len(rows), len(bound)), -bound, bound).astype(np.float32)
+        if isinstance(self.game.actions, Discrete):
+            actions: NDArray[Any] = chosen.astype(np.int64)
+        else:
+            bound = self.game.action_bound
+            actions = np.clip(chosen.reshape(len(rows), len(bound)), -bound, bound).astype(np.float32)
         return (actions[0] if seen.ndim == 1 else actions), memory
 
     @property
@@ -164,19 +168,20 @@ class GameAgent(ABC):
     def _recognize(self, rows: Array, episode: NDArray[np.int64]) -> None:
         """Raise a ValueError for observations whose learning rates are another game's."""
         expected = self.game.learning_rates[episode].astype(np.float32)
-        other = np.flatnonzero((rows[:, 1] != expected) & (rows[:, 2] > 0))
+        rates, left = rows[:, self.game.goal_width], rows[:, self.game.goal_width + 1]
+        other = np.flatnonzero((rates != expected) & (left > 0))
         if other.size:
             row = other[0]
             raise ValueError(
                 f"this agent was made for another game: its learning rate in episode {episode[row]} is "
-                f"{expected[row]:g}, and the observation's is {rows[row, 1]:g}"
+                f"{expected[row]:g}, and the observation's is {rates[row]:g}"
             )
 
     @abstractmethod
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
-    ) -> tuple[Array, Any]:
-        """Actions, (B,) or (B, A), and new memory for a batch of games.
+    ) -> tuple[NDArray[Any], Any]:
+        """Actions, (B,) or (B, A), or choices, (B,), and new memory for a batch of games.
 
         `rows` are observations, (B, W), of which `episode` is read, (B,); `memory` is what the last call
         returned; new games begin where `begins` says, (B,).
@@ -190,13 +195,13 @@ class Profile(GameAgent):
     y = cθ has the slope c.
     """
 
-    def __init__(self, game: ScalarGame, coefficients: ArrayLike) -> None:
+    def __init__(self, game: Rules, coefficients: ArrayLike) -> None:
         """Play `coefficients`, shape (N,)."""
         super().__init__(game)
-        self.coefficients = validate_coefficients(game, coefficients)
+        require_kind(game, Rules)
+        self.coefficients = game.validate_profile(coefficients)
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[Array, Any]:
-        parts = len(self.game.action_bound)
-        return np.repeat(self.coefficients[episode, None], parts, axis=1), None
+        return self.game.actions_of(self.coefficients[episode]), None

@@ -52,8 +52,8 @@ def copy_of(values: Any) -> Any:
     return namespace(values).asarray(values, copy=True)[()]
 
 
-def with_column(rows: Any, column: int, values: Any) -> NDArray[np.float32]:
-    """Rows (B, W), which nobody else holds, with `values` in one of their columns."""
+def with_column(rows: Any, column: int | slice, values: Any) -> NDArray[np.float32]:
+    """Rows (B, W), which nobody else holds, with `values` in one or some of their columns."""
     if not isinstance(rows, np.ndarray) and is_jax_array(rows):
         rows = rows.at[..., column].set(values.astype(rows.dtype))
     else:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from mesa_env.interfaces.decision import BestResponseEnv, BestResponseVectorEnv, Successors
 from mesa_env.interfaces.spaces import GivenGame, validate_game
-from mesa_env.rules.scalar import ScalarGame
 from mesa_env.validation import show
 
 SuccessorsOrName = Successors | Literal["equilibrium"]
@@ -40,7 +39,7 @@ def _solve(game: GivenGame, successors: SuccessorsOrName) -> tuple[GivenGame, Su
     if not isinstance(successors, str):
         return game, successors
     rules = validate_game(game)
-    if successors != "equilibrium" or not isinstance(rules, ScalarGame):
+    if successors != "equilibrium":
         raise ValueError(
             "successors must be coefficients, an agent with predict, or 'equilibrium' where the game has an "
             f"oracle; got {show(successors)} for {type(rules).__name__}"

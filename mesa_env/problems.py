@@ -23,8 +23,7 @@ from mesa_env.agent import Agent, Observation, ask_agent
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, Length
 from mesa_env.rules.rules import Array, Rules, State
-from mesa_env.rules.scalar import ScalarGame, validate_coefficients
-from mesa_env.validation import show, validate_name
+from mesa_env.validation import validate_name
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 
@@ -59,7 +58,7 @@ class Problem(Protocol[StateT]):
     def observe(self, state: StateT) -> Observation:
         """What the deciding agents see."""
 
-    def step(self, state: StateT, action: NDArray[np.floating[Any]]) -> Step[StateT]:
+    def step(self, state: StateT, action: NDArray[Any]) -> Step[StateT]:
         """Carry out a batch of validated actions."""
 
 
@@ -100,13 +99,15 @@ class Control:
         """The present agents' observations."""
         return self.game.observe(state.game)
 
-    def step(self, state: ControlState, action: NDArray[np.floating[Any]]) -> Step[ControlState]:
+    def step(self, state: ControlState, action: NDArray[Any]) -> Step[ControlState]:
         """Play the present episode of every game."""
         after, outcome = self.game.play(state.game, action)
         if self.judge == "initial":
-            cost = self.game.mesa_cost(outcome.output, state.first_preferences, state.game.episode)
+            cost = self.game.mesa_cost(
+                outcome.output, state.first_preferences, state.game.episode, outcome.details
+            )
         else:
-            cost = self.game.mesa_cost(outcome.output, self.game.preferences(state.game), 0)
+            cost = self.game.mesa_cost(outcome.output, self.game.preferences(state.game), 0, outcome.details)
         info = outcome.info()
         info["next_goal"] = outcome.next_goal.copy()
         return Step(ControlState(after, state.first_preferences), -cost, *self.game.over(after), info)
@@ -122,8 +123,8 @@ class BestResponse:
     leave: draw it from a range there.
 
     Agents n + 1, n + 2, … play `successors`: coefficients of shape (N,), which stand for all parts of actions
-    that have several, or an agent with `predict`, asked deterministically. None: every successor plays 1 (or
-    the bound, if that is less).
+    that have several, or an agent with `predict`, asked deterministically. None: every successor pursues its
+    present goal as far as coefficients allow, up to 1.
     """
 
     game: Rules
@@ -133,15 +134,9 @@ class BestResponse:
         """Validate the successors."""
         if isinstance(self.successors, Agent) and not isinstance(self.successors, type):
             return
-        if not isinstance(self.game, ScalarGame):
-            raise ValueError(
-                f"successors in {type(self.game).__name__} must be an agent with predict; "
-                f"got {show(self.successors)}"
-            )
-        one = min(1.0, self.game.coefficient_bound)
-        given = np.full(self.game.episodes, one) if self.successors is None else self.successors
+        given = self.game.sincerity if self.successors is None else self.successors
         name = "successors must be an agent with predict, or coefficients, which"
-        object.__setattr__(self, "successors", validate_coefficients(self.game, given, name))
+        object.__setattr__(self, "successors", self.game.validate_profile(given, name))
 
     @property
     def n_uniforms(self) -> int:
@@ -156,17 +151,19 @@ class BestResponse:
         """The deciding agents' observations."""
         return self.game.observe(state)
 
-    def step(self, state: State, action: NDArray[np.floating[Any]]) -> Step[State]:
+    def step(self, state: State, action: NDArray[Any]) -> Step[State]:
         """Play the agents' episodes with their actions, then the rest of every game with the successors.
 
-        `info` holds each decision's `output`, `base_loss` and `next_goal`, and `scale` = θ_n² K_n, the cost
-        of emitting 0 forever: the reward divided by it is comparable between agents.
+        `info` holds each decision's `output`, `base_loss` and `next_goal`, and `scale`, the cost of silence
+        from then on, θ_n² K_n where an output is a number: the reward divided by it is comparable between
+        agents.
         """
         judge, last = self.game.preferences(state), self.game.episodes - 1
         after, outcome = self.game.play(state, action)
-        cost = self.game.mesa_cost(outcome.output, judge, 0)
-        silence = np.zeros_like(outcome.output)
-        scale = self.game.mesa_cost(silence, judge, 0)
+        cost = self.game.mesa_cost(outcome.output, judge, 0, outcome.details)
+        scale = self.game.mesa_cost(
+            self.game.silence(outcome.goal, outcome.details), judge, 0, outcome.details
+        )
         rest, recurrent, start = after, None, np.ones(len(cost), dtype=bool)
         for _ in range(state.episode.min(), last):
             playing = ~np.logical_or(*self.game.over(rest))
@@ -175,8 +172,9 @@ class BestResponse:
             elapsed = rest.episode - state.episode
             planned, recurrent = self._plan(rest, recurrent, start)
             rest, turn = self.game.play(rest, planned)
-            cost += playing * self.game.mesa_cost(turn.output, judge, elapsed)
-            scale += playing * self.game.mesa_cost(silence, judge, elapsed)
+            silence = self.game.silence(turn.goal, turn.details)
+            cost += playing * self.game.mesa_cost(turn.output, judge, elapsed, turn.details)
+            scale += playing * self.game.mesa_cost(silence, judge, elapsed, turn.details)
             start = np.zeros_like(start)
         info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": after.goal.copy()}
         done = np.ones(len(cost), dtype=bool)
@@ -187,8 +185,7 @@ class BestResponse:
     ) -> tuple[NDArray[np.floating[Any]], Any]:
         """The successors' actions, and their recurrent state if they keep one."""
         if not isinstance(self.successors, Agent):
-            parts = len(self.game.action_bound)
-            return np.repeat(np.asarray(self.successors)[state.episode, None], parts, axis=-1), None
+            return self.game.actions_of(np.asarray(self.successors)[state.episode]), None
         action, recurrent = ask_agent(self.successors, self.game.observe(state), recurrent, start)
         return self.game.validate_actions(action, start.shape), recurrent
 

@@ -44,6 +44,11 @@ def show(value: object) -> str:
     return shorten(text)
 
 
+def show_bound(bound: Any) -> str:
+    """The bound of a number, or of each of several."""
+    return f"{bound:g}" if np.ndim(bound) == 0 else f"[{', '.join(f'{part:g}' for part in bound)}]"
+
+
 def shorten(text: str) -> str:
     """A text in one line, cut to what fits in a message."""
     text = " ".join(text.split())

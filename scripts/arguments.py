@@ -13,7 +13,7 @@ import tyro
 
 from agents.limits import build_bounded_game
 from mesa_env.agent import Agent
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from scripts.output import ending_without_traceback, refuse
 
 ArgumentsT = TypeVar("ArgumentsT")
@@ -69,7 +69,7 @@ class GameArguments:
         """The arguments that were given, by name."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
-    def build(self, initial_goal: tuple[float, ...]) -> ScalarGame:
+    def build(self, initial_goal: tuple[float, ...]) -> Rules:
         """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from."""
         if len(initial_goal) not in (1, 2):
             raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
@@ -77,7 +77,7 @@ class GameArguments:
         return build_bounded_game(self.given() | {"initial_goal": goal})
 
 
-def agent(name: str, game: ScalarGame, seed: int = 0) -> Agent:
+def agent(name: str, game: Rules, seed: int = 0) -> Agent:
     """An agent by name, or from the file of a saved model (which holds pickles: load only files you trust).
 
     A file that ends in .pt holds a neural policy (`agents.learning.neural`), which runs no code.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.limits import build_bounded_game
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from scripts.arguments import refusing_bad_input, run_command
 
 GAMES = {"Misconception": {"discount": 0.9}, "LearnableDiscount": {"discount": 0.7}}
@@ -73,7 +73,7 @@ def main(arguments: Arguments) -> None:
     print(f"run folder: {arguments.out}")
 
 
-def _build_games(arguments: Arguments) -> list[tuple[ScalarGame, dict[str, Any]]]:
+def _build_games(arguments: Arguments) -> list[tuple[Rules, dict[str, Any]]]:
     """The games asked for, each with its row's first columns; ValueError if any is out of bounds."""
     from mesa_env import train_then_deploy
 

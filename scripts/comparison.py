@@ -10,7 +10,7 @@ import mesa_env
 if TYPE_CHECKING:
     from agents.benchmark.run_folder import RunFolder
     from mesa_env.agent import Agent
-    from mesa_env.rules.scalar import ScalarGame
+    from mesa_env.rules.rules import Rules
 
 
 FILES = _TABLE, _FIGURE = "evaluation.csv", "figure.png"
@@ -26,7 +26,7 @@ def is_finished(out: Path) -> bool:
 
 
 def compare_with_oracle(
-    folder: RunFolder, game: ScalarGame, name: str, learner: Agent, title: str, audited: bool = True
+    folder: RunFolder, game: Rules, name: str, learner: Agent, title: str, audited: bool = True
 ) -> None:
     """Play both, print the table, and write it and the figure to the run folder.
 

@@ -17,7 +17,7 @@ import mesa_env
 from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Game
 from mesa_env.agent import Agent
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.validation import validate_whole
 from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
 
@@ -77,7 +77,7 @@ def main(arguments: Arguments) -> None:
         print(f"run folder: {arguments.out}")
 
 
-def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Sequence[Agent]]:
+def _load_contestants(arguments: Arguments, game: Rules) -> dict[str, Sequence[Agent]]:
     import agents
 
     names = agents.NAMES if type(game) is Game else agents.VARIANT_NAMES
@@ -95,7 +95,7 @@ def _load_contestants(arguments: Arguments, game: ScalarGame) -> dict[str, Seque
     return contestants
 
 
-def load_player(name: str, game: ScalarGame, seed: int) -> Agent:
+def load_player(name: str, game: Rules, seed: int) -> Agent:
     """An agent by name or file, if it can play `game`.
 
     Raises:

@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 
 from agents.plain_text import escape_mathtext
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 
 _COLUMNS = 3
 _HEIGHT = 2.2
 """Display limit: a game that leaves ± this is shown as far as it stays within."""
 
 
-def side_by_side(game: ScalarGame, played: Mapping[str, Trajectory]) -> Figure:
+def side_by_side(game: Rules, played: Mapping[str, Trajectory]) -> Figure:
     """One panel per agent: goal, coefficient, learning rate and output, until soon after training."""
     window = min(int(game.training.nonzero()[0].max(initial=0)) + 11, game.episodes)
     columns = min(_COLUMNS, len(played))

@@ -40,7 +40,7 @@ from agents.limits import LARGEST_SEED, MOST_RUNS, MOST_TURNS, build_bounded_gam
 from agents.text_files import read_toml
 from mesa_env import GAMES
 from mesa_env.rules import BASE
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.validation import did_you_mean, validate_whole
 
 _INITIAL_GOAL = (-1.0, 1.0)
@@ -167,7 +167,7 @@ def check_label(label: str) -> None:
         raise ValueError(f"a game's label must be one that files here may have: {error}") from error
 
 
-def _game(label: str, given: Any) -> ScalarGame:
+def _game(label: str, given: Any) -> Rules:
     check_label(label)
     defaults = {"rules": label if label in GAMES else BASE, "initial_goal": _INITIAL_GOAL}
     try:

@@ -14,8 +14,7 @@ from agents.benchmark.summaries import Sweep, list_pairs
 from agents.plain_text import escape_mathtext
 from mesa_env.evaluation import statistics
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 
 _COLORS = LinearSegmentedColormap.from_list(
     "loss", ["#08306b", "#2f79b5", "#a6cbe3", "#ffffff", "#f9c499", "#e0702a", "#7f2704"]
@@ -34,7 +33,7 @@ class Losses(NamedTuple):
     open_share: float  # of everything that the runs could gain, the share of agents that show too much
 
 
-def training_episodes(game: ScalarGame) -> Array | None:
+def training_episodes(game: Rules) -> Array | None:
     """1 for each training episode and 0 for each of deployment, shape (N,); None if that is random."""
     fixed = with_fixed_length(game)
     return None if fixed.stochastic else fixed.training.astype(np.float64)

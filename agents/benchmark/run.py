@@ -31,8 +31,7 @@ from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audits_by_simulation
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import build_game, describe_game
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 from mesa_env.validation import validate_whole
 
 POINTS, POINTS_SIMULATED = 20, 5
@@ -67,7 +66,7 @@ class Run:
 
     @classmethod
     def of(
-        cls, label: str, game: ScalarGame, algorithm: str, parameters: dict[str, Any], turns: int, seed: int
+        cls, label: str, game: Rules, algorithm: str, parameters: dict[str, Any], turns: int, seed: int
     ) -> Self:
         """Build a run in `game`; raises ValueError if a parameter is not JSON-serializable."""
         try:
@@ -136,12 +135,12 @@ def fail(begun: Result, reason: str) -> Result:
     return Result(begun.row | {"traceback": reason}, begun.files | {"traceback.txt": reason.encode()})
 
 
-def evaluation_goals(game: ScalarGame) -> Array:
+def evaluation_goals(game: Rules) -> Array:
     """θ_0 of the games that evaluate a learner."""
     return typical_goals(game, GAMES_SIMULATED if audits_by_simulation(game) else GAMES_PLAYED)
 
 
-def measure_agent(game: ScalarGame, agent: Agent, initial_goals: Array) -> dict[str, Any]:
+def measure_agent(game: Rules, agent: Agent, initial_goals: Array) -> dict[str, Any]:
     """Play one game from every initial goal and measure it; all agents share the random numbers.
 
     Returns a row's entries, each the mean over those games that have it: every metric, and, in a list by
@@ -199,7 +198,7 @@ def _train_and_measure(run: Run) -> tuple[dict[str, Any], Agent]:
 
 
 @functools.lru_cache(maxsize=8)
-def _measure_oracle(game: ScalarGame) -> dict[str, Any]:
+def _measure_oracle(game: Rules) -> dict[str, Any]:
     """Measure a game's equilibrium in the games of the evaluation."""
     return measure_agent(
         game, mesa_env.oracle(with_fixed_length(game), uncertified=True), evaluation_goals(game)

@@ -32,7 +32,7 @@ from agents.atomic_files import (
 )
 from agents.text_files import read_json
 from mesa_env.rules.parameters import describe_game
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self.json(CONFIG, {"command": self.command, **given})
         self._new = []
 
-    def record(self, arguments: Any, game: ScalarGame | None = None, keep: bool = False) -> None:
+    def record(self, arguments: Any, game: Rules | None = None, keep: bool = False) -> None:
         """Record what was run, where, and in which game: config.json, environment.json, game.json.
 
         With `keep`, those that exist are left as they are, as a run that is resumed was begun under them.

@@ -18,7 +18,7 @@ from agents.learning import self_play
 from agents.learning.callbacks import LearningCurve
 from agents.learning.settings import PPOSettings
 from mesa_env import Game, solve_equilibria, solve_equilibrium, train_then_deploy
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.solutions.grid import simulated_grid_search
 
 
@@ -53,7 +53,7 @@ def measure_oracle(repeats: int, games: int) -> list[Measurement]:
     ]
 
 
-def measure_batch(repeats: int, environments: int, game: ScalarGame, aim: str) -> Measurement:
+def measure_batch(repeats: int, environments: int, game: Rules, aim: str) -> Measurement:
     """`make_vec` against Gymnasium's CartPole, which is vectorized by hand."""
     steps = 2000
     ours = gym.make_vec("mesa_env/DeceptiveAlignment-v0", num_envs=environments, game=game)

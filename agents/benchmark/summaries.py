@@ -18,8 +18,7 @@ from agents.learning.algorithms import ALGORITHMS
 from agents.limits import build_bounded_game
 from agents.text_files import parse_json
 from mesa_env.evaluation import statistics
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 
 THRESHOLDS = (0.1, 0.01)
 """NashConv at or below which a learner is close to the equilibrium, and has found it."""
@@ -35,7 +34,7 @@ class Sweep:
     """One row per run, with the column `contestant`."""
     redone: pd.DataFrame
     """One row per run that was run a second time; may be empty."""
-    games: Mapping[str, ScalarGame]
+    games: Mapping[str, Rules]
     """Every game by its label."""
     contestants: Mapping[str, str]
     """Every contestant, with the name of its algorithm; in the order of figures and tables."""
@@ -91,7 +90,7 @@ def last_line(traceback: str) -> str:
     return lines[-1].strip() if lines else "no traceback"
 
 
-def _build_games(rows: pd.DataFrame) -> dict[str, ScalarGame]:
+def _build_games(rows: pd.DataFrame) -> dict[str, Rules]:
     games = {}
     for label, texts in rows.groupby("game")["game_json"]:
         if texts.nunique() > 1:

@@ -20,7 +20,7 @@ from agents.benchmark.run import Run, execute
 from agents.benchmark.summaries import last_line
 from agents.learning import algorithms
 from agents.learning.algorithms import ALGORITHMS, TUNING_SEED
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 
 _WORST = 1e6  # the NashConv that a failed run counts as, and the largest that any run counts as
 _STARTUP = 3  # trials before pruning starts, and before trials are chosen by what came before
@@ -91,9 +91,7 @@ def open_study(journal: Path, algorithm: str) -> optuna.Study:
         raise ValueError(f"{journal} must be the journal of a study; it cannot be read: {reason}") from error
 
 
-def run_study(
-    study: optuna.Study, game: ScalarGame, turns: int, trials: int, seeds: int, report: Report
-) -> None:
+def run_study(study: optuna.Study, game: Rules, turns: int, trials: int, seeds: int, report: Report) -> None:
     """Run a study up to so many trials, which include those of earlier calls.
 
     Every trial is `seeds` runs of `turns` decisions. A trial whose runs all failed has failed, and its

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agents.learning.settings import A2CSettings, OffPolicySettings, OnPolicySettings, PPOSettings
 from agents.text_files import read_json
 from mesa_env.agent import Agent
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.validation import did_you_mean
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class BuiltInAlgorithm:
     defaults: dict[str, Any] = field(default_factory=dict)  # where they are not those of the settings
 
     def __call__(
-        self, game: ScalarGame, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
+        self, game: Rules, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
     ) -> Agent:
         """Train in `game`; `Algorithm` says how."""
         settings = self.settings(turns=turns, **{**self.defaults, **parameters})

@@ -15,7 +15,7 @@ from agents.learning.checkpoints import save_checkpoint
 from agents.learning.games import typical_goals
 from mesa_env.agent import Agent
 from mesa_env.evaluation.metrics import METRICS, compare
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 
 ProgressCallback = Callable[[int, Agent], None]
 """Called with the turns so far and the agent in its present state."""
@@ -74,7 +74,7 @@ class LearningCurve(RolloutCallback):
 
     def __init__(
         self,
-        game: ScalarGame,
+        game: Rules,
         every: float,
         before: float = math.inf,
         points: Iterable[Mapping[str, float]] = (),

@@ -9,7 +9,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
 from mesa_env.rules import HiddenDeployment, LearnableDiscount, Misconception
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 
 Features = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """From goals (B,) and what else is shown beside the clock (B, W − 4) to features (B,), the goal's first."""
@@ -43,7 +43,7 @@ def hidden_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
     return torch.zeros_like(goal), small / 2, torch.tanh(small)
 
 
-FEATURES: dict[type[ScalarGame], Features] = {
+FEATURES: dict[type[Rules], Features] = {
     Misconception: angle_features,
     LearnableDiscount: patience_features,
     HiddenDeployment: hidden_features,
@@ -78,7 +78,7 @@ class ClockFeatures(BaseFeaturesExtractor):
         return torch.stack([goal, *clock, *others], dim=-1)
 
 
-def policy_arguments(game: ScalarGame, hidden: int) -> dict[str, Any]:
+def policy_arguments(game: Rules, hidden: int) -> dict[str, Any]:
     """Arguments of Stable-Baselines3's policies: two layers of `hidden` units on the game's features."""
     return {
         "features_extractor_class": ClockFeatures,

@@ -48,7 +48,7 @@ from agents.learning.settings import OffPolicySettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.agent import Observation
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 
 _ACTIVATIONS = {"relu": torch.nn.ReLU, "silu": torch.nn.SiLU, "tanh": torch.nn.Tanh}
 
@@ -182,7 +182,7 @@ class SelfAsSuccessors(RolloutCallback):
 
 
 def train_off_policy(
-    name: str, game: ScalarGame, settings: OffPolicySettings, seed: int, watch: ProgressCallback
+    name: str, game: Rules, settings: OffPolicySettings, seed: int, watch: ProgressCallback
 ) -> OffPolicyAlgorithm:
     """Learn to best-respond to oneself, by the algorithm in `ALGORITHMS` of that name.
 

@@ -43,8 +43,7 @@ from agents.learning.networks import policy_arguments
 from agents.learning.settings import OnPolicySettings, PPOSettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules import InfiniteHorizon
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 
 Problem = Literal["self-play", "initial", "current"]
 """What to learn: the game's equilibrium, or to control every episode, paid by the initial or current goal."""
@@ -59,7 +58,7 @@ class FullReturns(BaseCallback):
     `group_size` consecutive games share their random numbers.
     """
 
-    def __init__(self, game: ScalarGame, group_size: int = 1) -> None:
+    def __init__(self, game: Rules, group_size: int = 1) -> None:
         super().__init__()
         self.game, self.group_size = game, group_size
         self._played: list[dict[str, NDArray[Any]]] = []
@@ -89,14 +88,14 @@ class FullReturns(BaseCallback):
 
 
 def full_returns(
-    game: ScalarGame, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]]
+    game: Rules, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float32]:
     """What every turn of finished games was worth: −J_n / (θ_n² Σ_{k≥n} γ^(k−n)), floored at `WORST_RETURN`.
 
     It is 0 for an agent whose goal was met forever, −1 for emitting 0 forever, and 0 where the goal itself is
     0. Goals θ_n, outputs y_n, the outcomes' details and what is returned all have shape (N, B).
     """
-    scale = goals**2 * game.mesa_costs(np.ones_like(goals), np.zeros_like(goals), details)
+    scale = game.mesa_costs(goals, game.silence(goals, details), details)
     costs = np.divide(
         game.mesa_costs(goals, outputs, details), scale, out=np.zeros_like(scale), where=scale > 0
     )
@@ -104,7 +103,7 @@ def full_returns(
 
 
 def new_learner(
-    game: ScalarGame,
+    game: Rules,
     settings: OnPolicySettings,
     seed: int,
     problem: Problem = "self-play",
@@ -152,16 +151,14 @@ def new_learner(
 
 
 def training_callbacks(
-    game: ScalarGame, settings: OnPolicySettings, problem: Problem = "self-play"
+    game: Rules, settings: OnPolicySettings, problem: Problem = "self-play"
 ) -> list[BaseCallback]:
     """What must be passed to `learn`: annealed exploration, and in self-play the settling of returns."""
     noise = AnnealedNoise(settings.first_noise, settings.last_noise)
     return [noise, FullReturns(game, settings.group_size_in(game))] if problem == "self-play" else [noise]
 
 
-def make_games(
-    game: ScalarGame, settings: OnPolicySettings, group_size: int = 1, **options: Any
-) -> BatchedVecEnv:
+def make_games(game: Rules, settings: OnPolicySettings, group_size: int = 1, **options: Any) -> BatchedVecEnv:
     """B games that begin and end together, and begin anew in the step that ends them."""
     games = gym.make_vec(
         "mesa_env/DeceptiveAlignment-v0",
@@ -173,7 +170,7 @@ def make_games(
     return BatchedVecEnv(games, group_size)
 
 
-def _validate_length(game: ScalarGame) -> None:
+def _validate_length(game: Rules) -> None:
     if isinstance(game, InfiniteHorizon) and not cost_is_complete(game)[game.stationary_from]:
         raise ValueError(
             f"max_episodes must leave {math.log(NEGLIGIBLE_SHARE, game.discount):.0f} episodes to measure "

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from agents.learning.games import decisions_alike
 from agents.limits import MOST_TURNS, validate_batch
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.validation import validate_flag, validate_number, validate_whole
 
 GROUP_SIZE = 8
@@ -45,7 +45,7 @@ class OnPolicySettings:
         if self.games < 2:
             raise ValueError("games must be at least 2, since their mean is the baseline; got 1")
 
-    def group_size_in(self, game: ScalarGame) -> int:
+    def group_size_in(self, game: Rules) -> int:
         """How many games of a batch share their random numbers; refuses games that form no such groups."""
         default = 1 if decisions_alike(game) else GROUP_SIZE
         size = default if self.group_size is None else self.group_size
@@ -55,7 +55,7 @@ class OnPolicySettings:
             )
         return size
 
-    def whole_turns(self, game: ScalarGame) -> int:
+    def whole_turns(self, game: Rules) -> int:
         """Turns of the whole rollouts that fit into `turns`; refuses settings in which not even one fits."""
         self.group_size_in(game)
         validate_batch(self.games, game)

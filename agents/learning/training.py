@@ -19,7 +19,7 @@ from agents.learning.self_play import Problem
 from agents.learning.settings import OnPolicySettings
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.parameters import describe_game
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.validation import validate_flag
 
 CHECKPOINT = "checkpoint.zip"
@@ -38,7 +38,7 @@ class Training:
 
     def __init__(
         self,
-        game: ScalarGame,
+        game: Rules,
         settings: OnPolicySettings,
         seed: int = 0,
         problem: Problem = "self-play",
@@ -90,7 +90,7 @@ class Training:
             )
 
 
-def _describe(game: ScalarGame, settings: OnPolicySettings, seed: int, problem: Problem) -> dict[str, Any]:
+def _describe(game: Rules, settings: OnPolicySettings, seed: int, problem: Problem) -> dict[str, Any]:
     """What tells trainings apart, as JSON holds it."""
     kind = {"algorithm": type(settings).__name__.removesuffix("Settings"), **asdict(settings)}
     origin = {"game": describe_game(game), "settings": kind, "seed": seed, "problem": problem}

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from mesa_env import rules
 from mesa_env.agent import Agent, Observation, ask_agent, validate_agent
 from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
+from mesa_env.evaluation.goal_training import audit_goal_training
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
 from mesa_env.evaluation.projection import may_be_projected, projected_goals
 from mesa_env.evaluation.trajectory import Trajectory, map_states, require_trajectory
 from mesa_env.numerics import Array, announce_work, discounted_lengths
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.rules import State
+from mesa_env.rules.rules import Rules, State
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
 from mesa_env.validation import MOST_EPISODES, require_kind, validate_whole
 
@@ -217,7 +218,7 @@ def _depends_on_the_state_alone(agent: Agent, observation: Observation) -> bool:
     return memory is None and np.array_equal(first, second)
 
 
-AUDITS: dict[type[ScalarGame], Callable[[Any, Agent, Trajectory], Audit]] = {
+AUDITS: dict[type[Rules], Callable[[Any, Agent, Trajectory], Audit]] = {
     rules.Game: lambda game, _, played: audit_base_game(game, played.coefficients, played.goals),
     rules.InfiniteHorizon: lambda game, _, played: audit_infinite_horizon(
         game, played.coefficients, played.goals
@@ -226,10 +227,11 @@ AUDITS: dict[type[ScalarGame], Callable[[Any, Agent, Trajectory], Audit]] = {
     rules.LearnableDiscount: audit_by_simulation,
     rules.Decoupling: audit_decoupling,
     rules.HiddenDeployment: audit_hidden_deployment,
+    rules.GoalTraining: audit_goal_training,
 }
 
 
-def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
+def audit(game: Rules, agent: Agent, played: Trajectory) -> Audit:
     """What each agent of played games could gain if its successors kept to their policies.
 
     `played` is one game or a batch, as `rollout` played them.
@@ -243,7 +245,7 @@ def audit(game: ScalarGame, agent: Agent, played: Trajectory) -> Audit:
 
 
 def _audit_batch(
-    audited: Callable[[Any, Agent, Trajectory], Audit], game: ScalarGame, agent: Agent, played: Trajectory
+    audited: Callable[[Any, Agent, Trajectory], Audit], game: Rules, agent: Agent, played: Trajectory
 ) -> Audit:
     """Check what is to be audited, and audit it: one game as a batch of one."""
     validate_agent(agent)
@@ -252,18 +254,18 @@ def _audit_batch(
         raise ValueError(
             "a game of random length is audited in expectation: play and audit with_fixed_length(game)"
         )
-    if played.goals.ndim > 1:
+    if played.coefficients.ndim > 1:
         return audited(game, agent, played)
     return audited(game, agent, played.batch()).row(0)
 
 
-def audits_by_simulation(game: ScalarGame) -> bool:
+def audits_by_simulation(game: Rules) -> bool:
     """Whether the audit simulates the game from every turn, which takes seconds instead of milliseconds."""
     return _audit_of(game) is audit_by_simulation
 
 
-def _audit_of(game: ScalarGame) -> Callable[[Any, Agent, Trajectory], Audit]:
-    require_kind(game, ScalarGame)
+def _audit_of(game: Rules) -> Callable[[Any, Agent, Trajectory], Audit]:
+    require_kind(game, Rules)
     if type(game) not in AUDITS:
         known = ", ".join(kind.__name__ for kind in AUDITS)
         raise ValueError(f"there are audits for {known}; got {type(game).__name__}")

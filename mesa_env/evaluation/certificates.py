@@ -18,20 +18,22 @@ from mesa_env.evaluation.trajectory import play_from
 from mesa_env.numerics import Array
 from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
+from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame
-from mesa_env.validation import validate_flag
+from mesa_env.validation import show_bound, validate_flag
 
 TOLERANCE = 1e-3
 """Share of the cost of emitting 0 forever beyond which an oracle is not taken for the game's equilibrium."""
 _WORK = 25_000  # proposals times turns times successors that train
 _HELD_OUT = 24  # random starts of games whose first state is drawn
 _DENSE, _LEAST_DENSE = 200_001, 4001  # proposals, to be shared by the games, and the fewest for each
+_MOST_AXES = 3  # of what games begin with, whose ends and middles are combined
 _DRAWS = 16  # of chance, where it has a part in the game
 SEARCH = {"proposals": 61, "zooms": 1}  # and more for short games
 """How deviations are searched for where costs are as smooth as tables."""
 
 
-def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certificate:
+def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
     """The most that an agent could gain by leaving the path of an agent that plays every seat.
 
     It is exact in closed form, and up to sampling where futures are sampled; where deviations are searched
@@ -45,28 +47,31 @@ def certify(game: ScalarGame, agent: GameAgent, dense: bool = False) -> Certific
         audited = audit_profile(game, agent.coefficients, state.goal)
     else:
         played = play_from(game, agent, state)
-        if audits_by_simulation(game):
+        if isinstance(game, ScalarGame) and audits_by_simulation(game):
             search = dense_search(len(played.goals)) if dense else _search(game)
             audited = audit_by_simulation(game, agent, played, **search)
         else:
             audited = audit(game, agent, played)
     relative = audited.relative.reshape(-1, draws, audited.gains.shape[-1]).mean(axis=1)
     start, episode = np.unravel_index(int(relative.argmax()), relative.shape)
-    return Certificate(float(relative[start, episode]), int(episode), float(state.goal[start * draws]))
+    first = state.goal[start * draws]
+    initial_goal = tuple(first.tolist()) if game.goal_shape else float(first)
+    return Certificate(float(relative[start, episode]), int(episode), initial_goal)
 
 
-def warn_unless_certified(game: ScalarGame, certificate: Certificate) -> None:
+def warn_unless_certified(game: Rules, certificate: Certificate) -> None:
     """Warn, with the number, if an agent could gain more than the tolerance."""
+    cost = "planning for the belief forever" if game.goal_shape else "the cost of emitting 0 forever"
     if not certificate.gain <= TOLERANCE:
         warnings.warn(
             f"the oracle of this {type(game).__name__} is not its equilibrium: on its path from θ_0 = "
-            f"{certificate.initial_goal:g}, agent {certificate.episode} could gain {certificate.gain:.2%} "
-            "of the cost of emitting 0 forever by leaving it",
+            f"{show_bound(certificate.initial_goal)}, agent {certificate.episode} could gain "
+            f"{certificate.gain:.2%} of {cost} by leaving it",
             stacklevel=3,
         )
 
 
-def attach_certificate(game: ScalarGame, agent: GameAgent) -> GameAgent:
+def attach_certificate(game: Rules, agent: GameAgent) -> GameAgent:
     """Certify an agent as it is, and warn if it could gain more than the tolerance; returns the agent."""
     agent.certificate = certify(game, agent)
     warn_unless_certified(game, agent.certificate)
@@ -78,19 +83,21 @@ def dense_search(games: int, share: float = 1.0) -> dict[str, int]:
     return SEARCH | {"proposals": int(share * max(_DENSE // games, _LEAST_DENSE))}
 
 
-def _search(game: ScalarGame) -> dict[str, int]:
+def _search(game: Rules) -> dict[str, int]:
     """A search that is the denser, the fewer turns and successors there are to simulate."""
     trained = max(1, int(game.training.sum()))
     return SEARCH | {"proposals": int(np.clip(_WORK // trained**2, SEARCH["proposals"], 1001))}
 
 
-def starts(game: ScalarGame, held_out: int = 0) -> tuple[Array, int]:
+def starts(game: Rules, held_out: int = 0) -> tuple[Array, int]:
     """Uniform draws of every game that is played, and how many in a row begin alike.
 
     Where games begin differently, so many begin at random, beside those at ends and in the middle.
     """
-    drawn = isinstance(game.initial_goal, tuple) + (0 if game.stochastic else game.n_extra_uniforms)
-    first = np.array(list(itertools.product([0.0, 0.5, 1 - 2.0**-53], repeat=drawn)))
+    drawn = game.n_start_uniforms
+    ends = [0.0, 0.5, 1 - 2.0**-53]
+    together = zip(*[ends] * drawn, strict=True)
+    first = np.array(list(itertools.product(ends, repeat=drawn) if drawn <= _MOST_AXES else together))
     if drawn:
         first = np.concatenate([first, np.random.default_rng(1).random((held_out, drawn))])
     draws = _DRAWS if game.stochastic else 1

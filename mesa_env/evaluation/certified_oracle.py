@@ -9,10 +9,10 @@ from mesa_env.evaluation.cell_oracle import CellOracle
 from mesa_env.evaluation.certificates import TOLERANCE, certify, warn_unless_certified
 from mesa_env.evaluation.discount_cells import DiscountCells
 from mesa_env.evaluation.misconception_cells import MisconceptionCells, can_reach_bound
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.oracles import ORACLES
-from mesa_env.validation import validate_flag
+from mesa_env.validation import show_bound, validate_flag
 
 MOST_LEFT = 5e-3
 """Share of the cost of emitting 0 forever beyond which an oracle whose best responses jump is refused."""
@@ -24,7 +24,7 @@ _STEPS = 2e6  # costs that are weighed for each of them, by turn and successor, 
 _FINER, _MOST_TRAINED = (48, 160), 24  # cells of finer tables, and the longest training they are made for
 
 
-def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
+def oracle(game: Rules, uncertified: bool = False) -> GameAgent:
     """The agent that plays the game's equilibrium, certified by deviations under the actual rules.
 
     Its `certificate` is the most that an agent could gain on the path from the game's first state, or from
@@ -33,6 +33,7 @@ def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
     cost of emitting 0 forever, other oracles are tried: policies on cells
     (`mesa_env.evaluation.cell_oracle`) up to 8 training episodes, and in `LearnableDiscount` finer tables up
     to 24. That takes a minute or two; the best is returned. If it leaves more than 0.1 %, there is a warning.
+    In `GoalTraining` the oracle searches the game tree, and its certificate tries every choice.
 
     Args:
         game: The game.
@@ -40,7 +41,8 @@ def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
             leaves more than 0.5 % (docs/certificates.md shows where); by default such games are refused.
 
     Raises:
-        ValueError: If this kind of game has no oracle, or none that is certified to 0.5 %.
+        ValueError: If this kind of game has no oracle, none that is certified to 0.5 %, or too
+            large a tree.
     """
     validate_flag("uncertified", uncertified)
     if type(game) not in ORACLES:
@@ -64,14 +66,15 @@ def oracle(game: ScalarGame, uncertified: bool = False) -> GameAgent:
         raise ValueError(
             f"an oracle must leave at most {MOST_LEFT:.1%} of the cost of emitting 0 forever to gain, but "
             f"the best responses of this {type(game).__name__} jump, and the best one found leaves agent "
-            f"{best.episode} {best.gain:.2%} on its path from θ_0 = {best.initial_goal:g}: shorten training, "
-            "lower the learning rate, or take it as it is with mesa_env.oracle(game, uncertified=True)"
+            f"{best.episode} {best.gain:.2%} on its path from θ_0 = {show_bound(best.initial_goal)}: shorten "
+            "training, lower the learning rate, or take it as it is with "
+            "mesa_env.oracle(game, uncertified=True)"
         )
     warn_unless_certified(game, best)
     return agent
 
 
-def _list_alternatives(game: ScalarGame, agent: GameAgent) -> list[Callable[[], GameAgent]]:
+def _list_alternatives(game: Rules, agent: GameAgent) -> list[Callable[[], GameAgent]]:
     """Other oracles to build, one after the other, where the game has them."""
     trained = int(game.training.sum())
     tried = _CELLS if trained <= _QUICK else _CELLS[:2] if trained <= _LONGEST else ()

@@ -32,7 +32,11 @@ from mesa_env.validation import bring_within, numbers_of, show
 
 
 class Audit(NamedTuple):
-    """What each agent could gain, in units of θ_n²; shape (N,), or (B, N) for a batch of games."""
+    """What each agent could gain, in units of θ_n²; shape (N,), or (B, N) for a batch of games.
+
+    Where goals are vectors, the unit is that of θ·φ, and weights are what planning for the belief forever
+    would cost.
+    """
 
     gains: Array  # J_n as played minus the least J_n that a deviation reaches
     weights: Array  # Σ_{k ≥ n} γ^(k−n), the cost of emitting 0 forever

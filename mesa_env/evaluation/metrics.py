@@ -13,8 +13,7 @@ from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.gains import Audit
 from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollout, validate_goals
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 from mesa_env.solutions.equilibrium import require_base_game
 from mesa_env.validation import numbers_of, require_kind, show, validate_number, validate_whole
 
@@ -37,17 +36,18 @@ METRICS = {
 }
 
 
-def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
+def measure(game: Rules, played: Trajectory, audited: Audit | None = None) -> dict[str, float]:
     """Every metric of one game; NaN where a game has no training or no deployment.
 
-    Its agents' gains are by default those of the base game's audit of the coefficients.
+    Its agents' gains are by default those of the base game's audit of the coefficients. Of goals that are
+    vectors, it is the length after training, and what is left of it along the first goal, that count.
 
     Raises:
         TypeError: If an argument is of another type.
         ValueError: If another game was played, or a batch of games.
     """
     require_trajectory(game, played)
-    if played.goals.ndim > 1:
+    if played.coefficients.ndim > 1:
         raise ValueError(
             f"played must be one game, such as played.row(0); got a batch of {len(played.goals)}"
         )
@@ -59,16 +59,18 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients
-    before = goals[:-1]
-    size = np.abs(np.divide(played.outputs, before, out=coefficients.copy(), where=before != 0))
+    before, size = goals[:-1], np.abs(coefficients)
+    if not game.goal_shape:
+        size = np.abs(np.divide(played.outputs, before, out=coefficients.copy(), where=before != 0))
+    first, last = np.atleast_1d(goals[0]), np.atleast_1d(goals[end])
     details = {name: values[:, None] for name, values in played.details.items()}
     return {
         "c_first": float(coefficients[0]),
         "c_last_training": float(coefficients[end - 1]) if end else np.nan,
         "c_deployment": _mean(coefficients[~training]),
         "c_deployment_least": np.nan if training.all() else float(coefficients[~training].min()),
-        "goal_after_training": float(goals[end]),
-        "retention": float(goals[end] / goals[0]) if goals[0] else np.nan,
+        "goal_after_training": float(np.linalg.norm(last) if game.goal_shape else last[0]),
+        "retention": float(last @ first / (first @ first)) if first.any() else np.nan,
         "base_loss_training": _mean(played.base_losses[training]),
         "base_loss_deployment": _mean(played.base_losses[~training]),
         "mesa_cost": float(game.mesa_costs(before[:, None], played.outputs[:, None], details)[0, 0]),
@@ -79,7 +81,7 @@ def measure(game: ScalarGame, played: Trajectory, audited: Audit | None = None) 
 
 
 def compare(
-    game: ScalarGame,
+    game: Rules,
     contestants: Mapping[str, Agent | Sequence[Agent]],
     initial_goals: ArrayLike,
     seed: int = 0,
@@ -91,18 +93,18 @@ def compare(
     Args:
         game: The game.
         contestants: Agents by name; a sequence, such as one model per training seed, shares one name.
-        initial_goals: θ_0 of the games, a number or shape (B,).
+        initial_goals: θ_0 of the games, a number or shape (B,); vectors, shape (k,) or (B, k).
         seed: Seed of everything else that is random, which is the same for all agents.
 
     Returns:
         Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` and
         those of `METRICS`.
     """
-    require_kind(game, ScalarGame)
+    require_kind(game, Rules)
     if not isinstance(contestants, Mapping):
         raise TypeError(f"contestants must be a mapping from names to agents; got {show(contestants)}")
     validate_whole("seed", seed, 0)
-    goals = np.atleast_1d(validate_goals(game, initial_goals))
+    goals = validate_goals(game, initial_goals).reshape(-1, *game.goal_shape)
     rows, game = [], with_fixed_length(game)
     for name, entry in contestants.items():
         for model, agent in enumerate(entry if isinstance(entry, Sequence) else [entry]):

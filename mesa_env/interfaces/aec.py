@@ -173,7 +173,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
             self._history.append(self.infos[agent].copy())
         # Every agent that has acted is paid by its own goal, discounted from its own episode on.
         elapsed = self._countdown[-n - 1 :]
-        rewards = -self.game.mesa_cost(outcome.output, self._preferences[: n + 1], elapsed)
+        rewards = -self.game.mesa_cost(outcome.output, self._preferences[: n + 1], elapsed, outcome.details)
         self._returns[: n + 1] += rewards
         self.rewards.update(zip(self.agents, rewards.tolist(), strict=False))
         self._cumulative_rewards.update(zip(self.agents, self._returns[: n + 1].tolist(), strict=False))

@@ -14,7 +14,7 @@ from gymnasium import logger
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from mesa_env.rules import Decoupling, HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules import Decoupling, GoalTraining, HiddenDeployment, LearnableDiscount, Misconception
 from mesa_env.rules.rules import Rules
 
 Episode = Mapping[str, Any]
@@ -25,6 +25,7 @@ PLOTTED_DETAILS: dict[type[Rules], dict[str, str]] = {
     LearnableDiscount: {"discount": "discount γ"},
     HiddenDeployment: {"belief": "belief p"},
     Decoupling: {"slope": "slope dy/dθ"},
+    GoalTraining: {"pursuit": "pursuit c", "base_return": "base return R"},
 }
 """What else to draw of a game beside goal and output: names in its outcomes, and their labels."""
 
@@ -55,14 +56,14 @@ def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     axes = blank_axes()
     goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
     outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
-    axes.plot(goals, label="goal θ" if goals.ndim == 1 else [f"goal θ_{k}" for k in range(goals.shape[1])])
+    axes.plot(goals, label=_label("goal θ", goals))
     if game.goal_shape == ():
         coefficients = np.divide(outputs, goals, out=np.full_like(goals, np.nan), where=goals != 0)
         axes.plot(coefficients, label="coefficient y/θ")
     rates = game.learning_rates.copy()
     rates[: len(history)] *= [episode["training"] for episode in history]  # which chance may have ended
     axes.plot(rates, color="0.6", linewidth=1, label="learning rate η")
-    axes.plot(outputs, label="output y")
+    axes.plot(outputs, label=_label("output y", outputs))
     for name, label in PLOTTED_DETAILS.get(type(game), {}).items():
         axes.plot([episode[name] for episode in history], linestyle=":", label=label)
     axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
@@ -86,6 +87,11 @@ def picture_of(axes: Any) -> Frame:
     canvas = axes.figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _label(name: str, values: NDArray[np.float64]) -> str | list[str]:
+    """The label of a line of numbers, or one for each part of vectors."""
+    return name if values.ndim == 1 else [f"{name}_{part}" for part in range(values.shape[1])]
 
 
 def _import(module: str, render_mode: str) -> Any:

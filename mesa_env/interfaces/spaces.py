@@ -15,6 +15,7 @@ from mesa_env.validation import (
     is_whole,
     numbers_of,
     show,
+    show_bound,
     validate_name,
     validate_options,
 )
@@ -80,7 +81,7 @@ def initial_goals(options: Mapping[str, Any] | None, game: Rules, batch: tuple[i
         raise ValueError(f"initial_goal must be {what}; got {show(given)}")
     inside = bring_within(goals, game.goal_bound)
     if inside is None:
-        bound = f"{game.goal_bound:g}" if one == () else str(game.goal_bound)
+        bound = show_bound(game.goal_bound)
         raise ValueError(f"initial_goal must be finite and in ±{bound}; got {show(given)}")
     return np.broadcast_to(inside, shape)
 

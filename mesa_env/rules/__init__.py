@@ -2,6 +2,7 @@
 
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import Game
+from mesa_env.rules.goal_training import GoalTraining
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.learnable_discount import LearnableDiscount
@@ -13,8 +14,11 @@ BASE = "DeceptiveAlignment"
 """Name of the base game."""
 
 _VARIANTS = (InfiniteHorizon, Misconception, LearnableDiscount, HiddenDeployment, Decoupling)
-GAMES: dict[str, type[ScalarGame]] = {BASE: Game} | {kind.__name__: kind for kind in _VARIANTS}
+SCALAR_GAMES: dict[str, type[ScalarGame]] = {BASE: Game} | {kind.__name__: kind for kind in _VARIANTS}
+"""The games whose goal is a number, by the name in their environments' ids."""
+GAMES: dict[str, type[Rules]] = SCALAR_GAMES | {"GoalTraining": GoalTraining}
 """Every game by the name in its environments' ids."""
 
-__all__ = ["BASE", "GAMES", "Decoupling", "Game", "HiddenDeployment", "InfiniteHorizon", "LearnableDiscount"]
-__all__ += ["Misconception", "Outcome", "Rules", "ScalarGame", "State", "train_then_deploy"]
+__all__ = ["BASE", "GAMES", "SCALAR_GAMES", "Decoupling", "Game", "GoalTraining", "HiddenDeployment"]
+__all__ += ["InfiniteHorizon", "LearnableDiscount", "Misconception", "Outcome", "Rules"]
+__all__ += ["ScalarGame", "State", "train_then_deploy"]

@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
+from mesa_env.rules.clock import KnownLength
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
-from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, train_then_deploy
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, train_then_deploy
 from mesa_env.validation import LARGEST, validate_name, validate_number
 
 LARGEST_LOG_ODDS = 30.0

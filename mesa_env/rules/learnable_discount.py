@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from mesa_env import numerics
 from mesa_env.arrays import entries
+from mesa_env.rules.clock import KnownLength
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
-from mesa_env.rules.scalar import Coefficients, KnownLength, draw, train_then_deploy
+from mesa_env.rules.scalar import Coefficients, draw, train_then_deploy
 from mesa_env.validation import validate_number, validate_range
 
 CELLS = 4096

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.arrays import copy_of, entries, namespace, project
+from mesa_env.rules.clock import KnownLength
 from mesa_env.rules.rules import Array, Outcome, State, base_update
-from mesa_env.rules.scalar import Coefficients, JudgedByGoal, KnownLength, draw, train_then_deploy
+from mesa_env.rules.scalar import Coefficients, JudgedByGoal, draw, train_then_deploy
 from mesa_env.validation import validate_number, validate_range
 
 

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from mesa_env.rules import BASE, GAMES
+from mesa_env.rules.goal_training import GoalTraining
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Rules
-from mesa_env.rules.scalar import ScalarGame, train_then_deploy
+from mesa_env.rules.scalar import train_then_deploy
 from mesa_env.validation import did_you_mean, show, validate_name
+from mesa_env.worlds.parameters import WORLDS, describe_world
+from mesa_env.worlds.world import World
 
 _SCHEDULE = ("train", "deploy", "learning_rate")
 
@@ -26,11 +29,21 @@ def describe_game(game: Rules) -> dict[str, Any]:
     names: dict[type[Rules], str] = {kind: name for name, kind in GAMES.items()}
     if type(game) not in names:
         raise ValueError(f"a game must be one of {', '.join(GAMES)}; got {show(game)}")
-    parameters = {field.name: np.asarray(getattr(game, field.name)).tolist() for field in fields(game)}
+    parameters = {field.name: _plain(getattr(game, field.name)) for field in fields(game)}
+    if isinstance(game, GoalTraining) and None in (parameters["world"], parameters["deployed_world"]):
+        raise ValueError(
+            f"a described world must be one of {', '.join(WORLDS)}; got {show(game.world)} and "
+            f"{show(game.deployed_world)}"
+        )
     return {"rules": names[type(game)]} | parameters
 
 
-def build_game(parameters: Mapping[str, Any]) -> ScalarGame:
+def _plain(value: Any) -> Any:
+    """A parameter in values that JSON has; None for a world without a name."""
+    return describe_world(value) if isinstance(value, World) else np.asarray(value).tolist()
+
+
+def build_game(parameters: Mapping[str, Any]) -> Rules:
     """Build a game from `rules`, a name in `GAMES` (else the base game), and any of its parameters.
 
     Lists stand for (low, high) pairs. `train`, `deploy` and `learning_rate` may replace `learning_rates`: the

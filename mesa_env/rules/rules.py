@@ -39,7 +39,7 @@ class State(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one episode produced in each game of a batch; arrays have shape (B,), goals that of the goals.
+    """What one episode produced in each game of a batch; shape (B,), but of goals and outputs that of goals.
 
     Attributes:
         output: y_n, what the model emitted.
@@ -86,10 +86,11 @@ class Discrete:
 class Rules(ABC):
     """What a game must answer. Concrete methods here are final; every game implements all the others."""
 
-    learning_rates: Array
-    """η_n ≥ 0 for n = 0…N−1, shape (N,); positive in training, 0 in deployment."""
-
     if TYPE_CHECKING:  # fields of every game, in an order of its own
+
+        @property
+        def learning_rates(self) -> Array:
+            """η_n ≥ 0 for n = 0…N−1, shape (N,); positive in training, 0 in deployment."""
 
         @property
         def goal_bound(self) -> Any:
@@ -139,9 +140,19 @@ class Rules(ABC):
         """How many uniform draws from [0, 1) decide everything that chance decides in one game."""
 
     @property
+    @abstractmethod
+    def n_start_uniforms(self) -> int:
+        """How many of them, the first ones, decide what a game begins with, as far as agents see it."""
+
+    @property
     def goal_shape(self) -> tuple[int, ...]:
         """Shape of one goal: () for a number, (k,) for a vector."""
         return np.shape(self.goal_bound)
+
+    @cached_property
+    def goal_width(self) -> int:
+        """How many numbers of an observation show the goal, which come first."""
+        return int(np.prod(self.goal_shape))
 
     @property
     @abstractmethod
@@ -194,10 +205,24 @@ class Rules(ABC):
         """What the present agents judge outputs by, shape (B, P): their goals, and what else they mind."""
 
     @abstractmethod
-    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
+    def mesa_cost(
+        self,
+        output: Array,
+        preferences: Array,
+        elapsed: NDArray[np.int64] | int,
+        details: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    ) -> Array:
         """Term of episode k, whose output is y_k, in the mesa costs of agents n ≤ k.
 
         `preferences` are the agents', shape (…, P), and `elapsed` is k − n; both broadcast against `output`.
+        `details` are the outcome's: some agents judge an episode by more than its output.
+        """
+
+    @abstractmethod
+    def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
+        """Outputs of models that pursue nothing of their own, which costs are compared with.
+
+        They are those of episodes with such goals and details, and 0 where outputs are numbers.
         """
 
     @abstractmethod
@@ -208,6 +233,27 @@ class Rules(ABC):
 
         Goals θ_n, outputs y_n and the outcomes' details have shape (N, B). Raises a ValueError if a detail
         that agents judge by is missing.
+        """
+
+    @abstractmethod
+    def coefficients(self, action: NDArray[Any]) -> Array:
+        """By how much agents pursue their goals with valid actions of a batch, shape (B,)."""
+
+    @property
+    @abstractmethod
+    def sincerity(self) -> Array:
+        """The profile of agents that pursue nothing but their present goals, shape (N,)."""
+
+    @abstractmethod
+    def actions_of(self, coefficients: Array) -> NDArray[Any]:
+        """Valid actions with such coefficients, shape (B,); one stands for all parts of an action."""
+
+    @abstractmethod
+    def validate_profile(self, coefficients: object, name: str = "coefficients") -> Array:
+        """Check a profile of one coefficient per agent, shape (N,).
+
+        Raises:
+            ValueError: If they have another shape, or no action of the game has such a coefficient.
         """
 
     # -- Actions and identity -------------------------------------------------------------------------

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env import validation
-from mesa_env.arrays import entries, namespace, with_column
+from mesa_env.arrays import entries, namespace
 from mesa_env.numerics import bound_in_any_precision
+from mesa_env.rules.clock import KnownLength
 from mesa_env.rules.rules import Array, Continuous, Rules, State
 from mesa_env.validation import LARGEST, validate_number, validate_range
 
@@ -87,6 +88,11 @@ class ScalarGame(Rules):
         return low, high
 
     @property
+    def n_start_uniforms(self) -> int:
+        """One draw for the goal if it is drawn, and those for what else agents see that is drawn."""
+        return isinstance(self.initial_goal, tuple) + (0 if self.stochastic else self.n_extra_uniforms)
+
+    @property
     def n_uniforms(self) -> int:
         """One draw for the goal if it is drawn, then those for what else the game keeps."""
         return isinstance(self.initial_goal, tuple) + self.n_extra_uniforms
@@ -101,7 +107,13 @@ class ScalarGame(Rules):
         extra = self.start_extra(uniforms[..., isinstance(self.initial_goal, tuple) :])
         return State(xp.zeros(uniforms.shape[:-1], dtype=xp.int64)[()], goal[()], extra)
 
-    def mesa_cost(self, output: Array, preferences: Array, elapsed: NDArray[np.int64] | int) -> Array:
+    def mesa_cost(
+        self,
+        output: Array,
+        preferences: Array,
+        elapsed: NDArray[np.int64] | int,
+        details: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    ) -> Array:
         """Term γ^elapsed (y − θ)² of the mesa cost of agents that judge by θ, or (θ, γ), shape (…, P)."""
         distance = output - preferences[..., 0]
         cost: Array = distance * distance
@@ -110,6 +122,11 @@ class ScalarGame(Rules):
         elif self.common_discount is None:
             cost = cost * np.power(preferences[..., 1], elapsed)
         return cost
+
+    def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
+        """Outputs of 0, in the shape of the goals."""
+        nothing: Array = namespace(goal).zeros_like(goal)
+        return nothing
 
     def mesa_costs(
         self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
@@ -130,6 +147,23 @@ class ScalarGame(Rules):
             judges = slice(k + 1)
             costs[judges] = (outputs[k] - goals[judges]) ** 2 + discounts[judges] * costs[judges]
         return costs
+
+    def coefficients(self, action: NDArray[Any]) -> Array:
+        """The actions, or their first parts, in double precision, shape (B,)."""
+        return action[..., 0].astype(np.float64)
+
+    @property
+    def sincerity(self) -> Array:
+        """Coefficients of 1, or of the bound if that is less, shape (N,)."""
+        return np.full(self.episodes, min(1.0, self.coefficient_bound))
+
+    def actions_of(self, coefficients: Array) -> NDArray[Any]:
+        """Actions, all of whose parts are such coefficients; (B,) to (B, A)."""
+        return np.repeat(coefficients[..., None], len(self.action_bound), axis=-1)
+
+    def validate_profile(self, coefficients: object, name: str = "coefficients") -> Array:
+        """Check a profile of one coefficient per agent, shape (N,), as `validate_coefficients` does."""
+        return validate_coefficients(self, coefficients, name)
 
     @cached_property
     def _discounts(self) -> Array | None:
@@ -176,39 +210,7 @@ class ScalarGame(Rules):
             )
 
 
-class KnownLength(ScalarGame):
-    """The aspect of games that end after the schedule's last episode, which their agents see coming."""
-
-    def over(self, state: State) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether each game has come to its end, shape (B,); none is cut short."""
-        ended = state.episode >= self.episodes
-        return ended, ended ^ ended  # False everywhere, in any array library
-
-    def episode_from_observation(self, observation: NDArray[np.floating]) -> NDArray[np.int64]:
-        """The episode that an observation shows, by the share of episodes left; (B, W) to (B,)."""
-        episode = np.rint((1 - observation[..., 2].astype(np.float64)) * self.episodes).astype(np.int64)
-        return np.minimum(episode, self.episodes - 1)
-
-    def observe_clock(self, state: State, column: Array | None = None) -> NDArray[np.float32]:
-        """(θ_n, η_n, share of episodes left, share of training left), then a column that is given."""
-        clock = with_column(entries(self._clock, state.episode), 0, state.goal)
-        if column is None:
-            return clock
-        xp = namespace(clock)
-        fifth = xp.astype(xp.asarray(column), xp.float32)[..., None]
-        wider: NDArray[np.float32] = xp.concat([clock, fifth], axis=-1)
-        return wider
-
-    @cached_property
-    def _clock(self) -> NDArray[np.float32]:
-        """Observations of every episode n = 0…N but for the goal, which is left 0; shape (N + 1, 4)."""
-        rates = np.append(self.learning_rates, 0)
-        left = np.arange(self.episodes, -1, -1) / self.episodes
-        training_left = np.append(self.training[::-1].cumsum()[::-1], 0) / max(1, self.training.sum())
-        return np.stack([np.zeros_like(left), rates, left, training_left], axis=1).astype(np.float32)
-
-
-class GoalAlone(KnownLength):
+class GoalAlone(KnownLength, ScalarGame):
     """The aspect of games that keep nothing beside a goal, of which chance decides the first at most."""
 
     stochastic = False

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from mesa_env import numerics
 from mesa_env.numerics import compiled, find_positive_roots, first_order_condition, unit_sums_before
 from mesa_env.rules.game import Game
-from mesa_env.rules.rules import Array
+from mesa_env.rules.rules import Array, Rules
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
 from mesa_env.validation import LARGEST, is_whole, numbers_of, require_kind, show, validate_number
 
@@ -129,9 +129,9 @@ def best_responses(game: Game, coefficients: ArrayLike) -> Array:
     return responses
 
 
-def require_base_game(game: ScalarGame) -> Game:
+def require_base_game(game: Rules) -> Game:
     """The game, if it is the base game, to which alone the closed forms here apply."""
-    require_kind(game, ScalarGame)
+    require_kind(game, Rules)
     if isinstance(game, Game):
         return game
     raise ValueError(

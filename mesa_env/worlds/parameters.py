@@ -1,55 +1,88 @@
-"""Worlds by name, and what is set of them."""
+"""Worlds as plain parameters: their names, what JSON and the command line hold of them, and the way back."""
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from mesa_env.validation import did_you_mean, show
-from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen, TableSetting, TableWiping
+from mesa_env.validation import did_you_mean, show, validate_name
+from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, TableSetting, TableWiping
 from mesa_env.worlds.world import World
 
-WORLDS: dict[str, type[Kitchen]] = {
+WORLDS: dict[str, type[World]] = {
     kind.__name__: kind for kind in (TableWiping, CrumbVacuuming, TableSetting, CookieElimination)
 }
-"""The worlds that have names."""
+"""Every world by its name."""
 
 
-def make_world(world: World | str, **parameters: Any) -> World:
-    """Make a world, given by itself or by its name in `WORLDS`, with some of its parameters set.
+def build_world(given: object, **parameters: Any) -> World:
+    """The world that a user gave: a world, a class of worlds, a name in `WORLDS`, or a mapping.
 
-    Args:
-        world: A world, or a name.
-        parameters: Fields of the world, such as `deployed`; those not given stay as they are.
+    A mapping has the name as its entry `world`, and any of that world's parameters. Further `parameters`,
+    such as `deployed`, take the place of the world's own.
 
     Raises:
-        TypeError: If it is neither a world nor a name.
-        ValueError: If there is no such world or parameter, or a parameter is out of its range.
+        TypeError: If it is something else.
+        ValueError: If no world has that name, or it has no such parameter or none of that value.
     """
-    if isinstance(world, str) and world not in WORLDS:
-        raise ValueError(
-            f"world must be one of {', '.join(WORLDS)}, or a World of one's own; "
-            f"got {show(world)}{did_you_mean(world, WORLDS)}"
+    if isinstance(given, World):
+        _check_names(type(given), parameters)
+        return replace(given, **parameters) if parameters else given  # type: ignore[type-var]
+    if isinstance(given, type) and issubclass(given, World):
+        kind: type[World] = given
+    elif isinstance(given, str | Mapping):
+        entries = {"world": given} if isinstance(given, str) else dict(given)
+        kind = WORLDS[validate_name("world", entries.pop("world", None), WORLDS)]
+        parameters = entries | parameters
+    else:
+        raise TypeError(
+            f"world must be one of {', '.join(WORLDS)}, or a mesa_env.worlds.World; got {show(given)}"
         )
-    if not isinstance(world, str | World):
-        raise TypeError(f"world must be a World, or one of {', '.join(WORLDS)}; got {show(world)}")
-    made = WORLDS[world]() if isinstance(world, str) else world
-    known: list[str] = [field.name for field in fields(made) if field.init] if is_dataclass(made) else []
+    _check_names(kind, parameters)
+    return kind(**parameters)
+
+
+def _check_names(kind: type[World], parameters: Mapping[Any, Any]) -> None:
+    """Raise a ValueError for parameters that a class of worlds does not have."""
+    known = _parameters(kind)
     for name in parameters:
         if name not in known:
             raise ValueError(
-                f"{type(made).__name__} has no parameter {name!r}; it has {', '.join(known) or 'none'}"
+                f"{kind.__name__} has no parameter {show(name)}; it has {', '.join(known) or 'none'}"
                 f"{did_you_mean(name, known)}"
             )
-    return replace(made, **parameters) if parameters else made  # type: ignore[type-var]
 
 
-def describe_world(world: World) -> dict[str, Any]:
-    """A world's name and parameters in values that JSON has; `make_world(**described)` inverts it.
+def describe_world(world: World) -> str | dict[str, Any] | None:
+    """The name of a world, with its parameters where they are not the default; None if it has no name.
+
+    `build_world` inverts it.
+    """
+    kind = type(world)
+    if WORLDS.get(kind.__name__) is not kind:
+        return None
+    own = {name: getattr(world, name) for name in _parameters(kind)}
+    changed = {name: value for name, value in own.items() if value != getattr(kind(), name)}
+    return {"world": kind.__name__, **changed} if changed else kind.__name__
+
+
+def deploy(world: World) -> World:
+    """The same world as a deployed model finds it: with its field `deployed` set.
 
     Raises:
-        ValueError: If the world is not one of `WORLDS`.
+        ValueError: If it has no such field, or it is set already.
     """
-    name = type(world).__name__
-    if WORLDS.get(name) is not type(world):
-        raise ValueError(f"a world must be one of {', '.join(WORLDS)}; got {show(world)}")
-    assert isinstance(world, Kitchen)
-    return {"world": name} | {field.name: getattr(world, field.name) for field in fields(world)}
+    known = _parameters(type(world)) if is_dataclass(world) else ()
+    if "deployed" not in known:
+        raise ValueError(
+            f"{type(world).__name__} does not say what it is once deployed: give it a field deployed, or "
+            "the deployed world beside it"
+        )
+    if getattr(world, "deployed"):  # noqa: B009 (a field that only some worlds have)
+        raise ValueError(f"a world to train in must not be deployed; got {show(world)}")
+    deployed: World = replace(world, deployed=True)  # type: ignore[type-var]
+    return deployed
+
+
+def _parameters(kind: Any) -> tuple[str, ...]:
+    """Names of the parameters of a class of worlds."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()

@@ -12,11 +12,12 @@ return R(w) = E r, and gradients are covariances, as in the Price equation:
 The second, times τ⁻¹, is also the Fisher information of one plan about the weights of whoever chose it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mesa_env.arrays import namespace
 from mesa_env.numerics import Array
 from mesa_env.validation import MOST_EPISODES, numbers_of, show, validate_number, validate_whole
 from mesa_env.worlds.world import Plans, require_plans
@@ -51,12 +52,13 @@ def plan(plans: Plans, weights: ArrayLike, temperature: float = 1.0) -> Planned:
             positive.
     """
     probabilities = np.exp(log_probabilities(plans, weights, temperature))
-    features, base = probabilities @ plans.features, probabilities @ plans.base
-    away = plans.features - features[..., None, :]
-    weighted = probabilities[..., None] * away
-    gradient = np.einsum("...mk,...m->...k", weighted, plans.base - base[..., None]) / float(temperature)
-    covariance = np.einsum("...mk,...ml->...kl", weighted, away)
-    return Planned(features, base, gradient, covariance, probabilities)
+    columns = [plans.features[:, i] for i in range(plans.features.shape[1])]
+    features = np.stack([expect(probabilities, column) for column in columns], axis=-1)
+    moved = [covary(probabilities, plans.base, column) for column in columns]
+    rows = [[covary(probabilities, one, other) for other in columns] for one in columns]
+    covariance = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    gradient = np.stack(moved, axis=-1) / float(temperature)
+    return Planned(features, expect(probabilities, plans.base), gradient, covariance, probabilities)
 
 
 def log_probabilities(plans: Plans, weights: ArrayLike, temperature: float = 1.0) -> Array:
@@ -68,12 +70,10 @@ def log_probabilities(plans: Plans, weights: ArrayLike, temperature: float = 1.0
             f"weights must be finite numbers, one for each of {count} features; got {show(weights)}"
         )
     tau = validate_number("temperature", temperature, high=1e300, above=0.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        scores = plans.log_ways + (goals / tau) @ plans.features.T
-    if not np.isfinite(scores).all():
+    largest = float(np.abs(goals).max(initial=0.0)) * float(np.abs(plans.features).max()) * count
+    if not np.isfinite(largest / tau):
         raise ValueError(f"weights over temperature must stay finite; got {show(weights)} and {tau:g}")
-    scores -= scores.max(axis=-1, keepdims=True)
-    return np.asarray(scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True)))
+    return np.asarray(weigh_plans(plans, goals, tau))
 
 
 def sample_plans(
@@ -105,3 +105,39 @@ def sample_plans(
     count = validate_whole("episodes", episodes, 0, MOST_EPISODES)
     drawn = (generator or np.random.default_rng(0)).choice(len(logs), count, p=np.exp(logs))
     return np.asarray(plans.features[drawn])
+
+
+# -- Functions of arrays in any library, whose rows are computed alike in a batch of any size ---------------
+
+
+def weigh_plans(plans: Plans, goals: Any, temperature: float) -> Any:
+    """Logarithms of the probabilities p_w(j) of plans, for goals w of shape (…, k); shape (…, M)."""
+    xp = namespace(goals)
+    scores = table(plans.log_ways, goals)
+    for i in range(plans.features.shape[1]):
+        scores = scores + (goals[..., i] / temperature)[..., None] * table(plans.features[:, i], goals)
+    scores = scores - xp.max(scores, axis=-1, keepdims=True)
+    return scores - xp.log(xp.sum(xp.exp(scores), axis=-1, keepdims=True))
+
+
+def choose_plans(plans: Plans, goals: Any, temperature: float) -> Any:
+    """Probabilities p_w(j) of the plans of a table, for goals w of shape (…, k); shape (…, M)."""
+    return namespace(goals).exp(weigh_plans(plans, goals, temperature))
+
+
+def expect(probabilities: Any, values: Array) -> Any:
+    """E v for plans of probabilities (…, M) and values (M,); shape (…)."""
+    return namespace(probabilities).sum(probabilities * table(values, probabilities), axis=-1)
+
+
+def covary(probabilities: Any, first: Array, second: Array) -> Any:
+    """Cov(v, u) of two values (M,) of plans of probabilities (…, M); shape (…)."""
+    away = [
+        table(values, probabilities) - expect(probabilities, values)[..., None] for values in (first, second)
+    ]
+    return namespace(probabilities).sum(probabilities * away[0] * away[1], axis=-1)
+
+
+def table(values: Array, like: Any) -> Any:
+    """Numbers of a plan table as an array of the library of another one."""
+    return values if isinstance(like, np.ndarray | np.generic) else namespace(like).asarray(np.array(values))

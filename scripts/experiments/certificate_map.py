@@ -14,7 +14,7 @@ from mesa_env.evaluation.certificates import certify
 from mesa_env.evaluation.certified_oracle import MOST_LEFT
 from mesa_env.evaluation.discount_cells import DiscountCells
 from mesa_env.evaluation.misconception_cells import MisconceptionCells
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from mesa_env.solutions.oracles import ORACLES
 
 TITLE = "# Certificates"
@@ -41,7 +41,7 @@ _KINDS: dict[str, dict[str, Callable[[Any, int], CellOracle]]] = {
 _CELLS = (120, 350, 1000)
 
 
-def certify_both(game: ScalarGame) -> dict[str, Any]:
+def certify_both(game: Rules) -> dict[str, Any]:
     """What tables leave and what the oracle leaves, in percent, and what the oracle is made of.
 
     Where there is neither, the last column says why.
@@ -59,7 +59,7 @@ def certify_both(game: ScalarGame) -> dict[str, Any]:
     return {**left, "made of": made_of, "refused": ""}
 
 
-def try_cells(game: ScalarGame) -> list[dict[str, Any]]:
+def try_cells(game: Rules) -> list[dict[str, Any]]:
     """What policies on more and more cells leave in one game, in percent: one row for each kind of cells."""
     rows = []
     for what, build in _KINDS[type(game).__name__].items():

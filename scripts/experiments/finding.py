@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike
 import mesa_env
 from mesa_env.agent import Agent
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 
 Source = Literal["trained", "recorded", "missing"]
 """Where measures of learners come from: models found here, the documentation's tables, or nowhere."""
@@ -44,12 +43,12 @@ class Finding:
     learners: Source | None = None
 
 
-def play(game: ScalarGame, agent: Agent | None = None, goal: ArrayLike = GOAL) -> Trajectory:
+def play(game: Rules, agent: Agent | None = None, goal: ArrayLike = GOAL) -> Trajectory:
     """Play one game, or one from each goal; the agent is by default the oracle."""
     return mesa_env.rollout(game, agent or mesa_env.oracle(game), goal)
 
 
-def first_agent_costs(game: ScalarGame, played: Trajectory) -> Array:
+def first_agent_costs(game: Rules, played: Trajectory) -> Array:
     """J_0 of one game or of each game of a batch, shape (B,)."""
     goals, outputs = np.atleast_2d(played.goals[..., :-1], played.outputs)
     costs: Array = game.mesa_costs(goals.T, outputs.T)[0]

@@ -17,8 +17,7 @@ from mesa_env import HiddenDeployment, train_then_deploy
 from mesa_env.agent import Agent
 from mesa_env.evaluation.hidden_deployment import belief_exploitability, simulated_exploitability
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.rules.rules import Array
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Array, Rules
 from mesa_env.solutions.beliefs import Table
 from mesa_env.solutions.hidden_deployment import FilteringOracle, first_costs, refinement, solve_hidden
 from scripts import figures
@@ -47,7 +46,7 @@ CONTESTS = (
 )
 
 
-def play(game: ScalarGame, agent: Agent | None = None, games: int = GAMES) -> Trajectory:
+def play(game: Rules, agent: Agent | None = None, games: int = GAMES) -> Trajectory:
     """Many games of an agent, by default the oracle; the same random numbers in all calls."""
     agent = agent or mesa_env.oracle(game)
     return mesa_env.rollout(game, agent, np.full(games, GOAL), generator=np.random.default_rng(0))

@@ -14,7 +14,7 @@ import agents
 import mesa_env
 from mesa_env.agent import Agent
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from scripts.experiments.finding import Finding, Source, play
 from scripts.experiments.page import read_template, tables_of
 
@@ -29,7 +29,7 @@ class Contest(NamedTuple):
     """A game that a learner plays beside an oracle, and what tables call it."""
 
     learner: str
-    game: ScalarGame
+    game: Rules
     label: str = ""
     oracle: Callable[[Any], Agent] = mesa_env.oracle
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 import agents
 from mesa_env import Game, train_then_deploy
-from mesa_env.rules.scalar import ScalarGame
+from mesa_env.rules.rules import Rules
 from scripts import figures
 from scripts.experiments.finding import Finding, play
 
@@ -24,7 +24,7 @@ def compute_second(_trained: Path | None = None) -> Finding:
     return compare_with_published(Game(train_then_deploy(100, 0)), {"θ_0": 0.8, START: 0.05, END: 0.08})
 
 
-def compare_with_published(game: ScalarGame, published: Mapping[str, float]) -> Finding:
+def compare_with_published(game: Rules, published: Mapping[str, float]) -> Finding:
     """The numbers that the post published, its grid search's and the exact equilibrium's."""
     played = {oracle: play(game, agents.make(oracle, game)) for oracle in ("grid", "equilibrium")}
     grid, exact = (

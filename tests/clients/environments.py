@@ -10,11 +10,16 @@ import pettingzoo
 import pytest
 
 from mesa_env.worlds import WORLDS
-from tests.conftest import ONE_OF_EACH_KIND
+from tests.conftest import ONE_OF_EACH_KIND, goals_of
 
 NEEDS_CLIENTS = "it is in the extra `clients`, which make test-clients installs"
 BEST_RESPONSE = "mesa_env/BestResponse-v0"
-GAMES = {name: replace(game, initial_goal=(-1.0, 1.0)) for name, game in ONE_OF_EACH_KIND.items()}
+GAMES = {
+    name: replace(
+        game, initial_goal=tuple(map(tuple, goals_of(game, -1.0, 1.0))) if game.goal_shape else (-1.0, 1.0)
+    )
+    for name, game in ONE_OF_EACH_KIND.items()
+}
 """One short game of each kind, whose first goal is drawn."""
 
 

@@ -131,7 +131,7 @@ def test_plain_parameters_build_the_game(rules):
     parameters = {"train": 2, "deploy": 1, "initial_goal": [-0.5, 0.5]}
     game = gymnasium.make(f"mesa_env/{rules}-v0", game=parameters).unwrapped.problem.game
     assert type(game) is mesa_env.GAMES[rules]
-    assert game.initial_goal == (-0.5, 0.5)
+    assert tuple(game.initial_goal) == (-0.5, 0.5)
     assert pettingzoo.make("aec", f"mesa_env/{rules}-v0", game=parameters).unwrapped.game == game
     with pytest.raises(ValueError, match=r"has no parameter 'belif'; it has"):
         gymnasium.make(f"mesa_env/{rules}-v0", game={"belif": 0.3})

@@ -13,6 +13,7 @@ from mesa_env import (
     GAMES,
     Decoupling,
     Game,
+    GoalTraining,
     HiddenDeployment,
     InfiniteHorizon,
     LearnableDiscount,
@@ -23,6 +24,7 @@ from mesa_env.interfaces.aec import SequentialEnv
 from mesa_env.interfaces.rendering import PLOTTED_DETAILS
 from mesa_env.problems import start_at_random_turn
 from mesa_env.rules.infinite_horizon import with_fixed_length
+from tests.conftest import same
 
 BEST_RESPONSE = "mesa_env/BestResponse-v0"
 SHORT = {  # with all that chance can decide
@@ -32,6 +34,14 @@ SHORT = {  # with all that chance can decide
     "LearnableDiscount": LearnableDiscount([0.3, 0.1, 0, 0], (0.4, 0.9), initial_goal=(-1, 1)),
     "HiddenDeployment": HiddenDeployment(np.ones(5), 0.9, 0.1, initial_goal=(-1, 1), hazard=0.4, shift=1.5),
     "Decoupling": Decoupling([1, 0.5, 0], 0.9, 0.1, initial_goal=(-1, 1), decoupling=0.7),
+    "GoalTraining": GoalTraining(
+        "TableWiping",
+        [0.3, 0.1, 0.0, 0.2, 0],
+        0.5,
+        discount=0.9,
+        regularization=0.1,
+        initial_goal=((-1, 0), (1, 2)),
+    ),
 }
 SEEDS = (0, 3, 12345)
 
@@ -147,7 +157,10 @@ def test_the_same_seed_plays_the_same_game_in_every_interface(id, game, seed):
             aec.step(action)
             seen, reward, over, cut, info = single.step(action)
             observations, rewards, overs, cuts, infos = batch.step(np.stack([action, action]))
-            assert aec.infos[f"episode_{n}"] == info == {key: infos[key][0].item() for key in info}
+            assert same(aec.infos[f"episode_{n}"], info)
+            assert same(
+                info, {key: infos[key][0] if infos[key].ndim > 1 else infos[key][0].item() for key in info}
+            )
             assert aec.rewards["episode_0"] == reward == rewards[0] == rewards[1]
             assert aec.terminations["episode_0"] is over is bool(overs[0])
             assert aec.truncations["episode_0"] is cut is bool(cuts[0])
@@ -165,7 +178,7 @@ def test_the_same_seed_plays_the_same_game_in_every_interface(id, game, seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_state_lies_in_its_space_and_begins_with_the_present_observation(game, seed, goal):
     env = mesa_env.raw_env(game=game)
-    env.reset(seed=seed, options={"initial_goal": goal})
+    env.reset(seed=seed, options={"initial_goal": np.full(game.goal_shape, goal)})
     width = len(game.observation_bounds[0])
     states = [env.state()]
     for action in sampled(env.action_space("episode_0"), game.episodes):
@@ -201,10 +214,11 @@ def test_what_agents_are_paid_is_minus_the_mesa_costs_of_the_rules(game, seed):
 def test_a_goal_that_is_asked_for_begins_the_game_everywhere(id, game):
     aec, single = mesa_env.env(game=game), gymnasium.make(id, game=game)
     batch = gymnasium.make_vec(id, num_envs=2, game=game)
-    aec.reset(seed=1, options={"initial_goal": 0.25})
+    asked = {"initial_goal": np.full(game.goal_shape, 0.25)}
+    aec.reset(seed=1, options=asked)
     assert aec.observe("episode_0")[0] == 0.25
-    assert single.reset(seed=1, options={"initial_goal": 0.25})[0][0] == 0.25
-    np.testing.assert_array_equal(batch.reset(seed=1, options={"initial_goal": 0.25})[0][:, 0], 0.25)
+    assert single.reset(seed=1, options=asked)[0][0] == 0.25
+    np.testing.assert_array_equal(batch.reset(seed=1, options=asked)[0][:, 0], 0.25)
 
 
 # -- Rendering --------------------------------------------------------------------------------------------
@@ -259,13 +273,14 @@ def decision_by_hand(game, successors, seed, action):
         elapsed = state.episode - first
         if elapsed[0]:
             if successors is None:
-                actions = np.ones((1, len(game.action_bound)))
+                actions = game.actions_of(np.ones(1))
             else:
                 actions, memory = successors.predict(game.observe(state), memory, start, deterministic=True)
                 start = np.array([False])
         state, outcome = game.play(state, actions)
-        cost += game.mesa_cost(outcome.output, judge, elapsed)[0]
-        scale += game.mesa_cost(np.zeros(1), judge, elapsed)[0]
+        silence = game.silence(outcome.goal, outcome.details)
+        cost += game.mesa_cost(outcome.output, judge, elapsed, outcome.details)[0]
+        scale += game.mesa_cost(silence, judge, elapsed, outcome.details)[0]
     return observation, -cost, scale
 
 
@@ -289,7 +304,7 @@ def test_best_responses_play_every_variant_to_its_end(game, given):
         assert paid == rewards[seed] == pytest.approx(reward, rel=1e-9)
         told = infos["final_info"]["scale"][seed]
         assert info["scale"] == told == pytest.approx(scale, rel=1e-9)
-    assert len(np.unique(posed[:, 3])) > 1  # several agents were seated
+    assert len(np.unique(posed[:, game.goal_width + 2])) > 1  # several agents were seated
 
 
 @pytest.mark.parametrize("name", ["DeceptiveAlignment", "Misconception", "LearnableDiscount", "Decoupling"])

@@ -10,7 +10,6 @@ from gymnasium.spaces import Discrete as DiscreteSpace
 from gymnasium.utils.env_checker import check_env
 
 import mesa_env
-from mesa_env.problems import BestResponse
 from mesa_env.rules.rules import Discrete, Outcome, Rules, State
 
 with warnings.catch_warnings():
@@ -27,7 +26,8 @@ class Pursuits(Rules):
     goal_bound: np.ndarray = field(default_factory=lambda: np.array([1.0, 2.0]))
 
     stochastic = False
-    n_uniforms = 2
+    n_uniforms = n_start_uniforms = 2
+    sincerity = np.ones(3)
     actions = Discrete(2)
 
     def __post_init__(self):
@@ -67,7 +67,19 @@ class Pursuits(Rules):
     def preferences(self, state):
         return state.goal
 
-    def mesa_cost(self, output, preferences, elapsed):
+    def silence(self, goal, details=None):
+        return np.zeros_like(goal)
+
+    def coefficients(self, action):
+        return np.asarray(action).astype(float)
+
+    def actions_of(self, coefficients):
+        return coefficients.astype(int)
+
+    def validate_profile(self, coefficients, name="coefficients"):
+        return np.asarray(coefficients, dtype=float)
+
+    def mesa_cost(self, output, preferences, elapsed, details=None):
         return ((output - preferences) ** 2).sum(axis=-1)
 
     def mesa_costs(self, goals, outputs, details=None):
@@ -154,10 +166,7 @@ def test_pictures_and_lines_show_every_component():
             assert len(np.unique(shown)) > 10
 
 
-def test_a_best_response_needs_an_agent_for_successors():
-    with pytest.raises(ValueError, match=r"successors in Pursuits must be an agent with predict; got None"):
-        BestResponse(GAME)
-
+def test_a_best_response_to_an_agent():
     class Silent:
         def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return np.zeros(len(observation), dtype=np.int64), None
