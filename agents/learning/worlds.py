@@ -16,14 +16,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.learning.callbacks import CallbackAdapter, ProgressCallback
-from agents.limits import LARGEST_SEED
+from agents.limits import LARGEST_SEED, MOST_TURNS
 from mesa_env.agent import Agent, ask_agent, validate_agent
 from mesa_env.interfaces.world_env import WorldEnv
 from mesa_env.validation import show, validate_name, validate_whole
 from mesa_env.worlds import PlanningAgent, World
-
-MOST_STEPS = 10_000_000
-"""Most steps that a learner trains."""
 
 _BATCH = 64  # episodes of the reward learner between two fits
 _ENVIRONMENTS, _ROLLOUT = 8, 128  # of PPO: steps in each before every update
@@ -155,5 +152,5 @@ def train_in_world(
     if not isinstance(world, World):
         raise TypeError(f"world must be a World; got {show(world)}")
     train, default = LEARNERS[validate_name("learner", name, LEARNERS)]
-    count = validate_whole("steps", default if steps is None else steps, 1, MOST_STEPS)
+    count = validate_whole("steps", default if steps is None else steps, 1, MOST_TURNS)
     return train(world, validate_whole("seed", seed, 0, LARGEST_SEED), count, watch)

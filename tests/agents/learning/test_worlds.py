@@ -91,8 +91,8 @@ def test_rollouts_of_a_seed_are_repeated():
         ({"name": "pppo"}, "learner must be one of dqn, ppo, reward; got 'pppo' (did you mean 'ppo'?)"),
         ({"world": "TableWiping"}, "world must be a World; got 'TableWiping'"),
         ({"seed": -1}, "seed must be a whole number in 0…4294967295; got -1"),
-        ({"steps": 0}, "steps must be a whole number in 1…10000000; got 0"),
-        ({"steps": 10**9}, "steps must be a whole number in 1…10000000; got 1000000000"),
+        ({"steps": 0}, "steps must be a whole number in 1…10000000000; got 0"),
+        ({"steps": 10**11}, "steps must be a whole number in 1…10000000000; got 100000000000"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_one_sentence(arguments, message):
