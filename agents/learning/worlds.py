@@ -122,8 +122,8 @@ def train_reward_learner(world: World, seed: int, steps: int, watch: ProgressCal
 
 Learner = Callable[[World, int, int, ProgressCallback], Agent]
 LEARNERS: dict[str, tuple[Learner, int]] = {
-    "dqn": (train_dqn, 20_000),
-    "ppo": (train_ppo, 20_480),
+    "dqn": (train_dqn, 10_000),
+    "ppo": (train_ppo, 15_360),
     "reward": (train_reward_learner, 5_000),
 }
 """Learners by name, and how many steps they train by default."""

@@ -51,7 +51,7 @@ def compare_learners(
 def measure(kitchen: World, agent: Agent) -> dict[str, Any]:
     """Returns of an agent in training and deployed, beside the best, and the goal that it shows.
 
-    Of the goal there is what training shows of it, `w_1` and `w_2` with both worlds' episodes, and whether
+    Mean returns are those of episodes with chance. Of the goal there is what training shows of it, `w_1` and `w_2` with both worlds' episodes, and whether
     these have a likeliest goal at all; otherwise the estimate is penalized (`mesa_env.worlds.fit_goal`).
     """
     places = {"training": kitchen, "deployed": deploy(kitchen)}
@@ -61,7 +61,9 @@ def measure(kitchen: World, agent: Agent) -> dict[str, Any]:
         row |= {label: played.base[0], f"best {label}": place.plans().base.max()}
         row |= {f"feature {i + 1} {label}": count for i, count in enumerate(played.features[0])}
     tables = [place.plans() for place in places.values()]
-    ends = [worlds.rollout_in_world(place, agent, EPISODES, False).features for place in places.values()]
+    drawn = [worlds.rollout_in_world(place, agent, EPISODES, False) for place in places.values()]
+    row |= {f"mean {label}": played.base.mean() for label, played in zip(places, drawn, strict=True)}
+    ends = [played.features for played in drawn]
     trained, both = fit_goal(tables[0], ends[0]), fit_goal(tables, ends)
     row |= {f"w_{i + 1} by training": weight for i, weight in enumerate(trained.weights)}
     row |= {f"w_{i + 1}": weight for i, weight in enumerate(both.weights)}
@@ -74,7 +76,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     summary = grouped[["training", "best training", "deployed"]].mean()
     summary["lowest deployed"] = grouped["deployed"].min()
     summary["highest deployed"] = grouped["deployed"].max()
-    means = grouped[["best deployed", "w_1", "w_2"]].mean()
+    means = grouped[["best deployed", "mean deployed", "w_1", "w_2"]].mean()
     return pd.concat([summary, means], axis=1).reset_index()
 
 
