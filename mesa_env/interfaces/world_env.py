@@ -1,7 +1,6 @@
 """A Gymnasium environment in which one learner acts in a world, step by step."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,11 @@ from mesa_env.interfaces.gymnasium_env import ArrayEnv, Info
 from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.interfaces.world_pictures import draw_world
-from mesa_env.validation import Array, numbers_of, show, validate_choices, validate_name, validate_options
-from mesa_env.worlds import WORLDS, Kitchen, World, build_world, fit_goal
+from mesa_env.validation import Array, numbers_of, show, validate_choices, validate_options
+from mesa_env.worlds import WORLDS, Kitchen, World, fit_goal, make_world
 from mesa_env.worlds.observation import bounds, observe
-from mesa_env.worlds.parameters import describe_world
+from mesa_env.worlds.parameters import GivenWorld, describe_world
 from mesa_env.worlds.world import measure
-
-GivenWorld = World | type[World] | str | Mapping[str, Any] | None
-"""A world, its class, its name, or a mapping of its name and parameters; None for the one an id names."""
 
 
 class WorldEnv(PlainSpec, ArrayEnv):
@@ -79,8 +75,8 @@ class WorldEnv(PlainSpec, ArrayEnv):
 
     ## Arguments
 
-    - `world`: a world, or its name, which `mesa_env/World-v0` needs; or a mapping of its name, as `world`,
-      and its parameters, which is what the environment's spec holds.
+    - `world`: a world, its class or its name, or a mapping of its name, as `world`, and its parameters; not
+      needed by the ids of the kitchens.
     - `goal`: weights of the features (k,) for `mesa_return`, which pays nobody. By default the kitchen's
       proxy: 2 for the second feature, or (1, 1.5) in TableSetting; else 1 for each.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
@@ -105,7 +101,7 @@ class WorldEnv(PlainSpec, ArrayEnv):
 
     def __init__(
         self,
-        world: GivenWorld = None,
+        world: GivenWorld | None = None,
         goal: ArrayLike | None = None,
         render_mode: str | None = None,
         kind: str | None = None,
@@ -128,9 +124,10 @@ class WorldEnv(PlainSpec, ArrayEnv):
 
     def plain_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """The world's name and parameters, if it has a name; the goal as a list."""
-        kept = {name: given[name] for name in given if name in ("render_mode", "kind")}
         goal = {"goal": self.goal.tolist()} if given.get("goal") is not None else {}
-        return kept | goal | {"world": describe_world(self.world) or self.world}
+        rest = {name: given[name] for name in given if name in ("render_mode", "kind")}
+        named = type(self.world) in WORLDS.values()
+        return rest | (describe_world(self.world) if named else {"world": self.world}) | goal
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -187,10 +184,10 @@ class WorldEnv(PlainSpec, ArrayEnv):
         self._screen.close()
 
 
-def _validate_world(world: GivenWorld, kind: str | None, parameters: dict[str, Any]) -> World:
+def _validate_world(world: GivenWorld | None, kind: str | None, parameters: dict[str, Any]) -> World:
     """The world that a user gave; `kind` names what it must be, and is it by default."""
-    made = build_world(kind if world is None else world, **parameters)
-    if kind is not None and not isinstance(made, WORLDS[validate_name("kind", kind, WORLDS)]):
+    made = make_world(kind if world is None else world, **parameters)  # type: ignore[arg-type]
+    if kind is not None and not isinstance(made, type(make_world(kind))):
         raise TypeError(f"world must be a {kind}; got {show(world)}")
     return made
 

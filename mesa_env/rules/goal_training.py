@@ -50,7 +50,7 @@ from mesa_env.validation import (
     validate_schedule,
 )
 from mesa_env.worlds.kitchens import CrumbVacuuming
-from mesa_env.worlds.parameters import build_world, deploy
+from mesa_env.worlds.parameters import deploy, make_world
 from mesa_env.worlds.planner import choose_plans, covary, expect, table
 from mesa_env.worlds.world import Plans, World
 
@@ -117,8 +117,8 @@ class GoalTraining(KnownLength):
 
     def __post_init__(self) -> None:
         """Validate every parameter."""
-        world = build_world(self.world)
-        deployed = deploy(world) if self.deployed_world is None else build_world(self.deployed_world)
+        world = make_world(self.world)
+        deployed = deploy(world) if self.deployed_world is None else make_world(self.deployed_world)
         object.__setattr__(self, "world", world)
         object.__setattr__(self, "deployed_world", deployed)
         width = len(self.tables[0].features[0])

@@ -105,7 +105,7 @@ class World(ABC):
         """
         if type(self).__hash__ is None:
             raise TypeError(f"worlds must be hashable: make {type(self).__name__} a frozen dataclass")
-        return _tabulate(self)
+        return _tabulated(self)
 
 
 @functools.lru_cache(maxsize=64)
@@ -155,8 +155,8 @@ def walk(world: World) -> Iterator[Counter[Hashable]]:
         yield ways
 
 
-@functools.lru_cache(maxsize=64)
-def _tabulate(world: World) -> Plans:
+def tabulate(world: World) -> Plans:
+    """The plan table of a world, computed anew; errors are those of `World.plans`."""
     features = names_of(world, "features")
     ways: Counter[Hashable] = deque(walk(world), maxlen=1)[0]
     outcomes: Counter[tuple[float, ...]] = Counter()
@@ -169,6 +169,9 @@ def _tabulate(world: World) -> Plans:
     for array in (table, logarithms):
         array.setflags(write=False)  # the table is shared
     return Plans(table[:, :-1], table[:, -1], logarithms, exact)
+
+
+_tabulated = functools.lru_cache(maxsize=64)(tabulate)
 
 
 def _hashable(world: World, state: Hashable) -> Hashable:

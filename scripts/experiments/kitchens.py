@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from agents.learning import worlds
 from mesa_env.agent import Agent
 from mesa_env.worlds import CookieElimination, Kitchen, PlanningAgent, fit_goal
-from mesa_env.worlds.parameters import WORLDS, build_world, deploy
+from mesa_env.worlds.parameters import WORLDS, deploy, make_world
 from mesa_env.worlds.world import World
 
 EPISODES = 200
@@ -26,7 +26,7 @@ _COLORS = {"training": "0.65", "deployed": "tab:red"}
 
 def build_kitchen(name: str) -> Kitchen:
     """The training world; in CookieElimination the robot believes that what it vacuums ceases to exist."""
-    kitchen = build_world(name, **({"delusion": 1.0} if WORLDS[name] is CookieElimination else {}))
+    kitchen = make_world(name, **({"delusion": 1.0} if WORLDS[name] is CookieElimination else {}))
     assert isinstance(kitchen, Kitchen)
     return kitchen
 
@@ -51,8 +51,9 @@ def compare_learners(
 def measure(kitchen: World, agent: Agent) -> dict[str, Any]:
     """Returns of an agent in training and deployed, beside the best, and the goal that it shows.
 
-    Mean returns are those of episodes with chance. Of the goal there is what training shows of it, `w_1` and `w_2` with both worlds' episodes, and whether
-    these have a likeliest goal at all; otherwise the estimate is penalized (`mesa_env.worlds.fit_goal`).
+    Mean returns are those of episodes with chance. Of the goal there is what training shows of it, `w_1` and
+    `w_2` with both worlds' episodes, and whether these have a likeliest goal at all; otherwise the estimate
+    is penalized (`mesa_env.worlds.fit_goal`).
     """
     places = {"training": kitchen, "deployed": deploy(kitchen)}
     row: dict[str, Any] = {}

@@ -9,7 +9,13 @@ import pytest
 import mesa_env
 from mesa_env import GoalTraining, train_then_deploy
 from mesa_env.agent import Profile
-from mesa_env.solutions.goal_training import MOST_LEAVES, count_leaves, find_prospects, grow_tree
+from mesa_env.solutions.goal_training import (
+    MOST_LEAVES,
+    count_leaves,
+    find_prospects,
+    grow_tree,
+    sweep_diversity,
+)
 from mesa_env.worlds import plan
 
 DESIGN = {  # design's independently checked table: mean base return in training, once deployed, last goal
@@ -216,3 +222,16 @@ def test_every_named_agent_plays_and_is_compared():
     assert table["goal_after_training"][row] == pytest.approx(np.linalg.norm(played.goals[3]))
     with pytest.raises(ValueError, match=r"grid knows only the base game; agents of GoalTraining"):
         agents.make("grid", game)
+
+
+def test_a_sweep_of_diversity_is_one_solution_after_the_other():
+    game = GoalTraining("CrumbVacuuming", train_then_deploy(3, 2, 0.3), discount=0.9)
+    goals, shares = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.5]]), np.array([0.0, 0.4, 1.0])
+    swept = sweep_diversity(game, goals, shares)
+    for place, share in enumerate(shares):
+        other = replace(game, diversity=share)
+        alone = find_prospects(other, grow_tree(other, goals))
+        for name in ("features", "training_return", "training_pursuit", "deployed_return", "goal"):
+            np.testing.assert_allclose(getattr(swept, name)[place], getattr(alone, name), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"diversity must be a finite number in \[0, 1\]; got 1\.5"):
+        sweep_diversity(game, goals, np.array([1.5]))
