@@ -85,6 +85,20 @@ def test_rollouts_of_a_seed_are_repeated():
         assert not np.array_equal(one, other)
 
 
+class DrawsOnce:
+    """As DQN explores: one action for all rows of a batch."""
+
+    generator = np.random.default_rng(0)
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        return np.full(len(observation), self.generator.integers(4)), None
+
+
+def test_no_episode_depends_on_what_is_drawn_in_another():
+    played = rollout_in_world(TableWiping(True), DrawsOnce(), 50)
+    assert len(np.unique(played.features, axis=0)) > 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -101,7 +115,7 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(arguments, message):
 
 
 def test_what_cannot_be_played_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="episodes must be a whole number ≥ 1; got 0"):
+    with pytest.raises(ValueError, match="episodes must be a whole number in 1…100000; got 0"):
         rollout_in_world(TableWiping(), PlanningAgent(TableWiping(), (0, 1)), 0)
     with pytest.raises(TypeError, match="must have predict"):
         rollout_in_world(TableWiping(), object())
