@@ -45,13 +45,13 @@ def compare_learners(
     for learner in learners:
         for seed in seeds:
             agent = worlds.train_in_world(learner, kitchen, seed, steps)
-            yield {"world": name, "agent": learner, "seed": float(seed)} | measure(kitchen, agent)
+            yield {"world": name, "agent": learner, "seed": float(seed)} | measure(kitchen, agent, seed)
 
 
-def measure(kitchen: World, agent: Agent) -> dict[str, Any]:
+def measure(kitchen: World, agent: Agent, seed: int = 0) -> dict[str, Any]:
     """Returns of an agent in training and deployed, beside the best, and the goal that it shows.
 
-    Mean returns are those of episodes with chance. Of the goal there is what training shows of it, `w_1` and
+    Mean returns are those of episodes with chance, drawn from a seed. Of the goal there is what training shows of it, `w_1` and
     `w_2` with both worlds' episodes, and whether these have a likeliest goal at all; otherwise the estimate
     is penalized (`mesa_env.worlds.fit_goal`).
     """
@@ -62,7 +62,7 @@ def measure(kitchen: World, agent: Agent) -> dict[str, Any]:
         row |= {label: played.base[0], f"best {label}": place.plans().base.max()}
         row |= {f"feature {i + 1} {label}": count for i, count in enumerate(played.features[0])}
     tables = [place.plans() for place in places.values()]
-    drawn = [worlds.rollout_in_world(place, agent, EPISODES, False) for place in places.values()]
+    drawn = [worlds.rollout_in_world(place, agent, EPISODES, False, seed) for place in places.values()]
     row |= {f"mean {label}": played.base.mean() for label, played in zip(places, drawn, strict=True)}
     ends = [played.features for played in drawn]
     trained, both = fit_goal(tables[0], ends[0]), fit_goal(tables, ends)
