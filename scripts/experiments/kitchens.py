@@ -51,9 +51,9 @@ def compare_learners(
 def measure(kitchen: World, agent: Agent, seed: int = 0) -> dict[str, Any]:
     """Returns of an agent in training and deployed, beside the best, and the goal that it shows.
 
-    Mean returns are those of episodes with chance, drawn from a seed. Of the goal there is what training shows of it, `w_1` and
-    `w_2` with both worlds' episodes, and whether these have a likeliest goal at all; otherwise the estimate
-    is penalized (`mesa_env.worlds.fit_goal`).
+    Mean returns are those of episodes with chance, drawn from a seed. Of the goal there is what training
+    shows of it, `w_1` and `w_2` with both worlds' episodes, and whether these have a likeliest goal at all;
+    otherwise the estimate is penalized (`mesa_env.worlds.fit_goal`).
     """
     places = {"training": kitchen, "deployed": deploy(kitchen)}
     row: dict[str, Any] = {}
