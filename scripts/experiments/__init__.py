@@ -15,5 +15,7 @@ EXPERIMENTS = {
     "hidden_deployment": "hidden_deployment:compute",
     "decoupling": "decoupling:compute",
     "neural": "neural:compute",
+    "diversity": "diversity:compute",
+    "deception": "deception:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""

@@ -11,7 +11,7 @@ import pytest
 from scripts.experiments import EXPERIMENTS, learners
 from scripts.experiments.page import MISSING, claims_of, read_template, render
 
-SLOW = ("misconception", "learnable_discount", "hidden_deployment")
+SLOW = ("misconception", "learnable_discount", "hidden_deployment", "diversity", "deception")
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in EXPERIMENTS]
 
 
