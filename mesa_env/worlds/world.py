@@ -12,7 +12,7 @@ tells features apart (`Plans.conserved`).
 import functools
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,7 +199,7 @@ def _hashable(world: World, state: Hashable) -> Hashable:
 def names_of(world: World, what: str) -> tuple[str, ...]:
     """Actions or features of a world."""
     given = getattr(world, what, None)
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    names = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ValueError(
             f"{what} of {type(world).__name__} must be one or more different names; got {show(given)}"
