@@ -15,5 +15,6 @@ EXPERIMENTS = {
     "hidden_deployment": "hidden_deployment:compute",
     "decoupling": "decoupling:compute",
     "neural": "neural:compute",
+    "conserved": "conserved:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""
