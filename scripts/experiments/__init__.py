@@ -16,5 +16,6 @@ EXPERIMENTS = {
     "decoupling": "decoupling:compute",
     "neural": "neural:compute",
     "conserved": "conserved:compute",
+    "value_learning": "value_learning:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""
