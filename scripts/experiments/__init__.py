@@ -17,5 +17,6 @@ EXPERIMENTS = {
     "neural": "neural:compute",
     "conserved": "conserved:compute",
     "value_learning": "value_learning:compute",
+    "delusion": "delusion:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""
