@@ -18,11 +18,11 @@ _CELLS = 51  # of each axis of the map
 def measure_worlds(repeats: int) -> list[Measurement]:
     """Plan tables, the tree of eight training episodes, and the sincere map of diversity and prior."""
     worlds = [make_world(name, deployed=deployed) for name in WORLDS for deployed in (False, True)]
-    one = TableWiping()
+    one, deployed_one = TableWiping(), TableWiping(deployed=True)
     game = GoalTraining(one)
     goals = 2 * np.stack([np.linspace(0, 1, _CELLS), np.linspace(1, 0, _CELLS)], axis=-1)
     sincere = replace(game, pursuits=(1.0,))
-    listed = [enumerate_plans(world) for world in (one, game.deployed_world)]
+    listed = [enumerate_plans(world) for world in (one, deployed_one)]
     all_tables, table, enumerated, tree, plain_tree, whole_map, plain_cell = median_seconds(
         repeats,
         lambda: [tabulate(world) for world in worlds],

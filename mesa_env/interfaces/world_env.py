@@ -14,7 +14,7 @@ from mesa_env.interfaces.gymnasium_env import ArrayEnv, Info
 from mesa_env.interfaces.rendering import METADATA, Screen
 from mesa_env.interfaces.spec import PlainSpec
 from mesa_env.interfaces.world_pictures import draw_world
-from mesa_env.validation import Array, numbers_of, show, validate_choices, validate_options
+from mesa_env.validation import LARGEST, Array, numbers_of, show, validate_choices, validate_options
 from mesa_env.worlds import WORLDS, Kitchen, World, fit_goal, make_world
 from mesa_env.worlds.observation import bounds, observe
 from mesa_env.worlds.parameters import describe_world
@@ -197,6 +197,8 @@ def _validate_goal(goal: ArrayLike | None, world: World) -> Array:
     if goal is None:
         return np.array(world.proxy) if isinstance(world, Kitchen) else np.ones(count)
     weights = numbers_of(goal)
-    if weights is None or weights.shape != (count,) or not np.isfinite(weights).all():
-        raise ValueError(f"goal must be finite numbers, one for each of {count} features; got {show(goal)}")
+    if weights is None or weights.shape != (count,) or not (np.abs(weights) <= LARGEST).all():
+        raise ValueError(
+            f"goal must be finite numbers, one for each of {count} features, within ±{LARGEST:g}; got {show(goal)}"
+        )
     return weights

@@ -18,5 +18,7 @@ EXPERIMENTS = {
     "conserved": "conserved:compute",
     "value_learning": "value_learning:compute",
     "delusion": "delusion:compute",
+    "diversity": "diversity:compute",
+    "deception": "deception:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""
