@@ -102,7 +102,7 @@ class TestDelusion:
 
     @pytest.mark.parametrize("diverse", [False, True])
     def test_training_is_that_in_worlds_with_the_delusion(self, diverse):
-        goals, kappa = deluded_training.train(np.array([0.4]), 6, delusion=0.2, diverse=diverse)
+        goals, kappa = deluded_training.train(np.array([0.1]), 6, delusion=0.2, diverse=diverse)
         goal, level, step = np.array([0.0, 2.0]), 0.2, 1e-6
 
         def base(goal, level):
@@ -113,4 +113,4 @@ class TestDelusion:
             assert kappa[n, 0] == pytest.approx(level, abs=1e-6)
             slope = (base(goal, level + step) - base(goal, level - step)) / (2 * step)
             pushed = 0.3 * plan(CookieElimination(diverse, level).plans(), goal).gradient
-            goal, level = goal + pushed, level + 0.4 * 0.3 * slope
+            goal, level = goal + pushed, level + 0.1 * 0.3 * slope
