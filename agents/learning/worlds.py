@@ -8,7 +8,7 @@ All three reach the best training return of every kitchen within their default n
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from stable_baselines3 import DQN, PPO
@@ -16,14 +16,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.learning.callbacks import CallbackAdapter, ProgressCallback
-from agents.limits import LARGEST_SEED
+from agents.limits import LARGEST_SEED, MOST_EPISODES, MOST_TURNS
 from mesa_env.agent import Agent, ask_agent, validate_agent
 from mesa_env.interfaces.world_env import WorldEnv
-from mesa_env.validation import show, validate_name, validate_whole
+from mesa_env.validation import Array, show, validate_name, validate_whole
 from mesa_env.worlds import PlanningAgent, World
-
-MOST_STEPS = 10_000_000
-"""Most steps that a learner trains."""
 
 _BATCH = 64  # episodes of the reward learner between two fits
 _ENVIRONMENTS, _ROLLOUT = 8, 128  # of PPO: steps in each before every update
@@ -32,16 +29,16 @@ _ENVIRONMENTS, _ROLLOUT = 8, 128  # of PPO: steps in each before every update
 class Behavior(NamedTuple):
     """What an agent's episodes in a world ended with."""
 
-    features: np.ndarray[Any, np.dtype[np.float64]]
+    features: Array
     """Shape (episodes, k)."""
-    base: np.ndarray[Any, np.dtype[np.float64]]
+    base: Array
     """Base returns, shape (episodes,)."""
 
 
 def rollout_in_world(
     world: World, agent: Agent, episodes: int = 1, deterministic: bool = True, seed: int = 0
 ) -> Behavior:
-    """Play episodes, all at once.
+    """Play episodes, one after the other: some learners explore in all rows of a batch at once.
 
     Args:
         world: The world to act in.
@@ -54,19 +51,19 @@ def rollout_in_world(
         TypeError: If the agent has no `predict`.
         ValueError: If episodes are not a whole number of at least 1, or an action is none of the world's.
     """
-    count = validate_whole("episodes", episodes, 1)
+    count = validate_whole("episodes", episodes, 1, MOST_EPISODES)
     acting = agent.replan(world, seed) if isinstance(agent, PlanningAgent) else validate_agent(agent)
     if isinstance(acting, BaseAlgorithm) and not deterministic:
         acting.set_random_seed(seed)
-    envs = [WorldEnv(world) for _ in range(count)]
-    seen = np.stack([env.reset(seed=seed)[0] for env in envs])
-    infos: list[dict[str, Any]] = []
-    for _ in range(world.horizon):
-        actions, _ = ask_agent(acting, seen, deterministic=deterministic)
-        steps = [env.step(action) for env, action in zip(envs, actions, strict=True)]
-        seen, infos = np.stack([step[0] for step in steps]), [step[4] for step in steps]
+    env, ends = WorldEnv(world), []
+    for _ in range(count):
+        (observation, info), over = env.reset(), False
+        while not over:
+            actions, _ = ask_agent(acting, observation[None], deterministic=deterministic)
+            observation, _, over, _, info = env.step(actions[0])
+        ends.append(info)
     return Behavior(
-        np.stack([info["features"] for info in infos]), np.array([info["base_return"] for info in infos])
+        np.stack([end["features"] for end in ends]), np.array([end["base_return"] for end in ends])
     )
 
 
@@ -125,8 +122,8 @@ def train_reward_learner(world: World, seed: int, steps: int, watch: ProgressCal
 
 Learner = Callable[[World, int, int, ProgressCallback], Agent]
 LEARNERS: dict[str, tuple[Learner, int]] = {
-    "dqn": (train_dqn, 20_000),
-    "ppo": (train_ppo, 20_480),
+    "dqn": (train_dqn, 10_000),
+    "ppo": (train_ppo, 15_360),
     "reward": (train_reward_learner, 5_000),
 }
 """Learners by name, and how many steps they train by default."""
@@ -155,5 +152,5 @@ def train_in_world(
     if not isinstance(world, World):
         raise TypeError(f"world must be a World; got {show(world)}")
     train, default = LEARNERS[validate_name("learner", name, LEARNERS)]
-    count = validate_whole("steps", default if steps is None else steps, 1, MOST_STEPS)
+    count = validate_whole("steps", default if steps is None else steps, 1, MOST_TURNS)
     return train(world, validate_whole("seed", seed, 0, LARGEST_SEED), count, watch)

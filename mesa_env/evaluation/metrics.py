@@ -63,6 +63,8 @@ def measure(game: Rules, played: Trajectory, audited: Audit | None = None) -> di
     if not game.goal_shape:
         size = np.abs(np.divide(played.outputs, before, out=coefficients.copy(), where=before != 0))
     first, last = np.atleast_1d(goals[0]), np.atleast_1d(goals[end])
+    longest = np.abs(first).max()
+    direction = first / longest if longest else first
     details = {name: values[:, None] for name, values in played.details.items()}
     return {
         "c_first": float(coefficients[0]),
@@ -70,7 +72,7 @@ def measure(game: Rules, played: Trajectory, audited: Audit | None = None) -> di
         "c_deployment": _mean(coefficients[~training]),
         "c_deployment_least": np.nan if training.all() else float(coefficients[~training].min()),
         "goal_after_training": float(np.linalg.norm(last) if game.goal_shape else last[0]),
-        "retention": float(last @ first / (first @ first)) if first.any() else np.nan,
+        "retention": float(last @ direction / (direction @ direction) / longest) if longest else np.nan,
         "base_loss_training": _mean(played.base_losses[training]),
         "base_loss_deployment": _mean(played.base_losses[~training]),
         "mesa_cost": float(game.mesa_costs(before[:, None], played.outputs[:, None], details)[0, 0]),

@@ -17,7 +17,7 @@ from mesa_env.interfaces.world_pictures import draw_world
 from mesa_env.validation import LARGEST, Array, numbers_of, show, validate_choices, validate_options
 from mesa_env.worlds import WORLDS, Kitchen, World, fit_goal, make_world
 from mesa_env.worlds.observation import bounds, observe
-from mesa_env.worlds.parameters import describe_world
+from mesa_env.worlds.parameters import GivenWorld, describe_world
 from mesa_env.worlds.world import measure
 
 
@@ -75,7 +75,8 @@ class WorldEnv(PlainSpec, ArrayEnv):
 
     ## Arguments
 
-    - `world`: a world, or its name; not needed by the ids of the kitchens.
+    - `world`: a world, its class or its name, or a mapping of its name, as `world`, and its parameters; not
+      needed by the ids of the kitchens.
     - `goal`: weights of the features (k,) for `mesa_return`, which pays nobody. By default the kitchen's
       proxy: 2 for the second feature, or (1, 1.5) in TableSetting; else 1 for each.
     - `render_mode`: "human" (a window; needs pygame), "rgb_array" or "ansi".
@@ -100,7 +101,7 @@ class WorldEnv(PlainSpec, ArrayEnv):
 
     def __init__(
         self,
-        world: World | str | None = None,
+        world: GivenWorld | None = None,
         goal: ArrayLike | None = None,
         render_mode: str | None = None,
         kind: str | None = None,
@@ -183,7 +184,7 @@ class WorldEnv(PlainSpec, ArrayEnv):
         self._screen.close()
 
 
-def _validate_world(world: World | str | None, kind: str | None, parameters: dict[str, Any]) -> World:
+def _validate_world(world: GivenWorld | None, kind: str | None, parameters: dict[str, Any]) -> World:
     """The world that a user gave; `kind` names what it must be, and is it by default."""
     made = make_world(kind if world is None else world, **parameters)  # type: ignore[arg-type]
     if kind is not None and not isinstance(made, type(make_world(kind))):
@@ -199,6 +200,7 @@ def _validate_goal(goal: ArrayLike | None, world: World) -> Array:
     weights = numbers_of(goal)
     if weights is None or weights.shape != (count,) or not (np.abs(weights) <= LARGEST).all():
         raise ValueError(
-            f"goal must be finite numbers, one for each of {count} features, within ±{LARGEST:g}; got {show(goal)}"
+            f"goal must be finite numbers, one for each of {count} features, within ±{LARGEST:g}; "
+            f"got {show(goal)}"
         )
     return weights

@@ -12,13 +12,13 @@ tells features apart (`Plans.conserved`).
 import functools
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mesa_env.numerics import Array
-from mesa_env.validation import numbers_of, show, validate_whole
+from mesa_env.validation import numbers_of, shorten, show, validate_whole
 
 _MOST_STEPS = 5_000_000  # of plans by state and step: about ten seconds
 
@@ -100,8 +100,9 @@ class World(ABC):
 
         Raises:
             TypeError: If the world or a state is not hashable.
-            ValueError: If the world has no steps or no actions, too many states to count, or outcomes that
-                are not one finite number for each feature and one for the base return.
+            ValueError: If the world has no steps or no actions, too many states to count, states that its
+                methods do not accept, or outcomes that are not one finite number for each feature and one
+                for the base return.
         """
         if type(self).__hash__ is None:
             raise TypeError(f"worlds must be hashable: make {type(self).__name__} a frozen dataclass")
@@ -137,7 +138,7 @@ def walk(world: World) -> Iterator[Counter[Hashable]]:
     """How many plans lead to each state, before the first step and after each."""
     name, actions = type(world).__name__, names_of(world, "actions")
     horizon = validate_whole(f"the horizon of {name}", world.horizon, 1)
-    ways = Counter({_hashable(world, world.start()): 1})
+    ways = Counter({_hashable(world, _ask(world, "start")): 1})
     yield ways
     steps = 0
     for _ in range(horizon):
@@ -150,7 +151,7 @@ def walk(world: World) -> Iterator[Counter[Hashable]]:
         after: Counter[Hashable] = Counter()
         for state, count in ways.items():
             for action in actions:
-                after[_hashable(world, world.step(state, action))] += count
+                after[_hashable(world, _ask(world, "step", state, action))] += count
         ways = after
         yield ways
 
@@ -174,6 +175,18 @@ def tabulate(world: World) -> Plans:
 _tabulated = functools.lru_cache(maxsize=64)(tabulate)
 
 
+def _ask(world: World, method: str, *arguments: object) -> Any:
+    """What a method of a world returns for a state, which may be one that the world does not have."""
+    try:
+        return getattr(world, method)(*arguments)
+    except Exception as error:  # whatever a user's class raises
+        call = f"{type(world).__name__}.{method}({', '.join(map(show, arguments))})"
+        reason = shorten(f"{type(error).__name__}: {error}")
+        raise ValueError(
+            f"a world must start in a state of its own and lead from it to others; {call} raised {reason}"
+        ) from error
+
+
 def _hashable(world: World, state: Hashable) -> Hashable:
     """The state, if it can be counted."""
     try:
@@ -186,7 +199,7 @@ def _hashable(world: World, state: Hashable) -> Hashable:
 def names_of(world: World, what: str) -> tuple[str, ...]:
     """Actions or features of a world."""
     given = getattr(world, what, None)
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    names = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ValueError(
             f"{what} of {type(world).__name__} must be one or more different names; got {show(given)}"
@@ -196,7 +209,7 @@ def names_of(world: World, what: str) -> tuple[str, ...]:
 
 def _entries(world: World, state: Hashable, count: int) -> tuple[float, ...]:
     """The outcome of a state as one row: features, then base return."""
-    given = world.outcome(state)
+    given = _ask(world, "outcome", state)
     try:
         features, base = given
     except (TypeError, ValueError):

@@ -85,14 +85,28 @@ def test_rollouts_of_a_seed_are_repeated():
         assert not np.array_equal(one, other)
 
 
+class DrawsOnce:
+    """As DQN explores: one action for all rows of a batch."""
+
+    generator = np.random.default_rng(0)
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        return np.full(len(observation), self.generator.integers(4)), None
+
+
+def test_no_episode_depends_on_what_is_drawn_in_another():
+    played = rollout_in_world(TableWiping(True), DrawsOnce(), 50)
+    assert len(np.unique(played.features, axis=0)) > 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"name": "pppo"}, "learner must be one of dqn, ppo, reward; got 'pppo' (did you mean 'ppo'?)"),
         ({"world": "TableWiping"}, "world must be a World; got 'TableWiping'"),
         ({"seed": -1}, "seed must be a whole number in 0…4294967295; got -1"),
-        ({"steps": 0}, "steps must be a whole number in 1…10000000; got 0"),
-        ({"steps": 10**9}, "steps must be a whole number in 1…10000000; got 1000000000"),
+        ({"steps": 0}, "steps must be a whole number in 1…10000000000; got 0"),
+        ({"steps": 10**11}, "steps must be a whole number in 1…10000000000; got 100000000000"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_one_sentence(arguments, message):
@@ -101,7 +115,7 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(arguments, message):
 
 
 def test_what_cannot_be_played_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="episodes must be a whole number ≥ 1; got 0"):
+    with pytest.raises(ValueError, match="episodes must be a whole number in 1…100000; got 0"):
         rollout_in_world(TableWiping(), PlanningAgent(TableWiping(), (0, 1)), 0)
     with pytest.raises(TypeError, match="must have predict"):
         rollout_in_world(TableWiping(), object())
