@@ -15,6 +15,9 @@ EXPERIMENTS = {
     "hidden_deployment": "hidden_deployment:compute",
     "decoupling": "decoupling:compute",
     "neural": "neural:compute",
+    "conserved": "conserved:compute",
+    "value_learning": "value_learning:compute",
+    "delusion": "delusion:compute",
     "diversity": "diversity:compute",
     "deception": "deception:compute",
 }
