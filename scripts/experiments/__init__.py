@@ -20,5 +20,6 @@ EXPERIMENTS = {
     "delusion": "delusion:compute",
     "diversity": "diversity:compute",
     "deception": "deception:compute",
+    "learned_goals": "learned_goals:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""

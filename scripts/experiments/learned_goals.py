@@ -30,12 +30,14 @@ def tell_apart() -> pd.DataFrame:
             plans = make_world(name, deployed=place == "deployed").plans()
             found = compare_goals(plans, PROXY, TRUTH, error=ERROR)
             episodes = f"{found.episodes:.1f}" if found.distinguishable else "never"
-            rows.append({"world": name, "place": place, "nats": float(found.divergence), "episodes": episodes})
+            rows.append(
+                {"world": name, "place": place, "nats": float(found.divergence), "episodes": episodes}
+            )
     return pd.DataFrame(rows).set_index(["world", "place"])
 
 
 def count_goals() -> pd.DataFrame:
-    """Of all directions of goals, those that make perfect training optimal, and of these, the deployed best."""
+    """Directions of goals that make perfect training optimal, and of these, those that are best deployed."""
     angles = 2 * np.pi * (np.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS
     goals = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     rows = []
@@ -101,3 +103,63 @@ def load(trained: Path | None) -> tuple[Source, pd.DataFrame]:
     headings = tables_of(read_template(_NAME))["learners"].headings
     names = {heading: field for field, heading in headings.items()}
     return "recorded", pd.read_csv(recorded).rename(columns=names)
+
+
+def compute(trained: Path | None = None) -> Finding:
+    """What training can tell of goals, exactly; and learners from training and deployed."""
+    source, summary = load(trained)
+    apart, counted = tell_apart(), count_goals()
+    tables = {"apart": apart, "counted": counted}
+    claims = _check_exact(apart, counted)
+    numbers: dict[str, float] = {}
+    if source != "missing":
+        tables["learners"] = summary
+        claims |= _check_learners(summary)
+        numbers = {"seeds": float(summary["seeds"].max())}
+    return Finding(tables, draw(summary, counted), claims, numbers, source)
+
+
+def _check_exact(apart: pd.DataFrame, counted: pd.DataFrame) -> Claims:
+    nats = apart["nats"].unstack()
+    alike = ["TableWiping", "CrumbVacuuming"]
+    return {
+        "never_told": (nats.loc[alike, "training"] == 0).all() and (nats["deployed"] > 1).all(),
+        "half_are_perfect": (counted["perfect"] - 50).abs().max() < 0.01,
+        "few_stay_best": (counted["also_deployed"] < 80).all() and (counted["worst"] <= 0).all(),
+    }
+
+
+def _check_learners(summary: pd.DataFrame) -> Claims:
+    rows = summary.set_index(["agent", "world"])
+    reached, deployed = rows["reached"], rows["deployed"]
+    doing, crumbs, tables = ["dqn", "ppo"], "CrumbVacuuming", "TableSetting"
+    return {
+        "all_reach": reached.loc[list(_LEARNERS)].min() >= 0.98,
+        "doers_keep": min(deployed[agent, crumbs] for agent in doing) > 3.5,
+        "planner_breaks": deployed["reward", crumbs] < 0.5 and deployed["proxy planner", crumbs] < 0.5,
+        "places_fail": max(deployed[agent, tables] for agent in _LEARNERS) < 0.5,
+    }
+
+
+def draw(summary: pd.DataFrame, counted: pd.DataFrame) -> Figure:
+    """Deployed returns with their intervals as shares of the best; and goals that perfect training allows."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    deployed, allowed = figure.subplots(1, 2, width_ratios=(2, 1))
+    worlds = list(WORLDS)
+    for place, agent in enumerate((*_PLANNERS, *_LEARNERS) if len(summary) else ()):
+        rows = summary[summary["agent"] == agent].set_index("world").reindex(worlds)
+        at = np.arange(len(worlds)) + 0.16 * (place - 2)
+        share, half = rows["deployed"] / rows["best"], rows["half"] / rows["best"]
+        deployed.errorbar(at, share, yerr=half, fmt="o", capsize=3, label=agent)
+    deployed.axhline(1, color="0.5", linestyle=":")
+    deployed.set(xticks=range(len(worlds)), xticklabels=worlds, ylabel="deployed return, share of the best")
+    if len(summary):
+        deployed.legend(fontsize="small", ncols=2)
+    for column, label in (("perfect", "perfect in training"), ("also_deployed", "of these, best deployed")):
+        allowed.plot(counted.index, counted[column], "o", label=label)
+    allowed.set(ylabel="goals, % of directions", ylim=(0, 100))
+    allowed.tick_params(axis="x", rotation=15)
+    allowed.legend(fontsize="small")
+    for axes in (deployed, allowed):
+        axes.grid(alpha=0.3)
+    return figure
