@@ -99,8 +99,8 @@ def compare(
         seed: Seed of everything else that is random, which is the same for all agents.
 
     Returns:
-        Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` and
-        those of `METRICS`.
+        Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` (a
+        tuple where goals are vectors) and those of `METRICS`.
     """
     require_kind(game, Rules)
     if not isinstance(contestants, Mapping):
@@ -114,9 +114,14 @@ def compare(
             audited = audit(game, agent, batch)
             for i, goal in enumerate(goals):
                 metrics = measure(game, batch.row(i), audited.row(i))
-                rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
-    columns = ("agent", "model", "initial_goal", *METRICS)
-    return {column: np.array([row[column] for row in rows]) for column in columns}
+                first = tuple(goal.tolist()) if game.goal_shape else goal
+                rows.append({"agent": name, "model": model, "initial_goal": first, **metrics})
+    table = {name: [row[name] for row in rows] for name in ("agent", "model", "initial_goal", *METRICS)}
+    columns: dict[str, NDArray[Any]] = {name: np.array(values) for name, values in table.items()}
+    if game.goal_shape:  # a column has one entry per game
+        columns["initial_goal"] = np.empty(len(rows), dtype=object)
+        columns["initial_goal"][:] = table["initial_goal"]
+    return columns
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of gains without bound

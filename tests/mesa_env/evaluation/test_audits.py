@@ -270,7 +270,7 @@ def test_one_game_is_simulated_as_a_batch_of_one_is(name):
         ({"zooms": True}, "zooms must be a whole number in 0…10; got True"),
         ({"played": None}, "played must be a Trajectory, as rollout returns; got None"),
         ({"agent": 3}, "an agent must have predict"),
-        ({"game": "Game"}, "game must be a game of type ScalarGame"),
+        ({"game": "Game"}, "game must be a game of type Rules"),
         ({"game": Game([0.5])}, "played must be of the given game"),
     ],
 )

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mesa_env
@@ -173,6 +174,7 @@ def test_the_audit_tries_every_choice_against_fixed_policies():
         costs = [cost_of(game, goal, n, world, [c, *agent.coefficients[n + 1 :]]) for c in game.pursuits]
         taken = game.pursuits.index(agent.coefficients[n])
         assert audited.gains[row, n] == pytest.approx(costs[taken] - min(costs), abs=1e-6)
+        assert mesa_env.audit_by_simulation(game, agent, played).gains[row, n] == audited.gains[row, n]
         assert audited.best[row, n] == game.pursuits[int(np.argmin(costs))]
         silent = replace(game, pursuits=(0.0,))
         assert audited.weights[row, n] == pytest.approx(cost_of(silent, goal, n, world, [0] * (5 - n)))
@@ -213,7 +215,8 @@ def test_every_named_agent_plays_and_is_compared():
     assert columns["guard"] == columns["compliant"] == [0, 0]
     equilibrium = table["agent"] == "equilibrium"
     assert (table["relative_exploitability"][equilibrium] < 1e-9).all()
-    assert table["initial_goal"].shape == (len(table["agent"]), 2)
+    assert table["initial_goal"].tolist() == [(0.0, 2.0), (1.0, 1.0)] * len(contestants)
+    assert len(mesa_env.summarize(pd.DataFrame(table))) == len(contestants)
     played = mesa_env.rollout(game, contestants["myopic"], [0.0, 2.0])
     first = np.array([0.0, 2.0])
     kept = played.goals[3] @ first / (first @ first)
