@@ -9,7 +9,7 @@ import pandas as pd
 
 from mesa_env import GoalTraining, train_then_deploy
 from mesa_env.rules.rules import Array
-from mesa_env.solutions.goal_training import find_prospects, grow_tree
+from mesa_env.solutions.goal_training import find_prospects, grow_tree, sweep_diversity
 from mesa_env.worlds import Plans, make_world, plan
 
 WORLDS = VACUUMING, WIPING = "CrumbVacuuming", "TableWiping"
@@ -27,28 +27,30 @@ def make_game(world: str, rule: str, diversity: float = 0.5, rate: float = RATE)
     return GoalTraining(make_world(world), schedule, diversity=diversity, update=update, data=data)
 
 
-def solve(game: GoalTraining, diversities: Array) -> pd.DataFrame:
-    """What sincere, myopic (γ = 0) and strategic models come to, one row for each diversity."""
-    tree, sincere = grow_tree(game, START), replace(game, pursuits=(1.0,))
+def solve(game: GoalTraining, diversities: Array | None = None) -> pd.DataFrame:
+    """What sincere, myopic (γ = 0) and strategic models come to, at the game's diversity or at several."""
+    shares = np.array([game.diversity]) if diversities is None else diversities
     players = {
-        "sincere": (sincere, grow_tree(sincere, START)),
-        "myopic": (replace(game, discount=0.0), tree),
-        "strategic": (game, tree),
+        "sincere": replace(game, pursuits=(1.0,)),
+        "myopic": replace(game, discount=0.0),
+        "strategic": game,
     }
-    rows = []
-    for diversity in diversities:
-        row: dict[str, float] = {"diversity": diversity}
-        for name, (played, grown) in players.items():
-            ahead = find_prospects(played, grown, diversity=diversity)
-            row |= {
-                f"training_{name}": ahead.training_return[0],
-                f"deployed_{name}": ahead.deployed_return[0],
-            }
-            row |= {f"pursuit_{name}": ahead.training_pursuit[0]}
-            row |= {f"theta_{i + 1}_{name}": ahead.goal[0, i] for i in range(2)}
-            row |= {f"moved_{name}": float(np.linalg.norm(ahead.goal[0] - START[0]))}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    columns = {"diversity": shares}
+    for name, played in players.items():
+        if diversities is None:
+            ahead = find_prospects(played, grow_tree(played, START))
+        else:
+            ahead = sweep_diversity(played, START, diversities)
+        goal = ahead.goal.reshape(len(shares), -1)
+        columns |= {
+            f"training_{name}": ahead.training_return.reshape(-1),
+            f"deployed_{name}": ahead.deployed_return.reshape(-1),
+            f"pursuit_{name}": ahead.training_pursuit.reshape(-1),
+            f"theta_1_{name}": goal[:, 0],
+            f"theta_2_{name}": goal[:, 1],
+            f"moved_{name}": np.linalg.norm(goal - START, axis=1),
+        }
+    return pd.DataFrame(columns)
 
 
 def solve_at(rule: str, rate: float) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def solve_at(rule: str, rate: float) -> pd.DataFrame:
     weights = np.concatenate([goals, game.belief[None]]) * (rule != "off-policy")
     steepest = np.linalg.eigvalsh(plan(game.tables[1], weights).covariance).max()
     factor = np.nan if rule == "behavior" else rate * steepest
-    return solve(game, np.ones(1)).assign(rule=rule, rate=rate, factor=factor)
+    return solve(game).assign(rule=rule, rate=rate, factor=factor)
 
 
 def follow(rule: str, rates: Array, updates: int) -> Array:

@@ -78,7 +78,7 @@ class TestValueLearning:
     @pytest.mark.parametrize("diversity", [0.0, 1.0])
     def test_behavior_is_as_found_independently(self, diversity):
         game = goal_rules.make_game("CrumbVacuuming", "behavior", diversity, rate=0.3)
-        row = goal_rules.solve(game, np.array([diversity])).loc[0]
+        row = goal_rules.solve(game).loc[0]
         known = {0.0: (3.718, -0.489, 0.700, 2.700), 1.0: (3.178, -0.845, 0.275, 2.007)}[diversity]
         fields = ["training_strategic", "deployed_strategic", "theta_1_strategic", "theta_2_strategic"]
         assert row[fields].to_numpy() == pytest.approx(known, abs=5e-4)
@@ -86,7 +86,7 @@ class TestValueLearning:
     @pytest.mark.parametrize("world", goal_rules.WORLDS)
     def test_off_policy_goals_obey_a_linear_recursion(self, world):
         covariance = plan(make_world(world, deployed=True).plans(), (0, 0)).covariance
-        row = goal_rules.solve(goal_rules.make_game(world, "off-policy", 1.0), np.ones(1)).loc[0]
+        row = goal_rules.solve(goal_rules.make_game(world, "off-policy", 1.0)).loc[0]
         labels, away = np.array([1.0, 0.0]), np.array([-1.0, 2.0])
         left = np.linalg.matrix_power(np.eye(2) - goal_rules.RATE * covariance, 8) @ away
         for who in ("sincere", "myopic", "strategic"):
