@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mesa_env
+from mesa_env.validation import show_bound
 
 if TYPE_CHECKING:
     from agents.benchmark.run_folder import RunFolder
@@ -33,7 +34,6 @@ def compare_with_oracle(
     What a learner that is not `audited` could gain is left out.
     """
     import numpy as np
-    import pandas as pd
 
     from agents.benchmark import tables
     from scripts import figures
@@ -42,11 +42,13 @@ def compare_with_oracle(
         {"equilibrium": mesa_env.oracle(game, uncertified=True), name: learner},
         game.initial_goal,
     )
-    games = pd.DataFrame(mesa_env.compare(game, contestants, [goal]))
+    games = mesa_env.compare(game, contestants, [goal])
     if not audited:
-        games.loc[games["agent"] == name, ["nash_conv", "relative_exploitability"]] = np.nan
-    folder.table(_TABLE, games)
+        for column in ("nash_conv", "relative_exploitability"):
+            games[column][games["agent"] == name] = np.nan
+    table = tables.flatten(games)
+    folder.table(_TABLE, table)
     played = {name: mesa_env.rollout(game, agent, goal) for name, agent in contestants.items()}
     folder.figure(_FIGURE, figures.side_by_side(game, played))
-    tables.show_summary(mesa_env.summarize(games), f"{title}, from θ_0 = {goal:g}")
+    tables.show_summary(mesa_env.summarize(table), f"{title}, from θ_0 = {show_bound(goal)}")
     print(f"run folder: {folder.path}")

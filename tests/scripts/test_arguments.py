@@ -19,7 +19,8 @@ from mesa_env import (
     train_then_deploy,
 )
 from scripts import evaluate, train
-from scripts.arguments import GameArguments, refusing_bad_input, run_command
+from scripts.arguments import refusing_bad_input, run_command
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 

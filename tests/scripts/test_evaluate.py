@@ -14,7 +14,7 @@ from agents.learning.neural import NeuralSettings
 from agents.learning.settings import PPOSettings
 from mesa_env import GAMES, Decoupling, Game
 from scripts import evaluate, train
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 SMALL = {rules: GameArguments(rules=rules, train=2, deploy=2) for rules in GAMES} | {

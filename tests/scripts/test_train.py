@@ -18,7 +18,7 @@ from agents.benchmark.run_folder import RunFolder
 from agents.learning import training
 from agents.learning.settings import PPOSettings
 from scripts import train
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 GAME = GameArguments(train=3, deploy=5)

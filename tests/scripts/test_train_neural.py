@@ -13,7 +13,7 @@ from agents.learning import neural
 from agents.learning.settings import NeuralSettings
 from mesa_env import GAMES
 from scripts import evaluate, train_neural
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 NEURAL = GameArguments(rules="Decoupling", train=2, deploy=2, decoupling=10.0)

@@ -9,7 +9,7 @@ import pytest
 
 import agents
 from agents.learning import algorithms
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from scripts.tune import Arguments, main
 from tests.conftest import refused
 
