@@ -92,7 +92,7 @@ class GameArguments:
         numbers = default if initial_goal is None else initial_goal
         if len(numbers) not in (width, 2 * width):
             counts = "one number or two" if width == 1 else f"{width} numbers or {2 * width}"
-            raise ValueError(f"an initial goal must be {counts}, low and high; got {numbers}")
+            raise ValueError(f"an initial goal must be {counts}, low then high; got {numbers}")
         parts = [numbers[:width], numbers[width:]] if width > 1 else list(numbers)
         goal = tuple(part for part in parts if part != ())
         return build_bounded_game(self.given() | {"initial_goal": goal if len(goal) > 1 else goal[0]})

@@ -172,7 +172,7 @@ def check_label(label: str) -> None:
 def _game(label: str, given: Any) -> Rules:
     check_label(label)
     parameters = {"rules": label if label in GAMES else BASE, **_table(f"games.{label}", given)}
-    if parameters["rules"] in SCALAR_GAMES:
+    if parameters["rules"] in list(SCALAR_GAMES):  # of which any value may be asked
         parameters.setdefault("initial_goal", _INITIAL_GOAL)
     try:
         return build_bounded_game(parameters)

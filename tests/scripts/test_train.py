@@ -129,7 +129,7 @@ class TestTrain:
             ({"initial_goal": ()}, ("initial goal", "()")),
             ({"settings": PPOSettings(turns=10, games=8)}, ("turns", "10")),
             ({"resume": True}, ("--resume", "none")),
-            ({"evaluation_goal": 50.0}, ("initial_goal", "50.0")),
+            ({"evaluation_goal": (50.0,)}, ("initial_goal", "50.0")),
             ({"threads": 0}, ("threads", "0")),
             ({"seed": -1}, ("seed", "-1")),
         ],

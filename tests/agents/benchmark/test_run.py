@@ -94,7 +94,8 @@ class TestRow:
 
     @pytest.mark.parametrize("kind", GAMES.values())
     def test_every_game_can_be_measured(self, kind):
-        game = kind(initial_goal=0.8) if kind is not GAMES["Decoupling"] else kind(initial_goal=(0.1, 0.8))
+        goal = {"Decoupling": (0.1, 0.8), "GoalTraining": (0.3, 2.0)}.get(kind.__name__, 0.8)
+        game = kind(initial_goal=goal)
         evaluation = measure_agent(game, mesa_env.oracle(with_fixed_length(game)), typical_goals(game, 2))
         assert set(evaluation) == {*mesa_env.METRICS, "episode_exploitability", "episode_excess"}
         assert np.isfinite(evaluation["episode_exploitability"]).all()
