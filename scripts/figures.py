@@ -34,6 +34,7 @@ def side_by_side(game: Rules, played: Mapping[str, Trajectory]) -> Figure:
         axes.plot(emitted[:window], linestyle="--", label=output)
         axes.set(title=escape_mathtext(name), xlabel="episode")
         axes.grid(alpha=0.3)
+        axes.locator_params(axis="x", integer=True)
     for axes in grid[len(played) :]:
         axes.set_axis_off()
     lowest, highest = grid[0].get_ylim()

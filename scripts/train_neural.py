@@ -49,9 +49,10 @@ def main(arguments: Arguments) -> None:
     from scripts.comparison import FILES, compare_with_oracle, is_finished
 
     with refusing_bad_input():
-        game = arguments.game.build(arguments.initial_goal)
-        if not isinstance(game, Decoupling):
+        if arguments.game.rules != "Decoupling":
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
+        game = arguments.game.build(arguments.initial_goal)
+        assert isinstance(game, Decoupling)
         validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validate_batch(arguments.settings.games, game)
         judged = arguments.game.build_at(arguments.evaluation_goal)
