@@ -8,8 +8,10 @@ registers their environments:
 | PettingZoo | `mesa_env/DeceptiveAlignment-v0` | the game: one agent per episode, each with its own goal  |
 | Gymnasium  | `mesa_env/DeceptiveAlignment-v0` | one controller plays every episode, paid by one judge    |
 | Gymnasium  | `mesa_env/BestResponse-v0`       | one decision of one agent against given successors       |
+| Gymnasium  | `mesa_env/World-v0`              | a world, step by step, paid by its base return           |
 
 The first two exist for every game in `GAMES`, such as `mesa_env/Misconception-v0`; the third takes any game.
+The fourth takes any world; those in `worlds.WORLDS` have ids of their own, such as `mesa_env/TableWiping-v0`.
 Solutions and evaluation are imported when they are first asked for.
 """
 
@@ -33,6 +35,7 @@ from mesa_env.rules import (
     State,
     train_then_deploy,
 )
+from mesa_env.worlds import WORLDS
 
 if TYPE_CHECKING:
     from mesa_env.evaluation.audits import audit, audit_by_simulation
@@ -71,9 +74,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> Any:
-    """A name of a module that is imported on first use, or the worlds."""
-    if name == "worlds":
-        return importlib.import_module("mesa_env.worlds")
+    """A name of a module that is imported on first use."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"mesa_env.{_MODULE_OF[name]}"), name)
@@ -93,3 +94,7 @@ gymnasium.register(
     entry_point="mesa_env.entry_points:make_best_response",
     vector_entry_point="mesa_env.entry_points:make_best_responses",
 )
+_world_env = "mesa_env.interfaces.world_env:WorldEnv"
+gymnasium.register("mesa_env/World-v0", entry_point=_world_env)
+for _kind in WORLDS:
+    gymnasium.register(f"mesa_env/{_kind}-v0", entry_point=_world_env, kwargs={"kind": _kind})

@@ -1,7 +1,8 @@
 """Measure speed as ratios, what is compared side by side in one run.
 
 Every figure is the median of several repeats, ours and the reference taken in turns. The references are the
-post's method written plainly, and the environments of Gymnasium and PettingZoo themselves.
+post's method written plainly, the environments of Gymnasium and PettingZoo themselves, and planning plan by
+plan.
 """
 
 import os
@@ -33,7 +34,7 @@ def main(arguments: Arguments) -> None:
     import pandas as pd
     import torch
 
-    from agents.benchmark import speed, tables
+    from agents.benchmark import speed, tables, world_speed
     from agents.benchmark.run_folder import RunFolder, environment
     from mesa_env import Game
 
@@ -54,6 +55,7 @@ def main(arguments: Arguments) -> None:
                 speed.measure_batch(repeats, environments, Game(initial_goal=(-1.0, 1.0)), "–"),
                 *speed.measure_turns(repeats),
                 speed.measure_learning(repeats),
+                *world_speed.measure_worlds(repeats),
             ]
         )
         folder.record(arguments)

@@ -19,6 +19,7 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
+from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame
 
 settings.register_profile("repeatable", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -131,4 +132,11 @@ ONE_OF_EACH_KIND = {
     "Decoupling": Decoupling([1, 0.5, 0, 0.25], 0.9, 0.1, decoupling=0.3),
     "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0, 0.2, 0.0], 0.5, discount=0.9),
 }
+
+
+def goals_of(game: Rules, *sizes: float) -> np.ndarray:
+    """Goals of a game of such sizes, one for each, shape (B,); vectors point in one direction, (B, k)."""
+    return np.multiply.outer(sizes, np.linspace(1.0, 2.0, game.goal_width).reshape(game.goal_shape))
+
+
 every_kind = pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

@@ -96,7 +96,7 @@ def _weights(game: rules.Game | rules.Decoupling, gains: Array) -> Array:
 
 
 def audit_by_simulation(
-    game: ScalarGame, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3
+    game: Rules, agent: Agent, played: Trajectory, proposals: int = 61, zooms: int = 3
 ) -> Audit:
     """Audit deterministic games by simulating deviations from every turn; exact up to the search.
 
@@ -104,7 +104,7 @@ def audit_by_simulation(
     the whole range are tried for each part of the action in turn, and for all parts together; then, for
     actions of one part, values between those where the cost jumps or is least; then the same over a range
     twenty times smaller around the best, `zooms` times. The result is a lower bound of the gain, which is
-    tight where J_n has no spike between proposals.
+    tight where J_n has no spike between proposals. In `GoalTraining` every choice is tried instead.
 
     Returns:
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
@@ -113,6 +113,9 @@ def audit_by_simulation(
         TypeError: If an argument is of another type.
         ValueError: If the game is stochastic after its start, another game was played, or the search is none.
     """
+    require_kind(game, Rules)
+    if isinstance(game, rules.GoalTraining):
+        return audit(game, agent, played)
     require_kind(game, ScalarGame)
     if game.stochastic:
         raise ValueError(f"only deterministic games can be audited by simulation; got {type(game).__name__}")

@@ -63,6 +63,8 @@ def measure(game: Rules, played: Trajectory, audited: Audit | None = None) -> di
     if not game.goal_shape:
         size = np.abs(np.divide(played.outputs, before, out=coefficients.copy(), where=before != 0))
     first, last = np.atleast_1d(goals[0]), np.atleast_1d(goals[end])
+    longest = np.abs(first).max()
+    direction = first / longest if longest else first
     details = {name: values[:, None] for name, values in played.details.items()}
     return {
         "c_first": float(coefficients[0]),
@@ -70,7 +72,7 @@ def measure(game: Rules, played: Trajectory, audited: Audit | None = None) -> di
         "c_deployment": _mean(coefficients[~training]),
         "c_deployment_least": np.nan if training.all() else float(coefficients[~training].min()),
         "goal_after_training": float(np.linalg.norm(last) if game.goal_shape else last[0]),
-        "retention": float(last @ first / (first @ first)) if first.any() else np.nan,
+        "retention": float(last @ direction / (direction @ direction) / longest) if longest else np.nan,
         "base_loss_training": _mean(played.base_losses[training]),
         "base_loss_deployment": _mean(played.base_losses[~training]),
         "mesa_cost": float(game.mesa_costs(before[:, None], played.outputs[:, None], details)[0, 0]),
@@ -97,8 +99,8 @@ def compare(
         seed: Seed of everything else that is random, which is the same for all agents.
 
     Returns:
-        Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` and
-        those of `METRICS`.
+        Columns by name, one entry per game: `agent`, `model` (its index in the sequence), `initial_goal` (a
+        tuple where goals are vectors) and those of `METRICS`.
     """
     require_kind(game, Rules)
     if not isinstance(contestants, Mapping):
@@ -112,9 +114,14 @@ def compare(
             audited = audit(game, agent, batch)
             for i, goal in enumerate(goals):
                 metrics = measure(game, batch.row(i), audited.row(i))
-                rows.append({"agent": name, "model": model, "initial_goal": goal, **metrics})
-    columns = ("agent", "model", "initial_goal", *METRICS)
-    return {column: np.array([row[column] for row in rows]) for column in columns}
+                first = tuple(goal.tolist()) if game.goal_shape else goal
+                rows.append({"agent": name, "model": model, "initial_goal": first, **metrics})
+    table = {name: [row[name] for row in rows] for name in ("agent", "model", "initial_goal", *METRICS)}
+    columns: dict[str, NDArray[Any]] = {name: np.array(values) for name, values in table.items()}
+    if game.goal_shape:  # a column has one entry per game
+        columns["initial_goal"] = np.empty(len(rows), dtype=object)
+        columns["initial_goal"][:] = table["initial_goal"]
+    return columns
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of gains without bound

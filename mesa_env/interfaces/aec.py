@@ -12,7 +12,7 @@ from pettingzoo.utils.env_logger import EnvLogger
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mesa_env.interfaces import spaces
-from mesa_env.interfaces.rendering import METADATA, Screen
+from mesa_env.interfaces.rendering import METADATA, Screen, draw_game
 from mesa_env.rules import BASE
 from mesa_env.rules.hidden_deployment import HiddenDeployment
 from mesa_env.rules.rules import Array, Rules, State
@@ -129,7 +129,7 @@ class SequentialEnv(AECEnv[str, NDArray[Any], Any]):
         self._observations: list[NDArray[np.float32]] = []  # one per episode so far, the present one's last
         self._history: list[dict[str, Any]] = []
         self._generator: np.random.Generator | None = None
-        self._screen = Screen(self.game, render_mode, self.metadata["render_fps"])
+        self._screen = Screen(draw_game(self.game), render_mode, self.metadata["render_fps"])
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin a new game; the same seed gives the same game as in the Gymnasium interfaces."""

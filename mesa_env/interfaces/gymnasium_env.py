@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mesa_env.agent import Observation
 from mesa_env.interfaces import spaces
-from mesa_env.interfaces.rendering import Screen
-from mesa_env.interfaces.spec import PlainSpec
+from mesa_env.interfaces.rendering import Screen, draw_game
+from mesa_env.interfaces.spec import ProblemSpec
 from mesa_env.problems import Problem, Step
 from mesa_env.rules.rules import Array
 from mesa_env.validation import (
@@ -41,7 +41,7 @@ ArrayVectorEnv = gym.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 _UNIFORMS_AHEAD = 32  # how many uniforms a row of a batch draws at a time, in whole games
 
 
-class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
+class ProblemEnv(ProblemSpec, ArrayEnv, Generic[StateT]):
     """One decision problem at a time: a batch of one."""
 
     metadata: dict[str, Any] = {"render_modes": []}
@@ -54,7 +54,7 @@ class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
         self.action_space: Space[Any] = spaces.action_space(problem.game)
         self._state: StateT | None = None
         self._history: list[Info] = []
-        self._screen = Screen(problem.game, render_mode, self.metadata.get("render_fps", 10))
+        self._screen = Screen(draw_game(problem.game), render_mode, self.metadata.get("render_fps", 10))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -91,7 +91,7 @@ class ProblemEnv(PlainSpec, ArrayEnv, Generic[StateT]):
         self._screen.close()
 
 
-class ProblemVectorEnv(PlainSpec, ArrayVectorEnv, Generic[StateT]):
+class ProblemVectorEnv(ProblemSpec, ArrayVectorEnv, Generic[StateT]):
     """A batch of decision problems, stepped together on arrays."""
 
     def __init__(

@@ -5,8 +5,9 @@ A history is a list of one mapping per episode with its `goal`, `output`, `next_
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import logger
@@ -52,9 +53,7 @@ def _format_number(value: Any) -> str:
 
 def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     """The post's figure of the history: goal, coefficient, learning rate and output by episode, (H, W, 3)."""
-    figure = _import("matplotlib.figure", "rgb_array").Figure((8.0, 4.5), dpi=100, layout="constrained")
-    canvas = _import("matplotlib.backends.backend_agg", "rgb_array").FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = blank_axes()
     goals = np.array([episode["goal"] for episode in history], dtype=np.float64)
     outputs = np.array([episode["output"] for episode in history], dtype=np.float64)
     axes.plot(goals, label=_label("goal θ", goals))
@@ -69,6 +68,23 @@ def frame(game: Rules, history: Sequence[Episode]) -> Frame:
         axes.plot([episode[name] for episode in history], linestyle=":", label=label)
     axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
     axes.legend(loc="upper right")
+    return picture_of(axes)
+
+
+def blank_axes(height: float = 4.5) -> Any:
+    """Matplotlib's axes of a new picture, 8 inches wide.
+
+    Raises:
+        DependencyNotInstalled: If there is no Matplotlib.
+    """
+    figure = _import("matplotlib.figure", "rgb_array").Figure((8.0, height), dpi=100, layout="constrained")
+    _import("matplotlib.backends.backend_agg", "rgb_array").FigureCanvasAgg(figure)
+    return figure.add_subplot()
+
+
+def picture_of(axes: Any) -> Frame:
+    """The picture that axes of `blank_axes` are in, (H, W, 3)."""
+    canvas = axes.figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -88,22 +104,34 @@ def _import(module: str, render_mode: str) -> Any:
         ) from None
 
 
-class Screen:
-    """Shows a game: not at all, in a window, or as an array or line for the caller."""
+class Drawing(NamedTuple):
+    """How a history is shown."""
 
-    def __init__(self, game: Rules, render_mode: str | None, frames_per_second: int) -> None:
-        """Prepare to show `game`; a window opens with the first frame."""
-        self.game, self.render_mode, self.frames_per_second = game, render_mode, frames_per_second
+    text: Callable[[Sequence[Episode]], str]
+    frame: Callable[[Sequence[Episode]], Frame]
+
+
+def draw_game(game: Rules) -> Drawing:
+    """How a game's history is shown."""
+    return Drawing(partial(text, game), partial(frame, game))
+
+
+class Screen:
+    """Shows a history: not at all, in a window, or as an array or text for the caller."""
+
+    def __init__(self, drawing: Drawing, render_mode: str | None, frames_per_second: int) -> None:
+        """Prepare to show it; a window opens with the first frame."""
+        self.drawing, self.render_mode, self.frames_per_second = drawing, render_mode, frames_per_second
         self._open = False
 
     def show(self, history: Sequence[Episode]) -> Frame | str | None:
         """The history as the render mode says; None in a window, and where there is no render mode."""
         if self.render_mode == "ansi":
-            return text(self.game, history)
+            return self.drawing.text(history)
         if self.render_mode == "rgb_array":
-            return frame(self.game, history)
+            return self.drawing.frame(history)
         if self.render_mode == "human":
-            self._draw(frame(self.game, history))
+            self._draw(self.drawing.frame(history))
         else:
             logger.warn("render() shows nothing without a render_mode: name one when making the environment")
         return None

@@ -5,10 +5,11 @@ its parameters, coefficients by a list, and an enumeration by its value, so that
 
     gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
 
-plays the same games. A game of a class of one's own and an agent have no plain form: with these, a spec makes
-the environment again in the same process, but cannot be written.
+plays the same games. A game or a world of a class of one's own and an agent have no plain form: with these, a
+spec makes the environment again in the same process, but cannot be written.
 """
 
+from abc import abstractmethod
 from dataclasses import fields, replace
 from enum import Enum
 from typing import Any
@@ -21,13 +22,17 @@ from mesa_env.problems import Problem
 from mesa_env.rules import GAMES
 from mesa_env.rules.parameters import describe_game
 from mesa_env.rules.rules import Rules
+from mesa_env.worlds import WORLDS, World
 
 
 class PlainSpec:
-    """The aspect of environments of a `problem` whose spec is kept in plain values."""
+    """The aspect of environments whose spec is kept in plain values."""
 
-    problem: Problem[Any]
     _spec: EnvSpec | None = None
+
+    @abstractmethod
+    def plain_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that this environment was made with, in plain values if there are any."""
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -36,7 +41,22 @@ class PlainSpec:
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = None if spec is None else _plain_spec(spec, self.problem)
+        self._spec = None if spec is None else _plain_spec(spec, self.plain_arguments(spec.kwargs))
+
+
+class ProblemSpec(PlainSpec):
+    """A spec of environments of a `problem`."""
+
+    problem: Problem[Any]
+
+    def plain_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What the problem made of its game and successors."""
+        made = {
+            name: getattr(self.problem, name)
+            for name in ("game", "successors")
+            if not isinstance(given.get(name), str | None)
+        }
+        return {name: _plain(value) for name, value in (given | made).items()}
 
 
 class UnwritableSpec(EnvSpec):
@@ -53,20 +73,18 @@ class UnwritableSpec(EnvSpec):
                 "JSON cannot hold an agent: give successors as coefficients, as 'equilibrium' or as None; "
                 f"got {type(self.kwargs['successors']).__name__}"
             )
+        what, kinds, given = "game", list(GAMES), self.kwargs.get("game")
+        if "world" in self.kwargs:
+            what, kinds, given = "world", list(WORLDS), self.kwargs["world"]
         raise ValueError(
-            f"JSON can hold a game of the kinds {', '.join(GAMES)}; got {type(self.kwargs['game']).__name__}"
+            f"JSON can hold a {what} of the kinds {', '.join(kinds)}; got {type(given).__name__}"
         )
 
 
-def _plain_spec(spec: EnvSpec, problem: Problem[Any]) -> EnvSpec:
-    """A copy of a spec whose arguments are what `problem` made of them, in plain values if there are any."""
-    arguments = spec.kwargs | {
-        name: getattr(problem, name)
-        for name in ("game", "successors")
-        if not isinstance(spec.kwargs.get(name), str | None)
-    }
-    plain = replace(spec, kwargs={name: _plain(value) for name, value in arguments.items()})
-    if any(isinstance(value, Rules | Agent) for value in plain.kwargs.values()):
+def _plain_spec(spec: EnvSpec, arguments: dict[str, Any]) -> EnvSpec:
+    """A copy of a spec with plain arguments, which cannot be written if some are not plain."""
+    plain = replace(spec, kwargs=arguments)
+    if any(isinstance(value, Rules | Agent | World) for value in arguments.values()):
         return UnwritableSpec(
             **{field.name: getattr(plain, field.name) for field in fields(plain) if field.init}
         )

@@ -50,9 +50,9 @@ from mesa_env.validation import (
     validate_schedule,
 )
 from mesa_env.worlds.kitchens import CrumbVacuuming
-from mesa_env.worlds.parameters import build_world, deploy
+from mesa_env.worlds.parameters import GivenWorld, deploy, make_world
 from mesa_env.worlds.planner import choose_plans, covary, expect, table
-from mesa_env.worlds.world import Plans, World
+from mesa_env.worlds.world import Plans
 
 MOST_PURSUITS = 1000
 _UPDATES, _DATA = ("behavior", "value"), ("on-policy", "off-policy")
@@ -100,7 +100,7 @@ class GoalTraining(KnownLength):
         deployed_world: The deployed world; by default `world` with its field `deployed` set.
     """
 
-    world: World = field(default_factory=CrumbVacuuming)
+    world: GivenWorld = field(default_factory=CrumbVacuuming)
     learning_rates: Array = field(default_factory=lambda: train_then_deploy(8, 15, 0.3))
     diversity: float = 0.0
     pursuits: tuple[float, ...] = (0.0, 1.0)
@@ -112,13 +112,13 @@ class GoalTraining(KnownLength):
     belief: Array = _BY_WORLD
     temperature: float = 1.0
     goal_bound: Array = _BY_WORLD
-    initial_goal: Array | tuple[tuple[float, ...], tuple[float, ...]] = _BY_WORLD
-    deployed_world: World = _BY_WORLD
+    initial_goal: Any = _BY_WORLD
+    deployed_world: GivenWorld = _BY_WORLD
 
     def __post_init__(self) -> None:
         """Validate every parameter."""
-        world = build_world(self.world)
-        deployed = deploy(world) if self.deployed_world is None else build_world(self.deployed_world)
+        world = make_world(self.world)
+        deployed = deploy(world) if self.deployed_world is None else make_world(self.deployed_world)
         object.__setattr__(self, "world", world)
         object.__setattr__(self, "deployed_world", deployed)
         width = len(self.tables[0].features[0])
@@ -170,7 +170,7 @@ class GoalTraining(KnownLength):
     @cached_property
     def tables(self) -> tuple[Plans, Plans]:
         """The plan tables of the training and of the deployed world."""
-        return self.world.plans(), self.deployed_world.plans()
+        return make_world(self.world).plans(), make_world(self.deployed_world).plans()
 
     @property
     def stochastic(self) -> bool:

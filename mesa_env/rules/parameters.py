@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from mesa_env.rules import BASE, GAMES
-from mesa_env.rules.goal_training import GoalTraining
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import train_then_deploy
 from mesa_env.validation import did_you_mean, show, validate_name
-from mesa_env.worlds.parameters import WORLDS, describe_world
+from mesa_env.worlds.parameters import describe_world
 from mesa_env.worlds.world import World
 
 _SCHEDULE = ("train", "deploy", "learning_rate")
@@ -24,22 +23,17 @@ def describe_game(game: Rules) -> dict[str, Any]:
     Learning rates and (low, high) pairs are lists. `build_game` inverts it exactly.
 
     Raises:
-        ValueError: If the game is not one of `GAMES`.
+        ValueError: If the game is not one of `GAMES`, or its world is of one's own.
     """
     names: dict[type[Rules], str] = {kind: name for name, kind in GAMES.items()}
     if type(game) not in names:
         raise ValueError(f"a game must be one of {', '.join(GAMES)}; got {show(game)}")
     parameters = {field.name: _plain(getattr(game, field.name)) for field in fields(game)}
-    if isinstance(game, GoalTraining) and None in (parameters["world"], parameters["deployed_world"]):
-        raise ValueError(
-            f"a described world must be one of {', '.join(WORLDS)}; got {show(game.world)} and "
-            f"{show(game.deployed_world)}"
-        )
     return {"rules": names[type(game)]} | parameters
 
 
 def _plain(value: Any) -> Any:
-    """A parameter in values that JSON has; None for a world without a name."""
+    """A parameter in values that JSON has."""
     return describe_world(value) if isinstance(value, World) else np.asarray(value).tolist()
 
 

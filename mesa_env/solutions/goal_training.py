@@ -12,13 +12,14 @@ converge here, since best responses jump.
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mesa_env.agent import GameAgent
-from mesa_env.numerics import Array, announce_work
+from mesa_env.numerics import Array, announce_work, run_in_blocks
 from mesa_env.rules.goal_training import GoalTraining, Lesson
 from mesa_env.validation import validate_number
 
@@ -63,6 +64,8 @@ class Prospects(NamedTuple):
     """M = Σ γ^j μ, discounted from the first episode on, shape (B, k)."""
     training_return: Array
     """Mean base return of the training episodes, shape (B,); NaN if there are none."""
+    training_pursuit: Array
+    """Mean pursuit in training, shape (B,); NaN if there is none."""
     deployed_return: Array
     """Base return of the last episode, if it is a deployment episode, else NaN; shape (B,)."""
     goal: Array
@@ -170,38 +173,65 @@ def find_prospects(
     """
     share = game.diversity if diversity is None else validate_number("diversity", diversity, 0.0, 1.0)
     width = game.goal_width
-    # Columns: discounted features, then the sum of base returns in training, and the last one in deployment.
+    # Columns: discounted features; the last goal; sums of base returns and pursuits in training; and the base
+    # return of a last episode in deployment.
     at = len(tree.branches)
-    ahead = np.zeros((*tree.goals[at].shape[:2], 2 * width + 2))
+    ahead = np.zeros((*tree.goals[at].shape[:2], 2 * width + 3))
     ahead[..., -1] = np.nan
     ahead[..., width : 2 * width] = tree.goals[at]
-    discount = np.ones(2 * width + 2)
+    discount = np.ones(2 * width + 3)
     discount[:width] = game.discount
     choice = np.zeros((len(ahead), 1), dtype=np.int64)
-    for n in reversed(range(episode, game.episodes)):
-        if game.training[n]:
+    end = game.episodes
+    while end > episode:
+        if game.training[end - 1]:
             at -= 1
             branch, goals = tree.branches[at], tree.goals[at]
             after = discount * ahead.reshape(*branch.base_return.shape, -1)
             after[..., :width] += branch.features
-            after[..., -2] += branch.base_return
+            after[..., -3] += branch.base_return
+            after[..., -2] += game.pursuits
             choice = _choose(after[..., :width], goals[:, :, None, :])
             taken = np.take_along_axis(after, choice[..., None, None], axis=-2)[..., 0, :]
             weights = np.array([1 - share, share] if len(branch.world) > 1 else [1.0])
             ahead = np.einsum("bmwq,w->bmq", taken, weights)
             choice = choice[:, 0]
-        else:
+            end -= 1
+        else:  # all deployment episodes in a row are alike
+            count = int(np.append(game.training[episode:end][::-1], True).argmax())
             options = tree.deployed[at]
             chosen = _choose(options[..., :width], tree.goals[at])
             taken = np.take_along_axis(options, chosen[..., None, None], axis=-2)[..., 0, :]
-            ahead = discount * ahead
-            ahead[..., :width] += taken[..., :width]
-            if n == game.episodes - 1:
+            ahead = discount**count * ahead
+            ahead[..., :width] += (game.discount ** np.arange(count)).sum() * taken[..., :width]
+            if end == game.episodes:
                 ahead[..., -1] = taken[..., -1]
             choice = chosen[:, :1]
+            end -= count
     root, trained = ahead[:, 0], len(tree.branches)
-    training_return = root[:, -2] / trained if trained else np.full(len(root), np.nan)
-    return Prospects(choice, root[:, :width], training_return, root[:, -1], root[:, width : 2 * width])
+    means = root[:, -3:-1] / trained if trained else np.full((len(root), 2), np.nan)
+    last = root[:, width : 2 * width]
+    return Prospects(choice, root[:, :width], means[:, 0], means[:, 1], root[:, -1], last)
+
+
+def sweep_diversity(game: GoalTraining, goals: Array, diversities: Array) -> Prospects:
+    """Prospects of games that begin with goals (B, k), at diversities (V,); every array is (V, B, …).
+
+    The game's own diversity does not matter. One tree serves all diversities.
+    """
+    mixed = replace(game, diversity=0.5)
+    shares = [validate_number("diversity", share, 0.0, 1.0) for share in np.asarray(diversities).tolist()]
+    parts: list[list[Prospects]] = [[] for _ in shares]
+    for rows in _split(np.arange(len(goals)), count_leaves(mixed)):
+        tree = grow_tree(mixed, goals[rows])
+
+        def solve(some: slice, tree: Tree = tree) -> None:
+            for place in range(len(shares))[some]:
+                parts[place].append(find_prospects(mixed, tree, 0, shares[place]))
+
+        run_in_blocks(solve, len(shares), 1)
+    columns = zip(*(map(np.concatenate, zip(*row, strict=True)) for row in parts), strict=True)
+    return Prospects(*map(np.stack, columns))
 
 
 def _choose(features: Array, goals: Array) -> NDArray[np.int64]:

@@ -47,14 +47,15 @@ def compare_goals(
         ValueError: If goals are not finite numbers, one for each feature, or do not broadcast; if the
             temperature is not positive, or the error not in its range.
     """
-    first, second = (log_probabilities(plans, weights, temperature) for weights in (goal, other))
+    first, second = (log_probabilities(plans, given, temperature) for given in (goal, other))
+    weights = [np.asarray(given, dtype=np.float64) for given in (goal, other)]
     evidence = np.log(1 / validate_number("error", error, high=0.5, above=0.0))
     try:
-        ratio, difference = first - second, np.subtract(goal, other)
+        ratio, difference = first - second, weights[0] - weights[1]
     except ValueError:
         raise ValueError(f"goals must broadcast; got {show(goal)} and {show(other)}") from None
     known = difference - difference @ plans.conserved.T @ plans.conserved
-    largest = np.abs(goal).max(axis=-1) + np.abs(other).max(axis=-1)
+    largest = np.abs(weights[0]).max(axis=-1) + np.abs(weights[1]).max(axis=-1)
     distinguishable = np.abs(known).max(axis=-1) > 1e-14 * largest
     # Since Σ p e^(−ratio) = 1, Σ p ratio = Σ p (ratio + e^(−ratio) − 1), of which no term is negative.
     excess = np.where(

@@ -1,61 +1,55 @@
-"""Worlds as plain parameters: their names, what JSON and the command line hold of them, and the way back."""
+"""Worlds by name, and what is set of them."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from mesa_env.validation import did_you_mean, show, validate_name
-from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, TableSetting, TableWiping
+from mesa_env.validation import did_you_mean, show
+from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen, TableSetting, TableWiping
 from mesa_env.worlds.world import World
 
-WORLDS: dict[str, type[World]] = {
+WORLDS: dict[str, type[Kitchen]] = {
     kind.__name__: kind for kind in (TableWiping, CrumbVacuuming, TableSetting, CookieElimination)
 }
-"""Every world by its name."""
+"""The worlds that have names."""
 
 
-def build_world(given: object) -> World:
-    """The world that a user gave: a world, a class of worlds, a name in `WORLDS`, or a mapping.
+GivenWorld = World | type[World] | str | Mapping[str, Any]
+"""A world, a class of worlds, a name in `WORLDS`, or a name and parameters as of `describe_world`."""
 
-    A mapping has the name as its entry `world`, and any of that world's parameters.
+
+def make_world(world: GivenWorld, **parameters: Any) -> World:
+    """Make a world, given in any form, with some of its parameters set.
+
+    Args:
+        world: A world, a class of worlds, a name in `WORLDS`, or a mapping as of `describe_world`.
+        parameters: Fields of the world, such as `deployed`; those not given stay as they are.
 
     Raises:
         TypeError: If it is something else.
-        ValueError: If no world has that name, or it has no such parameter or none of that value.
+        ValueError: If there is no such world or parameter, or a parameter is out of its range.
     """
-    if isinstance(given, World):
-        return given
-    if isinstance(given, type) and issubclass(given, World):
-        return given()
-    if isinstance(given, str):
-        return WORLDS[validate_name("world", given, WORLDS)]()
-    if not isinstance(given, Mapping):
-        raise TypeError(
-            f"world must be one of {', '.join(WORLDS)}, or a mesa_env.worlds.World; got {show(given)}"
+    if isinstance(world, Mapping):
+        given = dict(world)
+        return make_world(given.pop("world", ""), **given | parameters)
+    if isinstance(world, type) and issubclass(world, World):
+        world = world()
+    if isinstance(world, str) and world not in WORLDS:
+        raise ValueError(
+            f"world must be one of {', '.join(WORLDS)}, or a World of one's own; "
+            f"got {show(world)}{did_you_mean(world, WORLDS)}"
         )
-    parameters = dict(given)
-    kind = WORLDS[validate_name("world", parameters.pop("world", None), WORLDS)]
-    known = _parameters(kind)
+    if not isinstance(world, str | World):
+        raise TypeError(f"world must be a World, or one of {', '.join(WORLDS)}; got {show(world)}")
+    made = WORLDS[world]() if isinstance(world, str) else world
+    known = _parameters_of(made)
     for name in parameters:
         if name not in known:
             raise ValueError(
-                f"{kind.__name__} has no parameter {show(name)}; it has {', '.join(known)}"
+                f"{type(made).__name__} has no parameter {name!r}; it has {', '.join(known) or 'none'}"
                 f"{did_you_mean(name, known)}"
             )
-    return kind(**parameters)
-
-
-def describe_world(world: World) -> str | dict[str, Any] | None:
-    """The name of a world, with its parameters where they are not the default; None if it has no name.
-
-    `build_world` inverts it.
-    """
-    kind = type(world)
-    if WORLDS.get(kind.__name__) is not kind:
-        return None
-    own = {name: getattr(world, name) for name in _parameters(kind)}
-    changed = {name: value for name, value in own.items() if value != getattr(kind(), name)}
-    return {"world": kind.__name__, **changed} if changed else kind.__name__
+    return replace(made, **parameters) if parameters else made  # type: ignore[type-var]
 
 
 def deploy(world: World) -> World:
@@ -64,18 +58,30 @@ def deploy(world: World) -> World:
     Raises:
         ValueError: If it has no such field, or it is set already.
     """
-    known = _parameters(type(world)) if is_dataclass(world) else ()
-    if "deployed" not in known:
+    if "deployed" not in _parameters_of(world):
         raise ValueError(
             f"{type(world).__name__} does not say what it is once deployed: give it a field deployed, or "
-            "the deployed world beside it"
+            "give the deployed world beside it"
         )
-    if getattr(world, "deployed"):  # noqa: B009 (a field that only some worlds have)
+    deployed = make_world(world, deployed=True)
+    if deployed == world:
         raise ValueError(f"a world to train in must not be deployed; got {show(world)}")
-    deployed: World = replace(world, deployed=True)  # type: ignore[type-var]
     return deployed
 
 
-def _parameters(kind: Any) -> tuple[str, ...]:
-    """Names of the parameters of a class of worlds."""
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+def _parameters_of(world: World) -> list[str]:
+    """Names of the parameters of a world."""
+    return [field.name for field in fields(world) if field.init] if is_dataclass(world) else []
+
+
+def describe_world(world: World) -> dict[str, Any]:
+    """A world's name and parameters in values that JSON has; `make_world(**described)` inverts it.
+
+    Raises:
+        ValueError: If the world is not one of `WORLDS`.
+    """
+    name = type(world).__name__
+    if WORLDS.get(name) is not type(world):
+        raise ValueError(f"a world must be one of {', '.join(WORLDS)}; got {show(world)}")
+    assert isinstance(world, Kitchen)
+    return {"world": name} | {field.name: getattr(world, field.name) for field in fields(world)}

@@ -11,14 +11,14 @@ tells features apart (`Plans.conserved`).
 
 import functools
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mesa_env.numerics import Array
-from mesa_env.validation import numbers_of, show, validate_whole
+from mesa_env.validation import numbers_of, shorten, show, validate_whole
 
 _MOST_STEPS = 5_000_000  # of plans by state and step: about ten seconds
 
@@ -99,19 +99,47 @@ class World(ABC):
         """The plan table; it is computed once.
 
         Raises:
-            TypeError: If a state is not hashable.
-            ValueError: If the world has no steps or no actions, too many states to count, or outcomes that
-                are not one finite number for each feature and one for the base return.
+            TypeError: If the world or a state is not hashable.
+            ValueError: If the world has no steps or no actions, too many states to count, states that its
+                methods do not accept, or outcomes that are not one finite number for each feature and one
+                for the base return.
         """
-        return _tabulate(self)
+        if type(self).__hash__ is None:
+            raise TypeError(f"worlds must be hashable: make {type(self).__name__} a frozen dataclass")
+        return _tabulated(self)
 
 
 @functools.lru_cache(maxsize=64)
-def _tabulate(world: World) -> Plans:
-    name, actions = type(world).__name__, _names(world, "actions")
-    features = _names(world, "features")
+def states_of(world: World) -> dict[Hashable, int]:
+    """All states that plans come through, numbered in the order of the steps that they are reached in.
+
+    Raises:
+        TypeError: If a state is not hashable.
+        ValueError: If there are too many to count, or the world has no steps or no actions.
+    """
+    numbers: dict[Hashable, int] = {}
+    for ways in walk(world):
+        for state in ways:
+            numbers.setdefault(state, len(numbers))
+    return numbers
+
+
+def measure(world: World, state: Hashable) -> tuple[Array, float]:
+    """Counts of the features, shape (k,), and the base return, if all ends in this state.
+
+    Raises:
+        ValueError: If they are not one finite number for each feature and one for the base return.
+    """
+    *features, base = _entries(world, state, len(names_of(world, "features")))
+    return np.array(features), base
+
+
+def walk(world: World) -> Iterator[Counter[Hashable]]:
+    """How many plans lead to each state, before the first step and after each."""
+    name, actions = type(world).__name__, names_of(world, "actions")
     horizon = validate_whole(f"the horizon of {name}", world.horizon, 1)
-    ways = Counter({_hashable(world, world.start()): 1})
+    ways = Counter({_hashable(world, _ask(world, "start")): 1})
+    yield ways
     steps = 0
     for _ in range(horizon):
         steps += len(ways) * len(actions)
@@ -123,8 +151,15 @@ def _tabulate(world: World) -> Plans:
         after: Counter[Hashable] = Counter()
         for state, count in ways.items():
             for action in actions:
-                after[_hashable(world, world.step(state, action))] += count
+                after[_hashable(world, _ask(world, "step", state, action))] += count
         ways = after
+        yield ways
+
+
+def tabulate(world: World) -> Plans:
+    """The plan table of a world, computed anew; errors are those of `World.plans`."""
+    features = names_of(world, "features")
+    ways: Counter[Hashable] = deque(walk(world), maxlen=1)[0]
     outcomes: Counter[tuple[float, ...]] = Counter()
     for state, count in ways.items():
         outcomes[_entries(world, state, len(features))] += count
@@ -137,6 +172,21 @@ def _tabulate(world: World) -> Plans:
     return Plans(table[:, :-1], table[:, -1], logarithms, exact)
 
 
+_tabulated = functools.lru_cache(maxsize=64)(tabulate)
+
+
+def _ask(world: World, method: str, *arguments: object) -> Any:
+    """What a method of a world returns for a state, which may be one that the world does not have."""
+    try:
+        return getattr(world, method)(*arguments)
+    except Exception as error:  # whatever a user's class raises
+        call = f"{type(world).__name__}.{method}({', '.join(map(show, arguments))})"
+        reason = shorten(f"{type(error).__name__}: {error}")
+        raise ValueError(
+            f"a world must start in a state of its own and lead from it to others; {call} raised {reason}"
+        ) from error
+
+
 def _hashable(world: World, state: Hashable) -> Hashable:
     """The state, if it can be counted."""
     try:
@@ -146,10 +196,10 @@ def _hashable(world: World, state: Hashable) -> Hashable:
     return state
 
 
-def _names(world: World, what: str) -> tuple[str, ...]:
+def names_of(world: World, what: str) -> tuple[str, ...]:
     """Actions or features of a world."""
     given = getattr(world, what, None)
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    names = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ValueError(
             f"{what} of {type(world).__name__} must be one or more different names; got {show(given)}"
@@ -159,7 +209,7 @@ def _names(world: World, what: str) -> tuple[str, ...]:
 
 def _entries(world: World, state: Hashable, count: int) -> tuple[float, ...]:
     """The outcome of a state as one row: features, then base return."""
-    given = world.outcome(state)
+    given = _ask(world, "outcome", state)
     try:
         features, base = given
     except (TypeError, ValueError):

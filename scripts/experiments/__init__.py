@@ -15,5 +15,11 @@ EXPERIMENTS = {
     "hidden_deployment": "hidden_deployment:compute",
     "decoupling": "decoupling:compute",
     "neural": "neural:compute",
+    "conserved": "conserved:compute",
+    "value_learning": "value_learning:compute",
+    "delusion": "delusion:compute",
+    "diversity": "diversity:compute",
+    "deception": "deception:compute",
+    "learned_goals": "learned_goals:compute",
 }
 """Module and function of each experiment, in the order of docs/results.md."""

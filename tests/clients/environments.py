@@ -9,11 +9,17 @@ import gymnasium
 import pettingzoo
 import pytest
 
-from tests.conftest import ONE_OF_EACH_KIND
+from mesa_env.worlds import WORLDS
+from tests.conftest import ONE_OF_EACH_KIND, goals_of
 
 NEEDS_CLIENTS = "it is in the extra `clients`, which make test-clients installs"
 BEST_RESPONSE = "mesa_env/BestResponse-v0"
-GAMES = {name: replace(game, initial_goal=(-1.0, 1.0)) for name, game in ONE_OF_EACH_KIND.items()}
+GAMES = {
+    name: replace(
+        game, initial_goal=tuple(map(tuple, goals_of(game, -1.0, 1.0))) if game.goal_shape else (-1.0, 1.0)
+    )
+    for name, game in ONE_OF_EACH_KIND.items()
+}
 """One short game of each kind, whose first goal is drawn."""
 
 
@@ -26,6 +32,12 @@ def cases(registry: Any, *alternatives: dict[str, Any]) -> list[Any]:
         name = id.removeprefix("mesa_env/").removesuffix("-v0")
         if id == BEST_RESPONSE:
             listed += [pytest.param(id, {"game": game}, id=f"{name}-{kind}") for kind, game in GAMES.items()]
+        elif name in WORLDS:
+            for deployed in (False, True):
+                label = f"{name}-deployed" if deployed else name
+                listed.append(pytest.param(id, {"deployed": deployed}, id=label))
+        elif name == "World":
+            listed.append(pytest.param(id, {"world": "TableWiping"}, id=name))
         elif name in GAMES:
             for other in alternatives:
                 label = "-".join([name, *other.values()])
@@ -37,10 +49,22 @@ def cases(registry: Any, *alternatives: dict[str, Any]) -> list[Any]:
 
 CASES = cases(gymnasium.registry, {"judge": "initial"}, {"judge": "current"})
 AEC_CASES = cases(pettingzoo.aec_registry, {})
+OF_GAMES = [case for case in CASES if "game" in case.values[1]]
 every_environment = pytest.mark.parametrize(("id", "arguments"), CASES)
+every_environment_of_games = pytest.mark.parametrize(("id", "arguments"), OF_GAMES)
 every_aec_environment = pytest.mark.parametrize(("id", "arguments"), AEC_CASES)
 wide_actions = pytest.mark.filterwarnings("ignore:.*symmetric and normalized:UserWarning")
 """Both checkers advise actions in ±1; a game's are in ± its bound."""
+
+
+def make_batch(id: str, mode: Any, num_envs: Any = 3, **arguments: Any) -> Any:
+    """A batch, of this package's where there is one, or else of Gymnasium's."""
+    if gymnasium.spec(id).vector_entry_point is None:
+        arguments["vector_kwargs"] = {"autoreset_mode": getattr(mode, "value", mode)}
+        num_envs = int(num_envs)  # in their specs, only plain values are JSON
+    else:
+        arguments["autoreset_mode"] = mode
+    return gymnasium.make_vec(id, num_envs=num_envs, **arguments)
 
 
 def play(env: Any, steps: int = 12, seed: int = 3) -> list[Any]:

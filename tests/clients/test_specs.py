@@ -21,6 +21,8 @@ from tests.clients.environments import (
     GAMES,
     every_aec_environment,
     every_environment,
+    every_environment_of_games,
+    make_batch,
     play,
     play_agents,
 )
@@ -54,11 +56,10 @@ def test_a_spec_holds_plain_values_as_soon_as_it_is_made(id, arguments):
         assert kwargs["game"] == describe_game(arguments["game"])
 
 
-@every_environment
+@every_environment_of_games
 def test_a_game_and_its_parameters_make_the_same_spec(id, arguments):
-    if "game" in arguments:
-        plain = arguments | {"game": describe_game(arguments["game"])}
-        assert gymnasium.make(id, **plain).spec == gymnasium.make(id, **arguments).spec
+    plain = arguments | {"game": describe_game(arguments["game"])}
+    assert gymnasium.make(id, **plain).spec == gymnasium.make(id, **arguments).spec
 
 
 @pytest.mark.parametrize("judge", ["initial", "current"])
@@ -122,7 +123,7 @@ def test_an_environment_that_gymnasium_did_not_make_has_no_spec():
 @every_environment
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, "SameStep"], ids=str)
 def test_a_batch_is_made_again_from_its_own_json(id, arguments, mode):
-    batch = gymnasium.make_vec(id, num_envs=np.int64(3), autoreset_mode=mode, **arguments)
+    batch = make_batch(id, mode, np.int64(3), **arguments)
     again = gymnasium.make_vec(through_json(batch))
     assert again.spec == batch.spec
     assert again.num_envs == 3

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import mesa_env
-from tests.clients.environments import CASES, GAMES, NEEDS_CLIENTS, every_environment
+from tests.clients.environments import CASES, GAMES, NEEDS_CLIENTS, every_environment, make_batch
 
 torchrl = pytest.importorskip("torchrl.envs", reason=NEEDS_CLIENTS)
 pytestmark = pytest.mark.filterwarnings("default")  # of TorchRL's own, such as on PettingZoo's version
@@ -28,7 +28,7 @@ def test_single_environments_meet_their_specs(id, arguments):
     "mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED], ids=lambda mode: mode.value
 )
 def test_batches_meet_their_specs(id, arguments, mode):
-    env = torchrl.GymWrapper(gymnasium.make_vec(id, num_envs=3, autoreset_mode=mode, **arguments))
+    env = torchrl.GymWrapper(make_batch(id, mode, **arguments))
     torchrl.check_env_specs(env)
     played = env.rollout(20, break_when_any_done=False)
     assert played.shape == (3, 20)

@@ -28,6 +28,7 @@ REQUIRED = {
     "certificates": [],
     "demo": [],
     "evaluate": [],
+    "kitchens": [],
     "maps": [],
     "redo": ["missing"],
     "report": ["missing"],
@@ -51,6 +52,7 @@ WORK = {
     "agents.benchmark.speed.measure_oracle",
     "scripts.train_all.ProcessPoolExecutor",
     "scripts.experiments.certificate_map.certify_both",
+    "scripts.experiments.kitchens.compare_learners",
     "scripts.experiments.post.compute_first",
 }
 """Where the commands' work begins."""
@@ -165,6 +167,18 @@ WRONG_TOGETHER = {
     "speed": ["--repeats 1001", "--games 1000001", "--environments 100001", "--repeats 0"],
     "train_all": ["nonsense", "", "results --file /dev/zero", "results --file .", "results --workers 1025"],
     "certificates": ["--games Chess", "--train -1", "--train 0 --deploy 0", "--docs missing", "--games"],
+    "kitchens": [
+        "--worlds Kitchen",
+        "--worlds",
+        "--worlds TableWiping TableWiping",
+        "--learners sac",
+        "--learners",
+        "--seeds",
+        "--seeds 0 0",
+        "--seeds 4294967296",
+        "--steps 0",
+        "--steps 10000000001",
+    ],
     "demo": ["--turns 1", "--seed 4294967296", "--turns 99999999999"],
 }
 """Arguments that are wrong together, or outside the limits that help states."""

@@ -39,6 +39,7 @@ from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.misconception import solve_misconception
 from mesa_env.solutions.parameter_maps import equilibrium_map
 from tests.conftest import ONE_OF_EACH_KIND
+from tests.faults import fuzz_worlds
 from tests.faults.strange import (
     BrokenError,
     any_game,
@@ -378,6 +379,7 @@ INTERFACES: dict[str, Callable[[Generator], None]] = {
     "statistics": summarize_runs,
     "agents.make": make_agent,
     "predict": predict,
+    **fuzz_worlds.INTERFACES,
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import mesa_env
+from mesa_env.rules import SCALAR_GAMES
 from tests.conftest import ONE_OF_EACH_KIND
 
 Generator = np.random.Generator
@@ -232,8 +233,8 @@ def require_acceptable(action: Any, bound: Any) -> None:
 
 
 def any_game(rng: Generator) -> tuple[str, Any]:
-    """The name and a small game of a random kind."""
-    name = str(rng.choice(list(ONE_OF_EACH_KIND)))
+    """The name and a small game of a random kind, of those whose goal is a number."""
+    name = str(rng.choice(list(SCALAR_GAMES)))
     return name, ONE_OF_EACH_KIND[name]
 
 

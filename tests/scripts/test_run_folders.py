@@ -16,6 +16,7 @@ from scripts import (
     certificates,
     demo,
     evaluate,
+    kitchens,
     maps,
     report,
     reproduce,
@@ -49,6 +50,7 @@ COMMANDS = {
     "certificates": (certificates, certificates.Arguments(**CERTIFIED, deploy=3)),
     "demo": (demo, demo.Arguments(turns=6400)),
     "evaluate": (evaluate, evaluate.Arguments(agents=("myopic",), game=GAME, games=2)),
+    "kitchens": (kitchens, kitchens.Arguments(("TableSetting",), ("reward",), (0,), steps=100)),
     "maps": (maps, maps.Arguments(points=4, figures=("train-deploy",))),
     "reproduce": (reproduce, reproduce.Arguments(names=("one",))),
     "speed": (speed, speed.Arguments(repeats=1, games=2, environments=2)),
@@ -269,6 +271,7 @@ WRITTEN = {
     "certificates": ["certificates.csv", "tried.csv", "config.json"],
     "demo": ["comparison.csv", "model.zip", "tensorboard"],
     "evaluate": ["games.csv", "summary.json", "figure.png"],
+    "kitchens": ["kitchens.csv", "kitchens.md", "kitchens.png"],
     "maps": ["train-deploy.png", "train-deploy.parquet", "summary.csv"],
     "reproduce": ["one.png", "one.md", "one_numbers.csv"],
     "speed": ["speed.csv", "config.json", "environment.json"],
@@ -304,7 +307,7 @@ def test_what_the_command_did_not_write_is_refused_before_any_work(tmp_path, cap
     assert kind == "pipe" or contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["certificates", "evaluate", "maps", "speed", "train_neural"])
+@pytest.mark.parametrize("command", ["certificates", "evaluate", "kitchens", "maps", "speed", "train_neural"])
 def test_what_was_changed_since_is_kept(tmp_path, capsys, command):
     main, arguments = start(command, tmp_path / "out")
     main(arguments)

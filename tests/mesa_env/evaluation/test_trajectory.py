@@ -13,7 +13,7 @@ from mesa_env import Decoupling, Game, HiddenDeployment, InfiniteHorizon, Miscon
 from mesa_env.agent import Profile
 from mesa_env.evaluation.trajectory import map_states
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from tests.conftest import ONE_OF_EACH_KIND, every_kind
+from tests.conftest import ONE_OF_EACH_KIND, every_kind, goals_of
 from tests.conftest import same as identical
 
 GAMES = {
@@ -258,10 +258,9 @@ def test_an_agent_may_write_into_what_it_is_given_and_into_what_it_has_returned(
 @every_kind
 def test_outcomes_and_what_was_played_can_be_copied_and_pickled(name):
     game = with_fixed_length(ONE_OF_EACH_KIND[name])
-    played = mesa_env.rollout(game, Echo([0.5] * len(game.action_bound)), 0.5)
-    outcome = game.play(
-        game.start(np.full((2, game.n_uniforms), 0.5)), np.full((2, len(game.action_bound)), 0.5)
-    )
+    agent = agents.make("compliant", game)
+    played, start = mesa_env.rollout(game, agent, goals_of(game, 0.5)[0]), np.full((2, game.n_uniforms), 0.5)
+    outcome = game.play(game.start(start), game.actions_of(np.zeros(2)))
     for original in (played, outcome):
         for again in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
             assert identical(again, original)

@@ -289,14 +289,18 @@ def test_worlds_have_many_forms():
     assert games[0].deployed_world == TableWiping(deployed=True)
     deluded = GoalTraining({"world": "CookieElimination", "delusion": 0.5})
     assert deluded.world == CookieElimination(delusion=0.5)
-    assert describe_game(deluded)["world"] == {"world": "CookieElimination", "delusion": 0.5}
+    assert describe_game(deluded)["world"] == {
+        "world": "CookieElimination",
+        "deployed": False,
+        "delusion": 0.5,
+    }
     assert build_game(describe_game(deluded)) == deluded
     assert hash(games[0]) == hash(games[1])
     assert games[0] != deluded
 
 
 def test_a_world_of_ones_own_has_no_plain_form():
-    with pytest.raises(ValueError, match=r"a described world must be one of TableWiping, .*; got Numbers"):
+    with pytest.raises(ValueError, match=r"a world must be one of TableWiping, .*; got Numbers"):
         describe_game(GoalTraining(Numbers(), deployed_world=Numbers()))
 
 
@@ -315,9 +319,9 @@ class Bare(World):
 
 REFUSED = [
     ({"world": "TableWipin"}, "world must be one of TableWiping, .* (did you mean 'TableWiping'?)"),
-    ({"world": 3}, "world must be one of TableWiping, .*, or a mesa_env.worlds.World; got 3"),
+    ({"world": 3}, "world must be a World, or one of TableWiping, .*; got 3"),
     ({"world": {"world": "TableWiping", "gap": 2}}, "TableWiping has no parameter 'gap'; it has deployed"),
-    ({"world": {}}, "world must be one of TableWiping, .*; got None"),
+    ({"world": {}}, "world must be one of TableWiping, .*; got ''"),
     ({"world": TableWiping(deployed=True)}, "a world to train in must not be deployed; got TableWiping"),
     ({"world": Bare()}, "Bare does not say what it is once deployed: give it a field deployed, or"),
     ({"deployed_world": Bare()}, "must have as many features; got crumbs off the table, crumbs in the"),

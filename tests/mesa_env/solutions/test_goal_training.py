@@ -4,12 +4,19 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mesa_env
 from mesa_env import GoalTraining, train_then_deploy
 from mesa_env.agent import Profile
-from mesa_env.solutions.goal_training import MOST_LEAVES, count_leaves, find_prospects, grow_tree
+from mesa_env.solutions.goal_training import (
+    MOST_LEAVES,
+    count_leaves,
+    find_prospects,
+    grow_tree,
+    sweep_diversity,
+)
 from mesa_env.worlds import plan
 
 DESIGN = {  # design's independently checked table: mean base return in training, once deployed, last goal
@@ -167,6 +174,7 @@ def test_the_audit_tries_every_choice_against_fixed_policies():
         costs = [cost_of(game, goal, n, world, [c, *agent.coefficients[n + 1 :]]) for c in game.pursuits]
         taken = game.pursuits.index(agent.coefficients[n])
         assert audited.gains[row, n] == pytest.approx(costs[taken] - min(costs), abs=1e-6)
+        assert mesa_env.audit_by_simulation(game, agent, played).gains[row, n] == audited.gains[row, n]
         assert audited.best[row, n] == game.pursuits[int(np.argmin(costs))]
         silent = replace(game, pursuits=(0.0,))
         assert audited.weights[row, n] == pytest.approx(cost_of(silent, goal, n, world, [0] * (5 - n)))
@@ -207,7 +215,8 @@ def test_every_named_agent_plays_and_is_compared():
     assert columns["guard"] == columns["compliant"] == [0, 0]
     equilibrium = table["agent"] == "equilibrium"
     assert (table["relative_exploitability"][equilibrium] < 1e-9).all()
-    assert table["initial_goal"].shape == (len(table["agent"]), 2)
+    assert table["initial_goal"].tolist() == [(0.0, 2.0), (1.0, 1.0)] * len(contestants)
+    assert len(mesa_env.summarize(pd.DataFrame(table))) == len(contestants)
     played = mesa_env.rollout(game, contestants["myopic"], [0.0, 2.0])
     first = np.array([0.0, 2.0])
     kept = played.goals[3] @ first / (first @ first)
@@ -216,3 +225,16 @@ def test_every_named_agent_plays_and_is_compared():
     assert table["goal_after_training"][row] == pytest.approx(np.linalg.norm(played.goals[3]))
     with pytest.raises(ValueError, match=r"grid knows only the base game; agents of GoalTraining"):
         agents.make("grid", game)
+
+
+def test_a_sweep_of_diversity_is_one_solution_after_the_other():
+    game = GoalTraining("CrumbVacuuming", train_then_deploy(3, 2, 0.3), discount=0.9)
+    goals, shares = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.5]]), np.array([0.0, 0.4, 1.0])
+    swept = sweep_diversity(game, goals, shares)
+    for place, share in enumerate(shares):
+        other = replace(game, diversity=share)
+        alone = find_prospects(other, grow_tree(other, goals))
+        for name in ("features", "training_return", "training_pursuit", "deployed_return", "goal"):
+            np.testing.assert_allclose(getattr(swept, name)[place], getattr(alone, name), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"diversity must be a finite number in \[0, 1\]; got 1\.5"):
+        sweep_diversity(game, goals, np.array([1.5]))

@@ -228,14 +228,25 @@ class Endless(Shelf):
         (changed(horizon=2.5), "the horizon of Shelf must be a whole number ≥ 1; got 2.5"),
         (changed(actions=()), r"actions of Shelf must be one or more different names; got \(\)"),
         (changed(actions="go"), "actions of Shelf must be one or more different names; got 'go'"),
+        (changed(actions={"take"}), "actions of Shelf must be one or more different names; got {'take'}"),
         (changed(features=("read", "read")), "features of Shelf must be one or more different names"),
         (changed(outcome=lambda self, state: (state[2:], math.nan)), "must be 2 finite numbers, .*nan"),
         (changed(outcome=lambda self, state: (state[1:], 0)), "an outcome of Shelf must be 2 finite numbers"),
         (changed(outcome=lambda self, state: ((0, "a"), 0)), "an outcome of Shelf must be 2 finite numbers"),
         (changed(outcome=lambda self, state: 3), "an outcome of Shelf must be 2 finite numbers, .*; got 3"),
         (Endless(), "a plan table must need at most 5000000 steps"),
+        (changed(__hash__=None), "worlds must be hashable: make Shelf a frozen dataclass"),
         (changed(start=lambda self: [2, 0]), r"states of Shelf must be hashable; got \[2, 0\]"),
         (changed(step=lambda self, state, action: [state]), "states of Shelf must be hashable; got"),
+        (changed(start=lambda self: None), r"a world must start in a state of its own .*step\(None, "),
+        (
+            changed(start=lambda self: {}["a"]),
+            r"to others; Shelf\.start\(\) raised KeyError: 'a'",
+        ),
+        (
+            changed(outcome=lambda self, state: state[9]),
+            r"Shelf\.outcome\(.*\) raised IndexError: tuple index",
+        ),
     ],
 )
 def test_a_world_that_is_none_is_refused_in_one_sentence(world, message):
