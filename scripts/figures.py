@@ -8,6 +8,8 @@ from agents.plain_text import escape_mathtext
 from mesa_env.evaluation.trajectory import Trajectory
 from mesa_env.rules import GoalTraining
 from mesa_env.rules.rules import Array, Rules
+from mesa_env.worlds.parameters import make_world
+from mesa_env.worlds.world import names_of
 
 _COLUMNS = 3
 _HEIGHT = 2.2
@@ -47,7 +49,8 @@ def side_by_side(game: Rules, played: Mapping[str, Trajectory]) -> Figure:
 def _quantities(game: Rules, played: Trajectory) -> tuple[str | list[str], str, Array, str]:
     """Names of a game's goals and actions, and what its agents bring about, with its name."""
     if isinstance(game, GoalTraining):
-        goals = [f"goal: {escape_mathtext(feature)}" for feature in game.world.features]
+        features = names_of(make_world(game.world), "features")
+        goals = [f"goal: {escape_mathtext(feature)}" for feature in features]
         return goals, "pursuit c", played.details["base_return"], "base return"
     return "mesa-objective θ", "coefficient c", played.outputs, "output cθ"
 
