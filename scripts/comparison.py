@@ -34,6 +34,7 @@ def compare_with_oracle(
     What a learner that is not `audited` could gain is left out.
     """
     import numpy as np
+    import pandas as pd
 
     from agents.benchmark import tables
     from scripts import figures
@@ -42,13 +43,11 @@ def compare_with_oracle(
         {"equilibrium": mesa_env.oracle(game, uncertified=True), name: learner},
         game.initial_goal,
     )
-    games = mesa_env.compare(game, contestants, [goal])
+    games = pd.DataFrame(mesa_env.compare(game, contestants, [goal]))
     if not audited:
-        for column in ("nash_conv", "relative_exploitability"):
-            games[column][games["agent"] == name] = np.nan
-    table = tables.flatten(games)
-    folder.table(_TABLE, table)
+        games.loc[games["agent"] == name, ["nash_conv", "relative_exploitability"]] = np.nan
+    folder.table(_TABLE, games)
     played = {name: mesa_env.rollout(game, agent, goal) for name, agent in contestants.items()}
     folder.figure(_FIGURE, figures.side_by_side(game, played))
-    tables.show_summary(mesa_env.summarize(table), f"{title}, from θ_0 = {show_bound(goal)}")
+    tables.show_summary(mesa_env.summarize(games), f"{title}, from θ_0 = {show_bound(goal)}")
     print(f"run folder: {folder.path}")

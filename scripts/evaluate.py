@@ -43,6 +43,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Play, measure, print the table, and write the run folder."""
+    import pandas as pd
+
     from agents.benchmark import tables
     from agents.benchmark.run_folder import RunFolder
     from scripts import figures
@@ -59,7 +61,7 @@ def main(arguments: Arguments) -> None:
     with folder:
         count = arguments.games if game.n_uniforms else 1
         goals = game.start(np.random.default_rng(arguments.seed).random((count, game.n_uniforms))).goal
-        games = tables.flatten(mesa_env.compare(game, contestants, goals, arguments.seed))
+        games = pd.DataFrame(mesa_env.compare(game, contestants, goals, arguments.seed))
         summary = mesa_env.summarize(games)
         folder.record(arguments, game)
         folder.table("games.csv", games)

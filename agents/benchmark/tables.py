@@ -4,11 +4,9 @@ import errno
 import itertools
 import math
 import os
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
-from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 from rich import box
 from rich.cells import cell_len
@@ -122,15 +120,6 @@ def _least_width(column: _Column, screen: int, narrowest: bool) -> int:
 def _cut_words(text: str, width: int) -> str:
     """A text of which every word fits into a column."""
     return " ".join(shorten(word, width) for word in text.split(" "))
-
-
-def flatten(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-    """Columns of `mesa_env.compare` as a data frame, in which each part of a vector has its own column."""
-    flat: dict[str, NDArray[Any]] = {}
-    for name, column in columns.items():
-        parts = [(name, column)] if column.ndim == 1 else [(f"{name}_{i}", x) for i, x in enumerate(column.T)]
-        flat.update(parts)
-    return pd.DataFrame(flat)
 
 
 def markdown_table(table: pd.DataFrame) -> str:

@@ -109,8 +109,8 @@ class LearningCurve(RolloutCallback):
         self._latest = max(self._latest, turns)
         if due and turns < self._before:
             self.stop()
-            games = compare(self._game, {"learner": agent}, typical_goals(self._game))
-            self._add(turns, {metric: float(pd.Series(games[metric]).mean()) for metric in METRICS})
+            games = pd.DataFrame(compare(self._game, {"learner": agent}, typical_goals(self._game)))
+            self._add(turns, {metric: float(games[metric].mean()) for metric in METRICS})
             self._since = time.perf_counter()
 
     def stop(self) -> float:

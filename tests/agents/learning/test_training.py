@@ -1,6 +1,7 @@
 """Training from beginning to end: what its seed decides, what it makes of every game, and how it resumes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sb3_contrib import RecurrentPPO
@@ -9,7 +10,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 import agents
 import mesa_env
-from agents.benchmark.tables import flatten
 from agents.learning import checkpoints, training
 from agents.learning.games import typical_goals
 from agents.learning.self_play import new_learner
@@ -53,7 +53,7 @@ def test_a_tiny_training_makes_an_agent_of_every_game(name):
     assert any(not torch.equal(value, untrained[key]) for key, value in model.policy.state_dict().items())
     known, goals = with_fixed_length(game), typical_goals(game, 2)
     contestants = {"learned": model, "oracle": mesa_env.oracle(known)}
-    measured = flatten(mesa_env.compare(known, contestants, goals))
+    measured = pd.DataFrame(mesa_env.compare(known, contestants, goals))
     gains = measured.groupby("agent")["relative_exploitability"].mean()
     assert gains["learned"] >= gains["oracle"] >= 0
     assert gains["learned"] > gains["oracle"] or name == "GoalTraining"  # whose choices may all be right
