@@ -17,6 +17,7 @@ from mesa_env.evaluation.audits import audit, audit_by_simulation, audit_profile
 from mesa_env.evaluation.trajectory import play_from
 from mesa_env.numerics import Array
 from mesa_env.rules.game import Game
+from mesa_env.rules.goal_training import GoalTraining
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame
@@ -41,7 +42,9 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
     """
     validate_flag("dense", dense)
     game = with_fixed_length(game)
-    uniforms, draws = starts(game, _HELD_OUT)
+    # The oracle of a game tree is exact from every start, and its audit tries every choice and every future.
+    few = isinstance(game, GoalTraining)
+    uniforms, draws = starts(game, *((3, 4) if few else (_HELD_OUT, _DRAWS)))
     state = game.start(uniforms)
     if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
         audited = audit_profile(game, agent.coefficients, state.goal)
@@ -89,10 +92,11 @@ def _search(game: Rules) -> dict[str, int]:
     return SEARCH | {"proposals": int(np.clip(_WORK // trained**2, SEARCH["proposals"], 1001))}
 
 
-def starts(game: Rules, held_out: int = 0) -> tuple[Array, int]:
+def starts(game: Rules, held_out: int = 0, chances: int = _DRAWS) -> tuple[Array, int]:
     """Uniform draws of every game that is played, and how many in a row begin alike.
 
-    Where games begin differently, so many begin at random, beside those at ends and in the middle.
+    Where games begin differently, so many begin at random, beside those at ends and in the middle; where
+    chance has a part in the game, it has so many chances in each.
     """
     drawn = game.n_start_uniforms
     ends = [0.0, 0.5, 1 - 2.0**-53]
@@ -100,6 +104,6 @@ def starts(game: Rules, held_out: int = 0) -> tuple[Array, int]:
     first = np.array(list(itertools.product(ends, repeat=drawn) if drawn <= _MOST_AXES else together))
     if drawn:
         first = np.concatenate([first, np.random.default_rng(1).random((held_out, drawn))])
-    draws = _DRAWS if game.stochastic else 1
+    draws = chances if game.stochastic else 1
     rest = np.random.default_rng(0).random((draws, game.n_uniforms - drawn))
     return np.concatenate([np.repeat(first, draws, axis=0), np.tile(rest, (len(first), 1))], axis=1), draws
