@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import tyro
+from gymnasium.spaces import Box
 
 from mesa_env.agent import Agent
 from mesa_env.rules import Rules
@@ -30,6 +32,29 @@ def agent(name: str, game: Rules, seed: int = 0) -> Agent:
     if Path(name).suffix == ".zip" or "/" in name:
         return agents.load(name)
     return agents.make(name, game, seed)
+
+
+def load_player(name: str, game: Rules, seed: int) -> Agent:
+    """An agent by name or file, if it can play `game`.
+
+    Raises:
+        ValueError: If there is none, or it was made for a game with different observations or actions.
+    """
+    player = agent(name, game, seed)
+    space = getattr(player, "observation_space", None)
+    others = slice(game.goal_width + 3, None)  # beyond goal and clock
+    bounds = [bound[others].astype(np.float32) for bound in game.observation_bounds]
+    observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
+    try:
+        seen = [space.low[others], space.high[others]] if isinstance(space, Box) else bounds
+        if not all(map(np.array_equal, seen, bounds)):
+            raise ValueError("it was trained on observations of another kind of game")
+        action, _ = player.predict(observation, episode_start=np.ones(1, dtype=bool), deterministic=True)
+        game.validate_actions(action, (1,))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
+    return agent(name, game, seed)  # which has drawn nothing yet
 
 
 def run_command(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from gymnasium.spaces import Box
 
 import mesa_env
 from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env.agent import Agent
 from mesa_env.rules import Game, Rules
 from mesa_env.validation import validate_whole
-from scripts.arguments import agent, refusing_bad_input, run_command
+from scripts.arguments import load_player, refusing_bad_input, run_command
 from scripts.game_arguments import GameArguments
 
 
@@ -93,29 +92,6 @@ def _load_contestants(arguments: Arguments, game: Rules) -> dict[str, Sequence[A
             raise ValueError(f"labels must be printable and differ; {label!r} is not, or comes twice")
         contestants[label] = [load_player(name, game, arguments.seed) for name in models.split(",")]
     return contestants
-
-
-def load_player(name: str, game: Rules, seed: int) -> Agent:
-    """An agent by name or file, if it can play `game`.
-
-    Raises:
-        ValueError: If there is none, or it was made for a game with different observations or actions.
-    """
-    player = agent(name, game, seed)
-    space = getattr(player, "observation_space", None)
-    others = slice(game.goal_width + 3, None)  # beyond goal and clock
-    bounds = [bound[others].astype(np.float32) for bound in game.observation_bounds]
-    observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
-    try:
-        seen = [space.low[others], space.high[others]] if isinstance(space, Box) else bounds
-        if not all(map(np.array_equal, seen, bounds)):
-            raise ValueError("it was trained on observations of another kind of game")
-        action, _ = player.predict(observation, episode_start=np.ones(1, dtype=bool), deterministic=True)
-        game.validate_actions(action, (1,))
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
-    return agent(name, game, seed)  # which has drawn nothing yet
 
 
 if __name__ == "__main__":
