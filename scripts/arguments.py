@@ -1,80 +1,21 @@
 """Arguments that the commands share, and how commands start and fail."""
 
 import contextlib
-import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
+import numpy as np
 import tyro
+from gymnasium.spaces import Box
 
-from agents.limits import build_bounded_game
 from mesa_env.agent import Agent
-from mesa_env.rules.rules import Rules
+from mesa_env.rules import Rules
 from scripts.output import ending_without_traceback, refuse
 
 ArgumentsT = TypeVar("ArgumentsT")
-
-
-@dataclass(frozen=True)
-class GameArguments:
-    """A game by its parameters; those that are not given have the game's own defaults."""
-
-    rules: Literal[
-        "DeceptiveAlignment",
-        "InfiniteHorizon",
-        "Misconception",
-        "LearnableDiscount",
-        "HiddenDeployment",
-        "Decoupling",
-    ] = "DeceptiveAlignment"
-    """Which game: the base game, or one of its variants."""
-    train: int | None = None
-    """Training episodes; a game has at most 100 000 episodes in all."""
-    deploy: int | None = None
-    """Deployment episodes, after training; 0 with --train 100 is the post's second experiment."""
-    learning_rate: float | None = None
-    """Learning rate in training."""
-    learning_rates: tuple[float, ...] | None = None
-    """One learning rate per episode, in place of the three above."""
-    discount: float | tuple[float, float] | None = None
-    """γ, by which each agent discounts later outputs; in LearnableDiscount, the first one, or its range."""
-    regularization: float | None = None
-    """λ, weight of θ² in the base loss."""
-    coefficient_bound: float | None = None
-    """Coefficients lie within ± this."""
-    goal_bound: float | None = None
-    """The base optimizer keeps goals within ± this."""
-    max_episodes: int | None = None
-    """InfiniteHorizon: episodes after which the game is cut short; at most 100 000."""
-    belief_learning_rate: float | None = None
-    """Misconception: ρ, the belief's learning rate as a multiple of the goal's."""
-    initial_belief: float | tuple[float, float] | None = None
-    """Misconception: b_0, or its range."""
-    discount_learning_rate: float | None = None
-    """LearnableDiscount: κ, the discount's learning rate as a multiple of the goal's."""
-    hazard: float | None = None
-    """HiddenDeployment: probability that training ends, after each episode."""
-    shift: float | None = None
-    """HiddenDeployment: δ, by how much the signal's mean is higher in training."""
-    observed: Literal["belief", "signal"] | None = None
-    """HiddenDeployment: what agents see of the mode."""
-    decoupling: float | None = None
-    """Decoupling: δ, by how much the slope may differ from the coefficient."""
-
-    def given(self) -> dict[str, Any]:
-        """The arguments that were given, by name."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-
-    def build(self, initial_goal: tuple[float, ...]) -> Rules:
-        """Build the game with θ_0 = `initial_goal`, one number or a (low, high) pair to draw it from."""
-        if len(initial_goal) not in (1, 2):
-            raise ValueError(f"an initial goal must be one number or two, low and high; got {initial_goal}")
-        goal = initial_goal if len(initial_goal) == 2 else initial_goal[0]
-        return build_bounded_game(self.given() | {"initial_goal": goal})
 
 
 def agent(name: str, game: Rules, seed: int = 0) -> Agent:
@@ -91,6 +32,29 @@ def agent(name: str, game: Rules, seed: int = 0) -> Agent:
     if Path(name).suffix == ".zip" or "/" in name:
         return agents.load(name)
     return agents.make(name, game, seed)
+
+
+def load_player(name: str, game: Rules, seed: int) -> Agent:
+    """An agent by name or file, if it can play `game`.
+
+    Raises:
+        ValueError: If there is none, or it was made for a game with different observations or actions.
+    """
+    player = agent(name, game, seed)
+    space = getattr(player, "observation_space", None)
+    others = slice(game.goal_width + 3, None)  # beyond goal and clock
+    bounds = [bound[others].astype(np.float32) for bound in game.observation_bounds]
+    observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
+    try:
+        seen = [space.low[others], space.high[others]] if isinstance(space, Box) else bounds
+        if not all(map(np.array_equal, seen, bounds)):
+            raise ValueError("it was trained on observations of another kind of game")
+        action, _ = player.predict(observation, episode_start=np.ones(1, dtype=bool), deterministic=True)
+        game.validate_actions(action, (1,))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
+    return agent(name, game, seed)  # which has drawn nothing yet
 
 
 def run_command(command: Callable[[ArgumentsT], None], arguments: type[ArgumentsT]) -> None:

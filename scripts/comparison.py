@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mesa_env
+from mesa_env.validation import show_bound
 
 if TYPE_CHECKING:
     from agents.benchmark.run_folder import RunFolder
@@ -48,5 +49,5 @@ def compare_with_oracle(
     folder.table(_TABLE, games)
     played = {name: mesa_env.rollout(game, agent, goal) for name, agent in contestants.items()}
     folder.figure(_FIGURE, figures.side_by_side(game, played))
-    tables.show_summary(mesa_env.summarize(games), f"{title}, from θ_0 = {goal:g}")
+    tables.show_summary(mesa_env.summarize(games), f"{title}, from θ_0 = {show_bound(goal)}")
     print(f"run folder: {folder.path}")

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from gymnasium.spaces import Box
 
 import mesa_env
 from agents.limits import LARGEST_SEED, validate_batch
-from mesa_env import Game
 from mesa_env.agent import Agent
-from mesa_env.rules.rules import Rules
+from mesa_env.rules import Game, Rules
 from mesa_env.validation import validate_whole
-from scripts.arguments import GameArguments, agent, refusing_bad_input, run_command
+from scripts.arguments import load_player, refusing_bad_input, run_command
+from scripts.game_arguments import GameArguments
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class Arguments:
     agents: tuple[str, ...] | None = None
     """At most 100 names, model files, or LABEL=FILE,FILE,…; by default all names of the game's agents."""
     game: GameArguments = field(default_factory=GameArguments)
-    initial_goal: tuple[float, ...] = (-1.0, 1.0)
-    """θ_0 of the games: one number, or low and high of the range to draw it from."""
+    initial_goal: tuple[float, ...] | None = None
+    """θ_0 of the games, as in scripts.train."""
     games: int = 100
     """Games per agent, if θ_0 is drawn; games × episodes are at most 10 000 000."""
-    figure_goal: float = 0.8
-    """θ_0 of the figure's games."""
+    figure_goal: tuple[float, ...] | None = None
+    """θ_0 of the figure's games, by default 0.8; in GoalTraining, the game's own."""
     seed: int = 0
     """Seed of the initial goals and of agents that draw."""
     out: Path = Path("runs/evaluate")
@@ -54,7 +53,7 @@ def main(arguments: Arguments) -> None:
         validate_whole("games", arguments.games, 1)
         game = arguments.game.build(arguments.initial_goal)
         validate_batch(arguments.games, game)
-        shown = arguments.game.build((arguments.figure_goal,))
+        shown = arguments.game.build_at(arguments.figure_goal)
         contestants = _load_contestants(arguments, game)
         files = "games.csv", "summary.csv", "summary.json", "figure.png"
         folder = RunFolder(arguments.out, "evaluate", writes=files)
@@ -69,8 +68,8 @@ def main(arguments: Arguments) -> None:
         folder.table("summary.csv", flat.rename_axis("agent").reset_index())
         by_agent = {name: row.unstack().to_dict("index") for name, row in summary.iterrows()}
         folder.json("summary.json", by_agent)
-        goal, first = arguments.figure_goal, {name: models[0] for name, models in contestants.items()}
-        played = {name: mesa_env.rollout(shown, agent, goal) for name, agent in first.items()}
+        first = {name: models[0] for name, models in contestants.items()}
+        played = {name: mesa_env.rollout(shown, agent, shown.initial_goal) for name, agent in first.items()}
         folder.figure("figure.png", figures.side_by_side(shown, played))
         means = "one game" if len(goals) == 1 else f"mean over {len(goals)} games"
         tables.show_summary(summary, f"{means} per model, ± half a 95 % interval if there are several")
@@ -93,27 +92,6 @@ def _load_contestants(arguments: Arguments, game: Rules) -> dict[str, Sequence[A
             raise ValueError(f"labels must be printable and differ; {label!r} is not, or comes twice")
         contestants[label] = [load_player(name, game, arguments.seed) for name in models.split(",")]
     return contestants
-
-
-def load_player(name: str, game: Rules, seed: int) -> Agent:
-    """An agent by name or file, if it can play `game`.
-
-    Raises:
-        ValueError: If there is none, or it was made for a game with different observations or actions.
-    """
-    player = agent(name, game, seed)
-    space = getattr(player, "observation_space", None)
-    bounds = [bound[4:].astype(np.float32) for bound in game.observation_bounds]  # beyond goal and clock
-    observation = game.observe(game.start(np.full((1, game.n_uniforms), 0.5)))
-    try:
-        if isinstance(space, Box) and not all(map(np.array_equal, (space.low[4:], space.high[4:]), bounds)):
-            raise ValueError("it was trained on observations of another kind of game")
-        action, _ = player.predict(observation, episode_start=np.ones(1, dtype=bool), deterministic=True)
-        game.validate_actions(action, (1,))
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{name} must play {type(game).__name__}; it does not: {reason}") from error
-    return agent(name, game, seed)  # which has drawn nothing yet
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ from matplotlib.figure import Figure
 
 from agents.plain_text import escape_mathtext
 from mesa_env.evaluation.trajectory import Trajectory
-from mesa_env.rules.rules import Rules
+from mesa_env.rules import GoalTraining
+from mesa_env.rules.rules import Array, Rules
+from mesa_env.worlds.parameters import make_world
+from mesa_env.worlds.world import names_of
 
 _COLUMNS = 3
 _HEIGHT = 2.2
@@ -14,7 +17,11 @@ _HEIGHT = 2.2
 
 
 def side_by_side(game: Rules, played: Mapping[str, Trajectory]) -> Figure:
-    """One panel per agent: goal, coefficient, learning rate and output, until soon after training."""
+    """One panel per agent: goal, coefficient, learning rate and output, until soon after training.
+
+    Where goals are vectors, their parts, the pursuit and the base return take the place of goal, coefficient
+    and output.
+    """
     window = min(int(game.training.nonzero()[0].max(initial=0)) + 11, game.episodes)
     columns = min(_COLUMNS, len(played))
     rows = -(-len(played) // columns)
@@ -22,18 +29,30 @@ def side_by_side(game: Rules, played: Mapping[str, Trajectory]) -> Figure:
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (name, trajectory) in zip(grid, played.items(), strict=False):
         rates = game.learning_rates[: len(trajectory.training)] * trajectory.training
-        axes.plot(trajectory.goals[:window], label="mesa-objective θ")
-        axes.plot(trajectory.coefficients[:window], label="coefficient c")
+        goals, action, emitted, output = _quantities(game, trajectory)
+        axes.plot(trajectory.goals[:window], label=goals)
+        axes.plot(trajectory.coefficients[:window], label=action)
         axes.plot(rates[:window], color="0.6", label="learning rate η")
-        axes.plot(trajectory.outputs[:window], linestyle="--", label="output cθ")
+        axes.plot(emitted[:window], linestyle="--", label=output)
         axes.set(title=escape_mathtext(name), xlabel="episode")
         axes.grid(alpha=0.3)
+        axes.locator_params(axis="x", integer=True)
     for axes in grid[len(played) :]:
         axes.set_axis_off()
     lowest, highest = grid[0].get_ylim()
-    grid[0].set_ylim(max(lowest, -_HEIGHT), min(highest, _HEIGHT))
+    if not game.goal_shape:
+        grid[0].set_ylim(max(lowest, -_HEIGHT), min(highest, _HEIGHT))
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
+
+
+def _quantities(game: Rules, played: Trajectory) -> tuple[str | list[str], str, Array, str]:
+    """Names of a game's goals and actions, and what its agents bring about, with its name."""
+    if isinstance(game, GoalTraining):
+        features = names_of(make_world(game.world), "features")
+        goals = [f"goal: {escape_mathtext(feature)}" for feature in features]
+        return goals, "pursuit c", played.details["base_return"], "base return"
+    return "mesa-objective θ", "coefficient c", played.outputs, "output cθ"
 
 
 def panels(count: int, xlabel: str) -> Figure:

@@ -55,7 +55,7 @@ def _build_jobs(name: str, learner: Mapping[str, Any], seeds: Sequence[int] | No
         default = _COMMANDS[command].Arguments()
         job: Job = _fill_in(default, given)
         game = job.game.build(job.initial_goal)
-        job.game.build((job.evaluation_goal,))
+        job.game.build_at(job.evaluation_goal)
         if isinstance(job, train.Arguments):
             job.settings.whole_turns(game)
             validate_whole("threads", job.threads, 1, MOST_WORKERS)

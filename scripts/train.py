@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 from agents.learning.settings import PPOSettings
 from agents.limits import LARGEST_SEED, MOST_WORKERS
 from mesa_env.validation import validate_whole
-from scripts.arguments import GameArguments, refusing_bad_input, run_command
+from scripts.arguments import refusing_bad_input, run_command
+from scripts.game_arguments import GameArguments
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -34,10 +35,11 @@ class Arguments:
     game: GameArguments = field(default_factory=GameArguments)
     problem: Literal["self-play", "initial", "current"] = "self-play"
     """What to learn: the game's equilibrium, or one controller paid by its initial or current goal."""
-    initial_goal: tuple[float, ...] = (-1.0, 1.0)
-    """θ_0 in training: one number, or low and high of the range to draw it from."""
-    evaluation_goal: float = 0.8
-    """θ_0 of the evaluation after training."""
+    initial_goal: tuple[float, ...] | None = None
+    """θ_0 in training: one goal, or low and high of the range to draw it from; a goal has one number, in
+    GoalTraining one per feature. By default −1 1; in GoalTraining, the game's own."""
+    evaluation_goal: tuple[float, ...] | None = None
+    """θ_0 of the evaluation after training: by default 0.8; in GoalTraining, the game's own."""
     settings: PPOSettings = field(default_factory=PPOSettings)
     seed: int = 0
     """Seed of the networks, the noise and the games."""
@@ -96,7 +98,7 @@ def main(arguments: Arguments) -> None:
         validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validate_whole("threads", arguments.threads, 1, MOST_WORKERS)
         arguments.game.build(arguments.initial_goal)
-        game = arguments.game.build((arguments.evaluation_goal,))
+        game = arguments.game.build_at(arguments.evaluation_goal)
         folder = RunFolder(arguments.out, "train", arguments.resume, files_of(arguments.problem))
     with folder:
         with refusing_bad_input():

@@ -16,7 +16,8 @@ from agents.learning.settings import NeuralSettings
 from agents.limits import LARGEST_SEED, validate_batch
 from mesa_env import Decoupling
 from mesa_env.validation import validate_whole
-from scripts.arguments import GameArguments, refusing_bad_input, run_command
+from scripts.arguments import refusing_bad_input, run_command
+from scripts.game_arguments import GameArguments
 
 if TYPE_CHECKING:
     from agents.benchmark.run_folder import RunFolder
@@ -28,10 +29,10 @@ class Arguments:
     """Arguments of scripts.train_neural."""
 
     game: GameArguments = field(default_factory=lambda: GameArguments(rules="Decoupling", decoupling=10.0))
-    initial_goal: tuple[float, ...] = (-1.0, 1.0)
-    """θ_0 in training: one number, or low and high of the range to draw it from."""
-    evaluation_goal: float = 0.8
-    """θ_0 of the evaluation after training."""
+    initial_goal: tuple[float, ...] | None = None
+    """θ_0 in training: one number, or low and high of the range to draw it from; by default −1 1."""
+    evaluation_goal: tuple[float, ...] | None = None
+    """θ_0 of the evaluation after training; by default 0.8."""
     settings: NeuralSettings = field(default_factory=NeuralSettings)
     seed: int = 0
     """Seed of the network and the games."""
@@ -48,12 +49,13 @@ def main(arguments: Arguments) -> None:
     from scripts.comparison import FILES, compare_with_oracle, is_finished
 
     with refusing_bad_input():
-        game = arguments.game.build(arguments.initial_goal)
-        if not isinstance(game, Decoupling):
+        if arguments.game.rules != "Decoupling":
             raise ValueError(f"a neural policy plays Decoupling; got {arguments.game.rules}")
+        game = arguments.game.build(arguments.initial_goal)
+        assert isinstance(game, Decoupling)
         validate_whole("seed", arguments.seed, 0, LARGEST_SEED)
         validate_batch(arguments.settings.games, game)
-        judged = arguments.game.build((arguments.evaluation_goal,))
+        judged = arguments.game.build_at(arguments.evaluation_goal)
         folder = RunFolder(arguments.out, "train_neural", writes=("training.csv", "policy.pt", *FILES))
     torch.set_num_threads(1)
     file = arguments.out / "policy.pt"

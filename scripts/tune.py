@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.limits import MOST_TURNS
-from mesa_env.validation import did_you_mean, validate_whole
-from scripts.arguments import GameArguments, refusing_bad_input, run_command
+from mesa_env.rules import Rules
+from mesa_env.validation import validate_name, validate_whole
+from scripts.arguments import refusing_bad_input, run_command
+from scripts.game_arguments import GameArguments
 
 if TYPE_CHECKING:
     import optuna
@@ -55,8 +57,7 @@ def main(arguments: Arguments) -> None:
     from agents.benchmark.run_folder import RunFolder, check_arguments
 
     with refusing_bad_input():
-        _check(arguments)
-        game = arguments.game.build((-1.0, 1.0))
+        game = _check(arguments)
         folder = RunFolder(arguments.out, "tune", arguments.resume, _FILES, unused=(f"{_JOURNAL}.lock",))
 
     def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
@@ -104,16 +105,16 @@ def _write_best(folder: RunFolder, arguments: Arguments, study: optuna.Study) ->
         print(f"to use the best parameters: cp {arguments.out / 'tuned.json'} agents/learning/tuned.json")
 
 
-def _check(arguments: Arguments) -> None:
-    """Refuse an algorithm that cannot be tuned, and numbers out of range."""
-    from agents.learning.algorithms import ALGORITHMS
+def _check(arguments: Arguments) -> Rules:
+    """The game; refuses an algorithm that cannot be tuned on it, and numbers out of range."""
+    from agents.learning.algorithms import ALGORITHMS, check_game
 
-    if (name := arguments.algorithm) not in ALGORITHMS:
-        known = f"algorithm must be one of {', '.join(ALGORITHMS)}"
-        raise ValueError(f"{known}; got {name!r}{did_you_mean(name, ALGORITHMS)}")
+    name = validate_name("algorithm", arguments.algorithm, ALGORITHMS)
     for count, most in {"turns": MOST_TURNS, "trials": 10_000, "seeds": 1000, "ship": MOST_TURNS}.items():
         if (number := getattr(arguments, count)) is not None:
             validate_whole(count, number, 1, most)
+    check_game(name, game := arguments.game.build(None))
+    return game
 
 
 if __name__ == "__main__":

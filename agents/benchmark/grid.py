@@ -39,7 +39,7 @@ from agents.learning import algorithms
 from agents.limits import LARGEST_SEED, MOST_RUNS, MOST_TURNS, build_bounded_game
 from agents.text_files import read_toml
 from mesa_env import GAMES
-from mesa_env.rules import BASE
+from mesa_env.rules import BASE, SCALAR_GAMES
 from mesa_env.rules.rules import Rules
 from mesa_env.validation import did_you_mean, validate_whole
 
@@ -85,6 +85,8 @@ class Grid:
             given = _table(f"parameters.{name}", self.parameters.get(name, {}))
             parameters[name] = algorithms.check_parameters(name, given)
         games = {label: _game(label, given) for label, given in self.games.items()}
+        for game, name in itertools.product(games.values(), self.algorithms):
+            algorithms.check_game(name, game)
         seeds = {label: _seeds(self.seeds_of.get(label, self.seeds)) for label in games}
         turns_of = {(label, name): self._turns(label, name) for label in games for name in self.algorithms}
         count = sum(len(seeds[label]) * len(turns) for (label, _), turns in turns_of.items())
@@ -169,9 +171,11 @@ def check_label(label: str) -> None:
 
 def _game(label: str, given: Any) -> Rules:
     check_label(label)
-    defaults = {"rules": label if label in GAMES else BASE, "initial_goal": _INITIAL_GOAL}
+    parameters = {"rules": label if label in GAMES else BASE, **_table(f"games.{label}", given)}
+    if parameters["rules"] in list(SCALAR_GAMES):  # of which any value may be asked
+        parameters.setdefault("initial_goal", _INITIAL_GOAL)
     try:
-        return build_bounded_game(defaults | dict(_table(f"games.{label}", given)))
+        return build_bounded_game(parameters)
     except ValueError as error:
         raise ValueError(f"games.{label}: {error}") from error
 

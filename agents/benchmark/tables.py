@@ -66,7 +66,8 @@ def show_summary(summary: pd.DataFrame, title: str) -> None:
         for metric, heading in _HEADINGS.items()
     ]
     _print_parts(title, [names, *metrics])
-    console().print("NashConv: what all agents could gain, each deviating alone, in units of their own θ².")
+    unit = "in units of their own θ²; in GoalTraining, of θ·φ."
+    console().print(f"NashConv: what all agents could gain, each deviating alone, {unit}")
 
 
 def show(table: pd.DataFrame, title: str) -> None:

@@ -23,6 +23,7 @@ from agents.learning.algorithms import ALGORITHMS, TUNING_SEED
 from mesa_env.rules.rules import Rules
 
 _WORST = 1e6  # the NashConv that a failed run counts as, and the largest that any run counts as
+_BEST = 1e-9  # the least: games of choices reach 0
 _STARTUP = 3  # trials before pruning starts, and before trials are chosen by what came before
 
 _ENTRY = b'{"op_code":'
@@ -178,4 +179,4 @@ def merge_tuned(algorithm: str, best: Mapping[str, Any]) -> dict[str, Any]:
 
 def _log_nash_conv(row: Mapping[str, Any]) -> float:
     measured = row["status"] == "finished" and not math.isnan(row["nash_conv"])
-    return math.log10(min(row["nash_conv"], _WORST) if measured else _WORST)
+    return math.log10(min(max(row["nash_conv"], _BEST), _WORST) if measured else _WORST)

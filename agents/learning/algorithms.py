@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agents.learning.settings import A2CSettings, OffPolicySettings, OnPolicySettings, PPOSettings
 from agents.text_files import read_json
 from mesa_env.agent import Agent
-from mesa_env.rules.rules import Rules
+from mesa_env.rules.rules import Discrete, Rules
 from mesa_env.validation import did_you_mean
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class BuiltInAlgorithm:
         self, game: Rules, turns: int, seed: int, watch: ProgressCallback, **parameters: Any
     ) -> Agent:
         """Train in `game`; `Algorithm` says how."""
+        self.check_game(game)
         settings = self.settings(turns=turns, **{**self.defaults, **parameters})
         if isinstance(settings, OffPolicySettings):
             from agents.learning.off_policy import train_off_policy
@@ -59,6 +60,14 @@ class BuiltInAlgorithm:
         from agents.learning.training import Training
 
         return Training(game, settings, seed).run([CallbackAdapter(watch)])
+
+    def check_game(self, game: Rules) -> None:
+        """Raise a ValueError if the algorithm cannot learn a game with such actions."""
+        if issubclass(self.settings, OffPolicySettings) and isinstance(game.actions, Discrete):
+            raise ValueError(
+                f"{self.name} learns continuous actions, and those of {type(game).__name__} are "
+                f"{game.actions.count} choices; ppo and a2c learn these"
+            )
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -158,6 +167,13 @@ def check_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if value is inspect.Parameter.empty:
             raise ValueError(f"{name} needs its parameter {parameter!r}")
     return parameters
+
+
+def check_game(name: str, game: Rules) -> None:
+    """Raise a ValueError if an algorithm that has a name cannot learn a game with such actions."""
+    found = algorithm(name)
+    if isinstance(found, BuiltInAlgorithm):
+        found.check_game(game)
 
 
 def load_tuned(name: str) -> Tuned:

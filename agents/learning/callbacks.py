@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from gymnasium.spaces import Discrete
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from tqdm import tqdm
@@ -46,22 +47,34 @@ class LinearSchedule:
 
 
 class AnnealedNoise(RolloutCallback):
-    """Sets the policy's standard deviation before every rollout, geometrically from `first` to `last`."""
+    """Sets the exploration noise before every rollout, geometrically from `first` to `last`.
+
+    It is the standard deviation of continuous actions; where they are discrete, the weight of the policy's
+    entropy in the learner's objective.
+    """
 
     def __init__(self, first: float, last: float) -> None:
         super().__init__()
         self.first, self.last = first, last
 
     def _on_training_start(self) -> None:
-        self.model.policy.get_parameter("log_std").requires_grad_(False)
+        if not self._discrete:
+            self.model.policy.get_parameter("log_std").requires_grad_(False)
 
     def _on_rollout_start(self) -> None:
         assert isinstance(self.model, OnPolicyAlgorithm)
         rollout = self.model.n_steps * self.model.n_envs
         played = self.model.num_timesteps / max(self.model._total_timesteps - rollout, 1)
         noise = self.first * (self.last / self.first) ** played
-        self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
+        if self._discrete:
+            self.model.ent_coef = noise
+        else:
+            self.model.policy.get_parameter("log_std").data.fill_(math.log(noise))
         self.logger.record("train/noise", noise)
+
+    @property
+    def _discrete(self) -> bool:
+        return isinstance(self.model.action_space, Discrete)
 
 
 class LearningCurve(RolloutCallback):

@@ -8,11 +8,11 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
-from mesa_env.rules import HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules import GoalTraining, HiddenDeployment, LearnableDiscount, Misconception
 from mesa_env.rules.rules import Rules
 
 Features = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
-"""From goals (B,) and what else is shown beside the clock (B, W − 4) to features (B,), the goal's first."""
+"""From goals, (B,) or (B, k), and what else is shown beside the clock to features (B,), the goal's first."""
 
 
 def plain_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
@@ -43,10 +43,16 @@ def hidden_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
     return torch.zeros_like(goal), small / 2, torch.tanh(small)
 
 
+def vector_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
+    """For a game whose goals are vectors: everything as it is."""
+    return *goal.unbind(-1), *shown.unbind(-1)
+
+
 FEATURES: dict[type[Rules], Features] = {
     Misconception: angle_features,
     LearnableDiscount: patience_features,
     HiddenDeployment: hidden_features,
+    GoalTraining: vector_features,
 }
 """Features of the games that need their own."""
 
@@ -54,19 +60,24 @@ FEATURES: dict[type[Rules], Features] = {
 class ClockFeatures(BaseFeaturesExtractor):
     """The observation, with its two clocks also on a logarithmic scale, which separates the last episodes.
 
-    All features are roughly in [−1, 1].
+    Except for goals that are vectors, all features are roughly in [−1, 1].
     """
 
-    def __init__(self, observation_space: gym.spaces.Box, features: Features = plain_features) -> None:
-        shown = torch.zeros(1, observation_space.shape[0] - 4)
-        super().__init__(observation_space, features_dim=6 + len(features(torch.zeros(1), shown)))
-        self.features = features
+    def __init__(
+        self, observation_space: gym.spaces.Box, features: Features = plain_features, goal_width: int = 0
+    ) -> None:
+        """Show `features` beside the clock; `goal_width` is k where goals are vectors, and 0 elsewhere."""
+        super().__init__(observation_space, features_dim=1)
+        self.features, self.goal_width = features, goal_width
+        self._features_dim = self(torch.zeros(1, observation_space.shape[0])).shape[-1]
 
     def forward(self, observation: Tensor) -> Tensor:
         """Features of a batch."""
-        goal, rate, left, training_left = observation[:, :4].unbind(-1)
+        width = max(1, self.goal_width)
+        goals = observation[:, :width] if self.goal_width else observation[:, 0]
+        rate, left, training_left = observation[:, width : width + 3].unbind(-1)
         still_training = (training_left > 0).float()
-        goal, *others = self.features(goal, observation[:, 4:])
+        goal, *others = self.features(goals, observation[:, width + 3 :])
         clock = (
             2 * rate - 1,
             2 * left - 1,
@@ -82,6 +93,9 @@ def policy_arguments(game: Rules, hidden: int) -> dict[str, Any]:
     """Arguments of Stable-Baselines3's policies: two layers of `hidden` units on the game's features."""
     return {
         "features_extractor_class": ClockFeatures,
-        "features_extractor_kwargs": {"features": FEATURES.get(type(game), plain_features)},
+        "features_extractor_kwargs": {
+            "features": FEATURES.get(type(game), plain_features),
+            "goal_width": sum(game.goal_shape),
+        },
         "net_arch": [hidden, hidden],
     }

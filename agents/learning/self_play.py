@@ -16,6 +16,15 @@ them, they come in groups that share their random numbers and differ only in wha
 mean is then the baseline. Games of random length are played at full length and measured in expectation, and
 agents so late that their future is cut off learn nothing.
 
+Where actions are discrete, few states are reached, each by many games, and the baseline is the mean over the
+games in the same state: those of a group, or all if nothing is drawn. Advantages are then in standard
+deviations over that state: a choice that moves its agent's return little is learned as fast as any other,
+however much returns differ between states. Exploration is the policy's entropy, whose weight is annealed. It
+also chooses among equilibria. While entropy counts, agents play a quantal response equilibrium, in which
+every state is reached; as its weight goes to 0, such equilibria approach sequential ones, which are
+subgame-perfect (McKelvey and Palfrey 1998). In `GoalTraining` sincerity, too, can be an equilibrium, though
+not a subgame-perfect one: nobody gains by hiding alone a goal that all successors would give away.
+
 The discount of the learning algorithm is 0: the game's own is in J_n. Exploration noise is annealed, since
 the successors' noise is part of what an agent responds to: with noise, the game has another equilibrium.
 
@@ -43,13 +52,16 @@ from agents.learning.networks import policy_arguments
 from agents.learning.settings import OnPolicySettings, PPOSettings
 from agents.learning.vec_env import BatchedVecEnv
 from mesa_env.rules import InfiniteHorizon
-from mesa_env.rules.rules import Array, Rules
+from mesa_env.rules.rules import Array, Discrete, Rules
 
 Problem = Literal["self-play", "initial", "current"]
 """What to learn: the game's equilibrium, or to control every episode, paid by the initial or current goal."""
 
 WORST_RETURN = -4.0
 """Floor of a full return: a goal that exploded tenfold is no more informative than one that doubled."""
+
+
+_LEAST_SPREAD = 1e-3  # of returns in the same state: rounding is no reason to choose
 
 
 class FullReturns(BaseCallback):
@@ -79,12 +91,16 @@ class FullReturns(BaseCallback):
         buffer.rewards[:] = returns
         buffer.returns[:] = returns
         size = returns.shape[1] if self.group_size == 1 else self.group_size
+        self.logger.record("self_play/mean_return", float(returns.mean()))
+        if isinstance(self.game.actions, Discrete):
+            size = size if self.game.n_uniforms else returns.shape[1]
+            buffer.advantages[:] = compare_within_states(returns, buffer.observations, size)
+            return
         groups = returns.reshape(len(returns), -1, size)
         surprise = (groups - groups.mean(axis=2, keepdims=True)).reshape(returns.shape)
         spread = np.sqrt((surprise * surprise).mean(axis=1, keepdims=True))
         complete = cost_is_complete(self.game)[:, None]
         buffer.advantages[:] = np.where(complete, surprise / np.maximum(spread, 1e-8), 0)
-        self.logger.record("self_play/mean_return", float(returns.mean()))
 
 
 def full_returns(
@@ -100,6 +116,23 @@ def full_returns(
         game.mesa_costs(goals, outputs, details), scale, out=np.zeros_like(scale), where=scale > 0
     )
     return np.maximum(-costs, WORST_RETURN).astype(np.float32)
+
+
+def compare_within_states(returns: NDArray[Any], observations: NDArray[Any], group_size: int) -> Array:
+    """Distance of returns (N, B) from the mean over turns of their group in the same state.
+
+    It is in standard deviations over those turns, and 0 for a turn that is alone. States are what
+    observations (N, B, W) show; groups are `group_size` consecutive games.
+    """
+    group = np.broadcast_to(np.arange(returns.shape[1]) // group_size, returns.shape)
+    shown = np.concatenate([observations, group[..., None]], axis=-1).reshape(returns.size, -1)
+    _, state = np.unique(shown, axis=0, return_inverse=True)
+    state, worth = state.reshape(-1), returns.reshape(-1).astype(np.float64)
+    count = np.bincount(state)
+    surprise = worth - (np.bincount(state, worth) / count)[state]
+    spread = np.sqrt(np.bincount(state, surprise * surprise) / count)[state]
+    advantages: Array = (surprise / np.maximum(spread, _LEAST_SPREAD)).reshape(returns.shape)
+    return advantages
 
 
 def new_learner(
@@ -120,7 +153,9 @@ def new_learner(
         ValueError: If an endless game is cut short before its agents' costs are known.
     """
     environment: VecEnv
-    policy_kwargs = policy_arguments(game, settings.hidden) | {"log_std_init": math.log(settings.first_noise)}
+    policy_kwargs = policy_arguments(game, settings.hidden)
+    if not isinstance(game.actions, Discrete):
+        policy_kwargs["log_std_init"] = math.log(settings.first_noise)
     kwargs: dict[str, Any] = {
         "n_steps": game.episodes,  # rollouts are whole games
         "learning_rate": LinearSchedule(settings.learning_rate),

@@ -30,7 +30,8 @@ class OnPolicySettings:
     turns: int = 1_500_000  # Turns to play in all; as many whole rollouts of `games` × N turns as fit.
     games: int = 64  # Games played in lockstep, B.
     learning_rate: float = 1e-3  # Adam's first step size, annealed linearly to 0.
-    # Standard deviation of the first rollout's coefficients around the policy's mean.
+    # Standard deviation of the first rollout's coefficients around the policy's mean; where actions are
+    # discrete, the weight of the policy's entropy beside advantages in standard deviations.
     first_noise: float = 0.3
     last_noise: float = 0.01  # That of the last rollout; geometric in between.
     hidden: int = 64  # Units in each of the policy's two hidden layers.

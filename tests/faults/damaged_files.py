@@ -24,7 +24,7 @@ from agents.benchmark.sweep_folder import SweepFolder
 from agents.learning import algorithms
 from agents.learning.settings import NeuralSettings, PPOSettings
 from scripts import sweep, train, train_neural, tune
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.agents.benchmark.test_run import tiny_run
 from tests.agents.benchmark.test_summaries import FEW, SMALL, made_up_rows
 from tests.faults.bad_calls import ROOT, Call, judge, no_work

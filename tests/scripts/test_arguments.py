@@ -13,13 +13,15 @@ from mesa_env import (
     GAMES,
     Decoupling,
     Game,
+    GoalTraining,
     HiddenDeployment,
     LearnableDiscount,
     Misconception,
     train_then_deploy,
 )
 from scripts import evaluate, train
-from scripts.arguments import GameArguments, refusing_bad_input, run_command
+from scripts.arguments import refusing_bad_input, run_command
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 
@@ -28,18 +30,22 @@ def test_every_game_can_be_named():
     assert typing.get_args(hints["rules"]) == tuple(GAMES)
 
 
-def test_every_parameter_of_every_game_can_be_given_but_two():
-    """The initial goal is an argument of the commands themselves; `ends` has none."""
+def test_every_parameter_of_every_game_can_be_given_but_three():
+    """The initial goal is an argument of the commands themselves; the others have none."""
     offered = {argument.name for argument in dataclasses.fields(GameArguments)}
     for kind in GAMES.values():
         parameters = {parameter.name for parameter in dataclasses.fields(kind)}
-        assert parameters - offered <= {"initial_goal", "ends"}
+        assert parameters - offered <= {"initial_goal", "ends", "deployed_world"}
 
 
 @pytest.mark.parametrize("rules", GAMES)
 def test_missing_arguments_have_the_defaults_of_the_game(rules):
-    assert GameArguments(rules=rules).build((0.8,)) == GAMES[rules]()
-    assert GameArguments(rules=rules).build((-1, 1)) == GAMES[rules](initial_goal=(-1, 1))
+    assert GameArguments(rules=rules).build_at(None) == GAMES[rules]()
+    given = GameArguments(rules=rules).build(None)
+    if rules == "GoalTraining":
+        assert given == GoalTraining()
+    else:
+        assert given == GAMES[rules](initial_goal=(-1, 1))
 
 
 @pytest.mark.parametrize(
@@ -53,16 +59,19 @@ def test_missing_arguments_have_the_defaults_of_the_game(rules):
         ("HiddenDeployment", {"hazard": 0.2, "shift": 2.0, "observed": "signal"}),
         ("Decoupling", {"decoupling": 0.1, "regularization": 0.2, "coefficient_bound": 1.0}),
         ("Decoupling", {"learning_rates": (0.5, 0, 1)}),
+        ("GoalTraining", {"world": "TableWiping", "diversity": 0.5, "pursuits": (0, 0.5, 1)}),
+        ("GoalTraining", {"update": "value", "data": "off-policy", "temperature": 0.5}),
+        ("GoalTraining", {"prior": (1, 0), "belief": (2, 1), "regularization": 0.1, "discount": 0.9}),
     ],
 )
 def test_games_take_their_own_parameters(rules, parameters):
-    assert GameArguments(rules=rules, **parameters).build((0.8,)) == GAMES[rules](**parameters)
+    assert GameArguments(rules=rules, **parameters).build_at(None) == GAMES[rules](**parameters)
 
 
 @pytest.mark.parametrize("rules", [name for name in GAMES if name != "LearnableDiscount"])
 def test_a_pair_of_discounts_is_refused_where_discounts_are_not_drawn(rules):
     with pytest.raises(ValueError, match="discount must be a finite number"):
-        GameArguments(rules=rules, discount=(0.2, 0.8)).build((0.8,))
+        GameArguments(rules=rules, discount=(0.2, 0.8)).build_at(None)
 
 
 @pytest.mark.parametrize("initial_goal", [(), (0.1, 0.2, 0.3)])
@@ -72,8 +81,37 @@ def test_an_initial_goal_is_one_number_or_two(initial_goal):
 
 
 @pytest.mark.parametrize(
+    ("goal", "built"),
+    [((0, 2), (0, 2)), ((1.5, -1), (1.5, -1)), ((0, 1, 2, 3), ((0, 1), (2, 3)))],
+)
+def test_goals_of_goal_training_have_one_number_per_feature(goal, built):
+    arguments = GameArguments(rules="GoalTraining", world="TableSetting")
+    assert arguments.build(goal) == GoalTraining("TableSetting", initial_goal=built)
+
+
+@pytest.mark.parametrize("goal", [(), (0.8,), (0, 1, 2), (0,) * 5])
+def test_goals_of_another_width_are_refused(goal):
+    with pytest.raises(ValueError, match=r"must be 2 numbers or 4, low then high; got \("):
+        GameArguments(rules="GoalTraining").build(goal)
+
+
+@pytest.mark.parametrize(("rules", "goal"), [("GoalTraining", (0, 1, 1, 2)), ("Misconception", (-1, 1))])
+def test_games_to_be_shown_have_one_goal(rules, goal):
+    with pytest.raises(ValueError, match=r"must have one initial goal; got a range, \("):
+        GameArguments(rules=rules).build_at(goal)
+
+
+@pytest.mark.parametrize(
     ("line", "game"),
     [
+        (
+            "--rules GoalTraining --world TableWiping --pursuits 0 0.5 1 --update value",
+            GoalTraining("TableWiping", pursuits=(0, 0.5, 1), update="value"),
+        ),
+        (
+            "--rules GoalTraining --diversity 1 --train 2 --deploy 3",
+            GoalTraining(learning_rates=train_then_deploy(2, 3, 0.3), diversity=1),
+        ),
         ("--rules Misconception --initial-belief 0.1 0.2", Misconception(initial_belief=(0.1, 0.2))),
         ("--rules LearnableDiscount --discount 0.2 0.8", LearnableDiscount(discount=(0.2, 0.8))),
         ("--rules LearnableDiscount --discount 0.2", LearnableDiscount(discount=0.2)),
@@ -83,7 +121,7 @@ def test_an_initial_goal_is_one_number_or_two(initial_goal):
     ],
 )
 def test_games_can_be_named_on_the_command_line(line, game):
-    assert tyro.cli(GameArguments, args=line.split()).build((0.8,)) == game
+    assert tyro.cli(GameArguments, args=line.split()).build_at(None) == game
 
 
 @pytest.mark.parametrize("command", ["sweep", "redo", "tune"])

@@ -5,7 +5,7 @@ import pytest
 
 import agents
 import mesa_env
-from mesa_env import Game, InfiniteHorizon, train_then_deploy
+from mesa_env import Game, GoalTraining, InfiniteHorizon, train_then_deploy
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from scripts import figures
 
@@ -28,6 +28,22 @@ def test_panels_show_what_was_played_until_soon_after_training(game):
     np.testing.assert_array_equal(coefficients, played["guard"].coefficients[:window])
     np.testing.assert_array_equal(rates, game.learning_rates[:window])
     np.testing.assert_array_equal(outputs, played["guard"].outputs[:window])
+
+
+def test_panels_of_vectors_show_parts_of_goals_pursuits_and_base_returns():
+    game = GoalTraining("CrumbVacuuming", train_then_deploy(2, 3, 0.3))
+    played = {name: mesa_env.rollout(game, agents.make(name, game), [0, 9]) for name in ("guard", "myopic")}
+    figure = figures.side_by_side(game, played)
+    lines = figure.axes[1].lines
+    values = played["myopic"].goals[:5].T, played["myopic"].coefficients, game.learning_rates
+    for line, shown in zip(
+        lines, [*values[0], *values[1:], played["myopic"].details["base_return"]], strict=True
+    ):
+        np.testing.assert_array_equal(line.get_ydata(), shown)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[:2] == [f"goal: {feature}" for feature in game.world.features]
+    assert labels[2:] == ["pursuit c", "learning rate η", "base return"]
+    assert figure.axes[0].get_ylim()[1] > 9
 
 
 def test_games_whose_goals_explode_are_cut_off():

@@ -11,7 +11,7 @@ from agents import atomic_files
 from agents.learning import neural
 from agents.learning.settings import NeuralSettings, PPOSettings
 from scripts import comparison, demo, train, train_neural
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 GAME = GameArguments(train=3, deploy=5)

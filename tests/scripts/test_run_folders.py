@@ -26,8 +26,8 @@ from scripts import (
     train_neural,
     tune,
 )
-from scripts.arguments import GameArguments
 from scripts.experiments import page
+from scripts.game_arguments import GameArguments
 from tests.agents.benchmark.test_summaries import FEW, SMALL, made_up_rows
 from tests.conftest import refused
 from tests.scripts.test_report import write_sweep

@@ -18,7 +18,7 @@ from agents.benchmark.run_folder import RunFolder
 from agents.learning import training
 from agents.learning.settings import PPOSettings
 from scripts import train
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 GAME = GameArguments(train=3, deploy=5)
@@ -129,7 +129,7 @@ class TestTrain:
             ({"initial_goal": ()}, ("initial goal", "()")),
             ({"settings": PPOSettings(turns=10, games=8)}, ("turns", "10")),
             ({"resume": True}, ("--resume", "none")),
-            ({"evaluation_goal": 50.0}, ("initial_goal", "50.0")),
+            ({"evaluation_goal": (50.0,)}, ("initial_goal", "50.0")),
             ({"threads": 0}, ("threads", "0")),
             ({"seed": -1}, ("seed", "-1")),
         ],

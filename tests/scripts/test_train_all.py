@@ -96,7 +96,7 @@ def test_networks_are_five_seeds_with_one_goal_and_with_many_with_and_without_de
     for job in jobs:
         kind, _, seed = job.out.name.partition("-")
         expected = train_neural.Arguments(
-            initial_goal=(0.8,) if kind.startswith("one") else (-1.0, 1.0),
+            initial_goal=(0.8,) if kind.startswith("one") else None,
             settings=NeuralSettings(weight_decay=1.0 if kind.endswith("decay") else 0.0),
             seed=int(seed),
             out=Path("runs/variants") / job.out.name,

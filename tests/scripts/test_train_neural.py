@@ -13,7 +13,7 @@ from agents.learning import neural
 from agents.learning.settings import NeuralSettings
 from mesa_env import GAMES
 from scripts import evaluate, train_neural
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from tests.conftest import refused
 
 NEURAL = GameArguments(rules="Decoupling", train=2, deploy=2, decoupling=10.0)
@@ -60,7 +60,7 @@ def test_a_tiny_network_from_its_arguments_to_its_evaluation(tmp_path, capsys):
 
 
 def test_a_network_trained_by_the_command_is_evaluated_by_the_other(tmp_path):
-    train_neural.main(tiny_network(tmp_path / "run", evaluation_goal=0.5))
+    train_neural.main(tiny_network(tmp_path / "run", evaluation_goal=(0.5,)))
     entry = str(tmp_path / "run" / "policy.pt")
     game = tyro.cli(GameArguments, args=["--rules", "Decoupling", "--train", "2", "--deploy", "2"])
     arguments = evaluate.Arguments(agents=(entry,), game=game, initial_goal=(0.5,), out=tmp_path / "out")
@@ -99,7 +99,7 @@ def test_the_folder_of_another_kind_of_run_is_left_alone(tmp_path, capsys, file)
     ("changes", "words"),
     [
         ({"seed": -1}, "seed must be a whole number in 0…4294967295; got -1"),
-        ({"evaluation_goal": 50.0}, "initial_goal"),
+        ({"evaluation_goal": (50.0,)}, "initial_goal"),
         ({"initial_goal": (1.0, -1.0)}, "initial_goal"),
         ({"game": dataclasses.replace(NEURAL, decoupling=-1.0)}, "decoupling"),
     ],

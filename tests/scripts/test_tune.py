@@ -9,7 +9,7 @@ import pytest
 
 import agents
 from agents.learning import algorithms
-from scripts.arguments import GameArguments
+from scripts.game_arguments import GameArguments
 from scripts.tune import Arguments, main
 from tests.conftest import refused
 
@@ -63,6 +63,7 @@ def test_the_best_parameters_are_merged_into_the_table_of_tuned_ones(tmp_path, c
         ({"trials": -1}, "trials must be a whole number in 1…10000; got -1"),
         ({"ship": 0}, "ship must be a whole number in 1…10000000000; got 0"),
         ({"game": GameArguments(discount=2.0)}, "discount"),
+        ({"algorithm": "sac", "game": GameArguments(rules="GoalTraining")}, "sac learns continuous actions"),
     ],
 )
 def test_invalid_arguments_are_refused(changed, message, tmp_path, capsys):

@@ -58,6 +58,18 @@ def test_games_are_built_from_their_parameters(declared):
     assert decoupling.initial_goal == (-1, 1)
 
 
+def test_goals_that_are_vectors_have_defaults_of_their_own(declared):
+    tables = '[games.GoalTraining]\n[games.drawn]\nrules = "GoalTraining"\ninitial_goal = [[0, 1], [1, 2]]'
+    default, drawn = (build_game(run.game) for run in declared(tables, seeds="[7]").runs())
+    assert default == GAMES["GoalTraining"]()
+    assert drawn.initial_goal == ((0, 1), (1, 2))
+
+
+def test_learners_of_continuous_actions_refuse_choices(declared):
+    with pytest.raises(ValueError, match="td3 learns continuous actions, and those of GoalTraining are 2"):
+        declared("[games.GoalTraining]\n[games.tiny]", algorithms='["ppo", "td3"]').runs()
+
+
 def test_parameters_of_the_grid_override_those_of_the_algorithm(declared):
     runs = declared(TINY + f'[parameters."{ALGORITHM}"]\nstretch = 1.5').runs()
     assert [run.parameters for run in runs] == [{"stretch": 1.5}] * 2

@@ -58,6 +58,13 @@ def test_a_study_minimizes_the_mean_logarithm_over_the_tuning_seeds(tmp_path, ex
     assert study.best_trial.user_attrs["nash_conv"] == pytest.approx([1e-3, 1e-5])
 
 
+def test_equilibria_that_are_reached_exactly_have_a_logarithm(tmp_path, executed):
+    executed(0.0)
+    study = open_study(tmp_path / "study.log", "a2c")
+    run_study(study, GAME, 100, trials=1, seeds=1, report=lambda *_: None)
+    assert study.best_value == -9
+
+
 @pytest.mark.parametrize("nash_conv", [None, math.nan, math.inf, 1e9])
 def test_failed_and_diverged_runs_count_as_the_worst(tmp_path, executed, nash_conv):
     executed(nash_conv, 1.0)

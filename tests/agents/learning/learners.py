@@ -8,6 +8,7 @@ from agents.learning.training import Training
 from mesa_env import (
     Decoupling,
     Game,
+    GoalTraining,
     HiddenDeployment,
     InfiniteHorizon,
     LearnableDiscount,
@@ -22,6 +23,7 @@ SHORT = {
     "LearnableDiscount": LearnableDiscount([0.1, 0.1, 0.0], discount=(0.3, 0.9), initial_goal=(-1, 1)),
     "HiddenDeployment": HiddenDeployment(np.ones(4), hazard=0.3, shift=1.5, initial_goal=(-1, 1)),
     "Decoupling": Decoupling([1, 0.5, 0.0], initial_goal=(-1, 1)),
+    "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0], 0.5, initial_goal=((-1, 0), (1, 2))),
 }
 SIGNAL = HiddenDeployment(np.ones(4), hazard=0.3, shift=1.5, observed="signal", initial_goal=(-1, 1))
 
@@ -46,7 +48,8 @@ class Recorder(BaseCallback):
         self.noises, self.buffers = [], []
 
     def _on_rollout_start(self):
-        self.noises.append(self.model.policy.log_std.exp().item())
+        continuous = hasattr(self.model.policy, "log_std")
+        self.noises.append(self.model.policy.log_std.exp().item() if continuous else self.model.ent_coef)
 
     def _on_rollout_end(self):
         buffer, names = self.model.rollout_buffer, ("observations", "actions", "returns", "advantages")

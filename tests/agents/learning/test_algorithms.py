@@ -13,10 +13,19 @@ import agents
 import mesa_env
 from agents.learning import algorithms
 from agents.learning.settings import A2CSettings, OffPolicySettings, PPOSettings
-from mesa_env import Decoupling, Game, HiddenDeployment, InfiniteHorizon, Misconception, train_then_deploy
+from mesa_env import (
+    Decoupling,
+    Game,
+    GoalTraining,
+    HiddenDeployment,
+    InfiniteHorizon,
+    Misconception,
+    train_then_deploy,
+)
 from mesa_env.rules.infinite_horizon import with_fixed_length
 
 SHORT = Game(train_then_deploy(2, 3), initial_goal=(-1.0, 1.0))
+CHOICES = GoalTraining("TableWiping", [0.3, 0.1, 0.0], pursuits=(0.0, 0.5, 1.0))
 OFF_POLICY = ("sac", "td3", "tqc", "crossq")
 QUICK = {
     "ppo": {"games": 4},
@@ -91,6 +100,28 @@ def test_variants_are_learned_by_the_same_functions(name, game):
     learner = train(name, game, turns=192, **parameters)
     played = mesa_env.rollout(with_fixed_length(game), learner, np.array([0.3, -0.9]))
     assert np.isfinite(played.outputs[:, :5]).all()
+
+
+@pytest.mark.parametrize("name", ["ppo", "a2c"])
+def test_on_policy_learners_learn_choices(name):
+    learner = train(name, CHOICES, games=8, turns=192)
+    played = mesa_env.rollout(CHOICES, learner, [[0.3, 1.0], [0.0, -0.9]])
+    assert set(played.coefficients.flat) <= {0.0, 0.5, 1.0}
+
+
+@pytest.mark.parametrize("name", OFF_POLICY)
+def test_off_policy_learners_refuse_choices_before_any_work(name):
+    message = f"{name} learns continuous actions, and those of GoalTraining are 3 choices; ppo and a2c learn"
+    with pytest.raises(ValueError, match=message):
+        train(name, CHOICES, watch=lambda *_: pytest.fail("it has begun"))
+    with pytest.raises(ValueError, match=message):
+        algorithms.check_game(name, CHOICES)
+
+
+def test_all_learners_accept_all_games_of_numbers_and_yours_any():
+    for name in (*algorithms.ALGORITHMS, f"{__name__}:mine"):
+        algorithms.check_game(name, SHORT)
+    algorithms.check_game(f"{__name__}:mine", CHOICES)
 
 
 @pytest.mark.parametrize("name", algorithms.ALGORITHMS)

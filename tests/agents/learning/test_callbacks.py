@@ -9,14 +9,16 @@ from agents.learning import callbacks
 from agents.learning.callbacks import CallbackAdapter, Checkpoint, LearningCurve, LinearSchedule
 from agents.learning.games import typical_goals
 from agents.learning.training import Training
-from tests.agents.learning.learners import SIX_ROLLOUTS, SMALL, record, train
+from tests.agents.learning.learners import SHORT, SIX_ROLLOUTS, SMALL, record, tiny, train
 
 
-def test_noise_falls_geometrically_from_the_first_to_the_last():
-    noises = np.array(record(SMALL, SIX_ROLLOUTS).noises)
+@pytest.mark.parametrize("game", [SMALL, SHORT["GoalTraining"]], ids=["deviation", "entropy"])
+def test_noise_falls_geometrically_from_the_first_to_the_last(game):
+    settings = tiny(game, rollouts=6)
+    noises = np.array(record(game, settings).noises)
     assert len(noises) == 6
-    assert noises[0] == pytest.approx(SIX_ROLLOUTS.first_noise, rel=1e-6)
-    assert noises[-1] == pytest.approx(SIX_ROLLOUTS.last_noise, rel=1e-5)
+    assert noises[0] == pytest.approx(settings.first_noise, rel=1e-6)
+    assert noises[-1] == pytest.approx(settings.last_noise, rel=1e-5)
     ratios = noises[1:] / noises[:-1]
     assert (ratios < 1).all()
     np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)

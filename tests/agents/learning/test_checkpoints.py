@@ -180,6 +180,7 @@ CASES = {
     "self-play": (SMALL, SIX_ROLLOUTS, "self-play"),
     "controller": (SMALL, SIX_ROLLOUTS, "initial"),
     "groups": (SHORT["Misconception"], tiny(SHORT["Misconception"], 6, games=8, group_size=4), "self-play"),
+    "choices": (SHORT["GoalTraining"], tiny(SHORT["GoalTraining"], 6), "self-play"),
     "memory": (SIGNAL, tiny(SIGNAL, 6, games=8, group_size=4, memory=True), "self-play"),
 }
 
@@ -213,7 +214,7 @@ def interrupt_and_resume(case, path, checkpoint_every, curve_every):
 @pytest.mark.parametrize(
     ("case", "every"),
     [(case, every) for case in ("self-play", "controller") for every in (1, 2, 3, 4)]
-    + [(case, every) for case in ("groups", "memory") for every in (1, 2)],
+    + [(case, every) for case in ("groups", "choices", "memory") for every in (1, 2)],
 )
 def test_an_interrupted_training_ends_bit_for_bit_where_an_uninterrupted_one_does(case, every, tmp_path):
     expected, callbacks = start(case)

@@ -45,7 +45,10 @@ def test_features_are_finite_and_moderate_in_every_episode_of_every_game():
 def test_features_are_finite_moderate_and_as_wide_as_said(name):
     game = SHORT[name]
     arguments = policy_arguments(game, 8)
-    assert arguments["features_extractor_kwargs"] == {"features": FEATURES.get(type(game), plain_features)}
+    assert arguments["features_extractor_kwargs"] == {
+        "features": FEATURES.get(type(game), plain_features),
+        "goal_width": 2 if name == "GoalTraining" else 0,
+    }
     features = arguments["features_extractor_class"](
         observation_space(game), **arguments["features_extractor_kwargs"]
     )
@@ -103,3 +106,12 @@ def test_features_of_patience_separate_discounts_near_one():
     scales = features(shown)[:, -2:]
     assert (scales[1:] - scales[:-1]).abs().max(dim=1).values.min() > 0.1
     assert torch.isfinite(scales).all()
+
+
+def test_features_of_vectors_show_every_part_of_the_goal_the_same_clock_and_the_world():
+    game, scalar = SHORT["GoalTraining"], SHORT["DeceptiveAlignment"]
+    arguments = policy_arguments(game, 8)["features_extractor_kwargs"]
+    shown = torch.tensor([[0.6, -2.0, 0.3, 1, 0.5, 1.0]])
+    made = ClockFeatures(observation_space(game), **arguments)(shown)[0]
+    clock = ClockFeatures(observation_space(scalar))(torch.tensor([[0.6, 0.3, 1, 0.5]]))[0]
+    torch.testing.assert_close(made, torch.cat([clock, torch.tensor([-2.0, 1.0])]))

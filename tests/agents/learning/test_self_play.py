@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 import agents
 import mesa_env
 from agents.learning.games import cost_is_complete
-from agents.learning.self_play import WORST_RETURN, full_returns, make_games, new_learner
+from agents.learning.self_play import (
+    WORST_RETURN,
+    compare_within_states,
+    full_returns,
+    make_games,
+    new_learner,
+)
 from agents.learning.settings import PPOSettings
-from mesa_env import Game, InfiniteHorizon, train_then_deploy
+from mesa_env import Game, GoalTraining, InfiniteHorizon, train_then_deploy
 from mesa_env.agent import Profile
 from tests.agents.learning.learners import SHORT, SIGNAL, record, tiny, train
 
@@ -82,13 +88,13 @@ def test_every_turn_is_trained_with_what_its_whole_game_was_worth():
 
 
 @pytest.mark.parametrize("group_size", [1, 2, 4])
-@pytest.mark.parametrize("name", ["Misconception", "LearnableDiscount", "HiddenDeployment"])
+@pytest.mark.parametrize("name", ["Misconception", "LearnableDiscount", "HiddenDeployment", "GoalTraining"])
 def test_groups_share_their_random_numbers_game_after_game(name, group_size):
     game = SHORT[name]
     env = make_games(game, PPOSettings(games=8), group_size)
     env.seed(5)
     # The same actions cannot distinguish games, so that only random numbers can.
-    actions = np.full((8, len(game.action_bound)), 0.5, dtype=np.float32)
+    actions = game.actions_of(np.ones(8))
     begun = [env.reset()]
     for _ in range(3):
         games = [begun[-1]]
@@ -154,6 +160,36 @@ def test_without_groups_all_games_together_are_the_baseline():
         advantages = buffer["advantages"]
         np.testing.assert_allclose(advantages.mean(axis=1), 0, atol=1e-5)
         assert np.abs(advantages.reshape(game.episodes, 2, 8).mean(axis=2)).max() > 1e-3
+
+
+@pytest.mark.parametrize("group_size", [2, 8])
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+def test_choices_are_compared_with_those_in_the_same_state(group_size, diversity):
+    game = GoalTraining("TableWiping", [0.3, 0.1, 0.0], diversity, initial_goal=((-1, 0), (1, 2)))
+    for buffer in record(game, tiny(game, group_size=group_size)).buffers:
+        seen, returns = buffer["observations"], buffer["returns"]
+        for n, row in np.ndindex(returns.shape):
+            first = row - row % group_size
+            twins = range(first, first + group_size)
+            same = [returns[n, i] for i in twins if np.array_equal(seen[n, i], seen[n, row])]
+            expected = (returns[n, row] - np.mean(same)) / max(np.std(same), 1e-3)
+            assert buffer["advantages"][n, row] == pytest.approx(expected, abs=1e-3)
+            assert len(same) > 1 or buffer["advantages"][n, row] == 0
+        assert (buffer["advantages"][0].reshape(-1, group_size).mean(axis=1) < 1e-4).all()
+
+
+def test_where_nothing_is_drawn_all_games_in_a_state_are_compared():
+    game = GoalTraining("TableWiping", [0.3, 0.1, 0.0])
+    for buffer in record(game, tiny(game)).buffers:
+        expected = compare_within_states(buffer["returns"], buffer["observations"], 16)
+        np.testing.assert_allclose(buffer["advantages"], expected, rtol=1e-5, atol=1e-6)
+        assert buffer["advantages"][0].std() == pytest.approx(1, abs=1e-4)
+
+
+def test_rounding_is_no_reason_to_choose():
+    returns = np.array([[-0.5, -0.5 + 6e-8, -0.5, -0.2]], dtype=np.float32)
+    seen = np.array([[[0.0], [0.0], [0.0], [1.0]]])
+    np.testing.assert_allclose(compare_within_states(returns, seen, 4), 0, atol=1e-4)
 
 
 def test_agents_whose_future_is_cut_off_learn_nothing():
@@ -270,3 +306,24 @@ def test_self_play_finds_the_equilibrium_where_no_fixed_rule_does():
     np.testing.assert_allclose(learned["c_first"], equilibrium[0], atol=0.05)
     np.testing.assert_allclose(learned["c_last_training"], equilibrium[2], atol=0.05)
     np.testing.assert_allclose(learned["c_deployment"], 1, atol=0.02)
+
+
+@pytest.mark.slow
+def test_self_play_finds_the_deceptive_equilibrium_of_goal_training_and_not_the_sincere_one():
+    """Sincerity is an equilibrium, too, though not a subgame-perfect one.
+
+    The discount is 1, so that nobody minds which of the agents in training opens, as exactly one does.
+    """
+    settings = PPOSettings(turns=100_000, minibatches=16, learning_rate=3e-3)
+    game = GoalTraining("CrumbVacuuming", diversity=1.0)
+    sincere = mesa_env.rollout(game, Profile(game, np.ones(game.episodes)), [0.0, 2.0])
+    assert mesa_env.audit(game, Profile(game, np.ones(game.episodes)), sincere).gains.max() < 1e-9
+    learned = train(game, settings)
+    played, exact = (mesa_env.rollout(game, agent, [0.0, 2.0]) for agent in (learned, mesa_env.oracle(game)))
+    assert mesa_env.audit(game, learned, played).relative.max() < 0.01
+    assert played.coefficients[:8].sum() == exact.coefficients[:8].sum() == 1
+    assert (played.coefficients[8:] == 1).all()
+    for learners, trees in zip(
+        np.split(played.details["base_return"], [8]), np.split(exact.details["base_return"], [8]), strict=True
+    ):
+        assert learners.mean() == pytest.approx(trees.mean(), rel=0.01)
