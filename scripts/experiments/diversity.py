@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mesa_env import GoalTraining
 from mesa_env.rules.rules import Array
-from mesa_env.solutions.goal_training import Prospects, sweep_diversity
+from mesa_env.solutions.goal_training import Prospects, find_prospects, grow_tree, sweep_diversity
 from scripts.experiments.finding import Claims, Finding
 
 CELLS = 21
@@ -44,6 +44,23 @@ def pull_maps(axis: Array, shares: Array) -> dict[str, Prospects]:
     return maps
 
 
+def vary_conditions() -> pd.DataFrame:
+    """Deployed returns from the proxy at other learning rates, and with a third pursuit."""
+    rows = []
+    for rate in (0.03, 0.1, 0.3):
+        for pursuits in ((0.0, 1.0), (0.0, 0.5, 1.0)):
+            for share in (0.0, 1.0):
+                schedule = np.where(GAME.training, rate, 0.0)
+                game = replace(GAME, learning_rates=schedule, diversity=share)
+                returns = [
+                    find_prospects(other, grow_tree(other, np.array([PROXY]))).deployed_return[0]
+                    for other in (replace(game, pursuits=(1.0,)), replace(game, pursuits=pursuits))
+                ]
+                row = {"rate": rate, "pursuits": len(pursuits), "diversity": share}
+                rows.append(row | dict(zip(MODELS, returns, strict=True)))
+    return pd.DataFrame(rows).set_index(["rate", "pursuits", "diversity"])
+
+
 def compute(trained: Path | None = None) -> Finding:
     """Maps over diversity × prior, where a prior is where training begins or what it pulls toward."""
     shares = np.linspace(0, 1, CELLS)
@@ -62,7 +79,10 @@ def compute(trained: Path | None = None) -> Finding:
         "kept_hidden": (1 - GAME.learning_rates.max() * safe["pull"]) ** GAME.training.sum(),
     }
     tables = {kind: _tabulate(axes[kind], shares, maps[kind]) for kind in axes}
+    tables["conditions"] = conditions = vary_conditions()
     claims = _check_claims(maps["start"], returns["start"], gaps)
+    claims["other_conditions"] = (conditions["strategic"] < 0).all()
+    claims["too_slow"] = conditions.xs(0.03, level="rate")["sincere"].max() < 0
     return Finding(tables, draw(axes, shares, maps), claims, numbers)
 
 
@@ -82,7 +102,7 @@ def _tabulate(axis: Array, shares: Array, maps: dict[str, Prospects]) -> pd.Data
             row = {"prior": float(axis[place]), "diversity": share}
             for name, found in maps.items():
                 row |= {name: found.deployed_return[at], f"{name}_training": found.training_return[at]}
-            rows.append(row | {"hidden": round(1 - maps["strategic"].training_pursuit[at], 12)})
+            rows.append(row | {"hidden": round(maps["strategic"].hidden[at], 12)})
     return pd.DataFrame(rows).set_index(["prior", "diversity"])
 
 
@@ -91,8 +111,8 @@ def _check_claims(maps: dict[str, Prospects], returns: dict[str, Array], gaps: d
     shown = [maps[name].training_return[1:, 0] for name in ("sincere", "strategic")]
     return {
         "sincere_aligns": (np.diff(sincere) > -1e-3).all() and sincere[-1] > 3.8 and sincere[0] < 0,
-        "strategic_does_not": strategic.max() < 0 and strategic[-1] < strategic[0],
-        "hides_more": (np.diff(maps["strategic"].training_pursuit[:, 0]) < 0).all(),
+        "strategic_does_not": strategic.max() < 0,
+        "hides_more": (np.diff(maps["strategic"].hidden[:, 0]) > 0).all(),
         "looks_better": (shown[1] > shown[0]).all(),
         "accurate_start_aligns": gaps["start"][-1].max() < _CLOSE < gaps["start"][0].max(),
         "pull_aligns": gaps["pull"][-1].max() < _CLOSE < gaps["pull"][0].max(),
@@ -120,9 +140,7 @@ def draw(axes: dict[str, Array], shares: Array, maps: dict[str, dict[str, Prospe
                 shading="nearest",
             )
             if name == "strategic":
-                cell.contour(
-                    shares, axes[kind], found.training_pursuit.T, levels=[0.5], colors="k", linestyles="--"
-                )
+                cell.contour(shares, axes[kind], found.hidden.T, levels=[0.5], colors="k", linestyles="--")
             cell.set(title=f"{name} model", xlabel="diversity", ylabel=f"prior: {labels[kind]}")
     figure.colorbar(image, ax=grid, label="base return once deployed (of 4)", shrink=0.7)
     return figure

@@ -12,9 +12,9 @@ import agents
 import mesa_env
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
-from tests.conftest import ONE_OF_EACH_KIND, every_kind
+from tests.conftest import ONE_OF_EACH_KIND, every_kind, goals_of
 
-OWN = {"LearnableDiscount": ("naive",), "HiddenDeployment": ("filtering",)}
+OWN = {"LearnableDiscount": ("naive",), "HiddenDeployment": ("filtering",), "GoalTraining": ("sincere",)}
 
 
 def test_variants_have_agents_of_their_own():
@@ -41,10 +41,11 @@ def test_refusals_list_the_agents_of_the_game(name, agent):
 @pytest.mark.parametrize("agent", agents.VARIANT_NAMES)
 def test_named_agents_play_whole_games_of_every_variant(name, agent):
     game = ONE_OF_EACH_KIND[name]
-    played = mesa_env.rollout(game, agents.make(agent, game), [0.8, -0.3, 0.0])
-    length = np.isfinite(played.outputs).sum(axis=1)
-    assert played.outputs.shape == (3, played.coefficients.shape[1])
-    assert (np.abs(played.coefficients[np.isfinite(played.coefficients)]) <= game.coefficient_bound).all()
+    played = mesa_env.rollout(game, agents.make(agent, game), goals_of(game, 0.8, -0.3, 0.0))
+    length = np.isfinite(played.coefficients).sum(axis=1)
+    assert played.outputs.shape[:2] == (3, played.coefficients.shape[1])
+    bound = getattr(game, "coefficient_bound", 1.0)
+    assert (np.abs(played.coefficients[np.isfinite(played.coefficients)]) <= bound).all()
     if name == "InfiniteHorizon":
         assert len(set(length)) > 1
         assert (length >= 1).all()
