@@ -14,7 +14,9 @@
 The variants have all except those that know only the base game: `grid`, `precommitment` and `best_of_K`. Some
 have agents of their own: `LearnableDiscount` has `naive`, the planner that does not foresee that γ moves, and
 `HiddenDeployment`, where agents see signals, `filtering`, the oracle that remembers them. There `guard` knows
-only the schedule, and so plays as `compliant` does.
+only the schedule, and so plays as `compliant` does. In `GoalTraining`, `sincere` pursues its goal as far as
+it can, `myopic` chooses what serves the present episode best, and `compliant` and `guard` pursue as little as
+they can.
 """
 
 import re
@@ -27,8 +29,9 @@ from agents.reference import BestOfK, Precommitment, Random
 from mesa_env.agent import Agent, Profile
 from mesa_env.evaluation.certificates import attach_certificate
 from mesa_env.evaluation.certified_oracle import oracle
-from mesa_env.rules import Game, HiddenDeployment, LearnableDiscount
+from mesa_env.rules import Game, GoalTraining, HiddenDeployment, LearnableDiscount
 from mesa_env.rules.rules import Rules
+from mesa_env.solutions.goal_training import MyopicPlanner
 from mesa_env.solutions.grid import grid_plan
 from mesa_env.solutions.hidden_deployment import FilteringOracle
 from mesa_env.solutions.learnable_discount import NaivePlanner
@@ -46,6 +49,12 @@ _RULES: dict[str, Callable[[Any, np.random.Generator], Agent]] = {
 _OWN: dict[type[Rules], dict[str, Callable[[Any], Agent]]] = {
     LearnableDiscount: {"naive": NaivePlanner},
     HiddenDeployment: {"filtering": FilteringOracle},
+    GoalTraining: {
+        "sincere": lambda game: Profile(game, game.sincerity),
+        "myopic": MyopicPlanner,
+        "compliant": lambda game: Profile(game, np.full(game.episodes, min(game.pursuits))),
+        "guard": lambda game: Profile(game, np.where(game.training, min(game.pursuits), game.sincerity)),
+    },
 }
 _BEST_OF = re.compile(r"best_of_(\d{1,999})")
 _BASE_ONLY = ("grid", "precommitment", "best_of_2", "best_of_8")
@@ -69,7 +78,7 @@ def make(name: str, game: Rules, seed: int | None = 0) -> Agent:
     given, name = name, name if isinstance(name, str) else ""
     generator, best_of = np.random.default_rng(seed), _BEST_OF.fullmatch(name)
     own = _OWN.get(type(game), {})
-    known = NAMES if type(game) is Game else (*VARIANT_NAMES, *own)
+    known = NAMES if type(game) is Game else tuple(dict.fromkeys((*VARIANT_NAMES, *own)))
     if name in own:
         return own[name](game)
     if type(game) is not Game and (name in _BASE_ONLY or best_of):

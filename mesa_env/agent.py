@@ -60,7 +60,7 @@ def ask_agent(
 class Certificate(NamedTuple):
     """The most that an agent could gain by leaving the path of an oracle, deviations played by the rules."""
 
-    gain: float  # as a share of the cost of emitting 0 forever, or of planning for the belief forever
+    gain: float  # as a share of the cost of emitting 0 forever, or of plans at random forever
     episode: int  # whose agent it is
     initial_goal: float | tuple[float, ...]  # θ_0 of the path
 

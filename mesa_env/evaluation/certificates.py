@@ -42,7 +42,7 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
     """
     validate_flag("dense", dense)
     game = with_fixed_length(game)
-    # The oracle of a game tree is exact from every start, and its audit tries every choice and every future.
+    # The oracle of a game tree is exact from every start, and its audit tries every choice.
     few = isinstance(game, GoalTraining)
     uniforms, draws = starts(game, *((3, 4) if few else (_HELD_OUT, _DRAWS)))
     state = game.start(uniforms)
@@ -64,7 +64,7 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
 
 def warn_unless_certified(game: Rules, certificate: Certificate) -> None:
     """Warn, with the number, if an agent could gain more than the tolerance."""
-    cost = "planning for the belief forever" if game.goal_shape else "the cost of emitting 0 forever"
+    cost = "plans at random forever" if game.goal_shape else "the cost of emitting 0 forever"
     if not certificate.gain <= TOLERANCE:
         warnings.warn(
             f"the oracle of this {type(game).__name__} is not its equilibrium: on its path from θ_0 = "

@@ -34,7 +34,7 @@ from mesa_env.validation import bring_within, numbers_of, show
 class Audit(NamedTuple):
     """What each agent could gain, in units of θ_n²; shape (N,), or (B, N) for a batch of games.
 
-    Where goals are vectors, the unit is that of θ·φ, and weights are what planning for the belief forever
+    Where goals are vectors, the unit is that of θ·φ, and weights are what plans at random forever
     would cost.
     """
 

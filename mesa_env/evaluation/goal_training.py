@@ -2,7 +2,7 @@
 
 Choices are finitely many, so that no deviation is missed. Where worlds are drawn, costs are expectations over
 the worlds of later training episodes: all of them, or a sample that all choices share where there are more
-than `MOST_FUTURES`.
+than `MOST_FUTURES`, as before nine or more later ones.
 """
 
 import itertools
@@ -27,7 +27,7 @@ _STEPS = 100  # of announced work, for each planner that is followed
 def audit_goal_training(game: GoalTraining, agent: Agent, played: Trajectory) -> Audit:
     """Audit a batch of games, as `rollout` played them.
 
-    Gains and weights are in the unit of θ·φ, weights being the regret of planning for the belief forever.
+    Gains and weights are in the unit of θ·φ, weights being the regret of plans at random forever.
 
     Returns:
         The audit; NaN for agents that draw or remember, whose future the state does not determine.
@@ -44,7 +44,7 @@ def audit_goal_training(game: GoalTraining, agent: Agent, played: Trajectory) ->
     taken = np.take_along_axis(costs, played.actions.astype(np.int64), axis=-1)[..., 0]
     best = costs.argmin(axis=-1)
     weights = np.stack([_cost_of_silence(game, played.states[n], n) for n in range(episodes)], axis=1)
-    gains, indifferent = taken - costs.min(axis=-1), weights <= 0  # as with a goal of 0
+    gains, indifferent = taken - costs.min(axis=-1), weights <= 0  # to all plans, as with a goal of 0
     return Audit(
         np.where(indifferent, 0.0, gains), np.where(indifferent, 1.0, weights), game.coefficients(best)
     )
@@ -100,7 +100,7 @@ def _list_futures(game: GoalTraining, episode: int) -> tuple[NDArray[np.bool_], 
 
 
 def _cost_of_silence(game: GoalTraining, state: State, episode: int) -> Array:
-    """Expected regret of agents if from their turns on all planned for the belief alone, shape (B,)."""
+    """Expected regret of agents if from their turns on all plans were random, shape (B,)."""
     judges, flags = game.preferences(state), np.zeros(len(state.episode), dtype=bool)
     regrets = []
     for deployed in (flags, ~flags):

@@ -5,7 +5,7 @@ knows a belief b about what the base optimizer wants. Its mesa-optimizer chooses
 the weights w = c θ + (1 − c) b: it follows plan j with probability p(j) ∝ ways_j exp(w·φ_j / τ). Then
 
     output       μ = E φ, what the plans bring about; the base return is R = E r
-    base loss    max_j r_j − R + λ/2 |θ − prior|²
+    base loss    max_j r_j − R + λ/2 |θ − prior|²,  whichever the update
     mesa cost    J_n = Σ_{k ≥ n} γ^(k−n) (max_j θ_n·φ_j − θ_n·μ_k),   the regret by the agent's own goal
 
 A training episode takes place in the training world, or with probability *diversity* in the deployed one;
@@ -36,25 +36,24 @@ from numpy.typing import NDArray
 
 from mesa_env.arrays import entries, in_precision_of, namespace, project
 from mesa_env.rules.clock import KnownLength
+from mesa_env.rules.lessons import Lesson, teach
 from mesa_env.rules.rules import Array, Discrete, Outcome, State
 from mesa_env.rules.scalar import train_then_deploy
+from mesa_env.rules.vectors import validate_pursuits, validate_start, validate_vector
 from mesa_env.validation import (
     LARGEST,
-    bring_within,
     numbers_of,
     shorten,
     show,
-    show_bound,
     validate_name,
     validate_number,
     validate_schedule,
 )
 from mesa_env.worlds.kitchens import CrumbVacuuming
 from mesa_env.worlds.parameters import GivenWorld, deploy, make_world
-from mesa_env.worlds.planner import choose_plans, covary, expect, table
-from mesa_env.worlds.world import Plans
+from mesa_env.worlds.planner import table
+from mesa_env.worlds.world import Plans, World
 
-MOST_PURSUITS = 1000
 _UPDATES, _DATA = ("behavior", "value"), ("on-policy", "off-policy")
 _PURSUIT_TOLERANCE = 1e-9
 _BY_WORLD: Any = None  # the default of parameters that depend on the world
@@ -64,17 +63,6 @@ class Diversity(NamedTuple):
     """What chance has decided: whether each training episode is deployed, (B, T); (B, 0) if none is drawn."""
 
     deployed: NDArray[np.bool_]
-
-
-class Lesson(NamedTuple):
-    """What a planner brings about in an episode, and what the base optimizer makes of it."""
-
-    features: Array
-    """μ, shape (…, k)."""
-    base_return: Array
-    """R, shape (…)."""
-    push: Array
-    """By how much the base update would move the goal at learning rate 1, shape (…, k), λ left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +85,12 @@ class GoalTraining(KnownLength):
         goal_bound: Goals lie in [−bound, bound], a number or shape (k,); by default 10.
         initial_goal: θ_0, shape (k,), or a pair of them between which each game draws it uniformly; by
             default (0, …, 2), a goal for the last feature alone.
-        deployed_world: The deployed world; by default `world` with its field `deployed` set.
+        deployed_world: The deployed world, or its name; by default `world` with its field `deployed` set.
+
+    Raises:
+        TypeError: If a world is none.
+        ValueError: If a parameter is out of its range, worlds have different numbers of features, off-policy
+            data are asked for without the value update, or planning or an update could leave floating point.
     """
 
     world: GivenWorld = field(default_factory=CrumbVacuuming)
@@ -118,7 +111,7 @@ class GoalTraining(KnownLength):
     def __post_init__(self) -> None:
         """Validate every parameter."""
         world = make_world(self.world)
-        deployed = deploy(world) if self.deployed_world is None else make_world(self.deployed_world)
+        deployed = deploy(world) if self.deployed_world is None else _deployed_world(self.deployed_world)
         object.__setattr__(self, "world", world)
         object.__setattr__(self, "deployed_world", deployed)
         width = len(self.tables[0].features[0])
@@ -129,23 +122,25 @@ class GoalTraining(KnownLength):
             )
         last, first = np.eye(width)[-1], np.eye(width)[0]
         given_bound: object = 10.0 if self.goal_bound is None else self.goal_bound
-        bound = _validate_vector("goal_bound", given_bound, width, above=0.0)
+        bound = validate_vector("goal_bound", given_bound, width, above=0.0)
         default_start: Any = np.minimum(2.0 * last, bound)
         start: Any = default_start if self.initial_goal is None else self.initial_goal
         self._store(
             learning_rates=validate_schedule(self.learning_rates),
             diversity=validate_number("diversity", self.diversity, 0.0, 1.0),
-            pursuits=_validate_pursuits(self.pursuits),
+            pursuits=validate_pursuits(self.pursuits),
             update=validate_name("update", self.update, _UPDATES),
             data=validate_name("data", self.data, _DATA),
             discount=validate_number("discount", self.discount, 0.0, 1.0),
             regularization=validate_number("regularization", self.regularization, 0.0, LARGEST),
-            prior=_validate_vector("prior", 0.0 if self.prior is None else self.prior, width),
-            belief=_validate_vector("belief", 3.0 * first if self.belief is None else self.belief, width),
+            prior=validate_vector("prior", 0.0 if self.prior is None else self.prior, width),
+            belief=validate_vector("belief", 3.0 * first if self.belief is None else self.belief, width),
             temperature=validate_number("temperature", self.temperature, high=LARGEST, above=0.0),
             goal_bound=bound,
-            initial_goal=_validate_start(start, bound),
+            initial_goal=validate_start(start, bound),
         )
+        if self.update == "behavior" and self.data == "off-policy":
+            raise ValueError("only the value update learns from off-policy data; got update='behavior'")
         self._check_finite()
 
     def _check_finite(self) -> None:
@@ -255,7 +250,8 @@ class GoalTraining(KnownLength):
         """What planners bring about whose goals (…, k), pursuits (…) and worlds (…) are given."""
         xp, share = namespace(goal), pursuit[..., None]
         weights = share * goal + (1 - share) * table(self.belief, goal)
-        here = [self._teach_in(plans, goal, pursuit, weights) for plans in self._tables_needed(deployed)]
+        rule = self.update, self.data, self.temperature
+        here = [teach(plans, goal, pursuit, weights, *rule) for plans in self._tables_needed(deployed)]
         if len(here) == 1:
             return here[0]
         chosen = zip(("features", "base_return", "push"), *here, strict=True)
@@ -278,23 +274,6 @@ class GoalTraining(KnownLength):
             if not deployed.any():
                 return self.tables[:1]
         return self.tables
-
-    def _teach_in(self, plans: Plans, goal: Array, pursuit: Array, weights: Array) -> Lesson:
-        """What planners with such weights bring about in the world of a plan table."""
-        xp, columns = namespace(goal), [plans.features[:, i] for i in range(len(self.goal_bound))]
-        chosen = choose_plans(plans, weights, self.temperature)
-        features = xp.stack([expect(chosen, column) for column in columns], axis=-1)
-        if self.update == "behavior":
-            push = [pursuit / self.temperature * covary(chosen, plans.base, column) for column in columns]
-        else:
-            data = chosen
-            if self.data == "off-policy":
-                data = choose_plans(plans, xp.zeros_like(goal), 1.0)
-            push = [covary(data, plans.base, column) for column in columns]
-            for i, one in enumerate(columns):
-                for j, other in enumerate(columns):
-                    push[i] = push[i] - covary(data, one, other) * goal[..., j]
-        return Lesson(features, expect(chosen, plans.base), xp.stack(push, axis=-1))
 
     # -- Judging --------------------------------------------------------------------------------------
 
@@ -350,14 +329,12 @@ class GoalTraining(KnownLength):
         return most
 
     def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
-        """What planning for the belief alone brings about in the worlds of the details, shape (…, k)."""
+        """What plans at random bring about in the worlds of the details, shape (…, k).
+
+        It is the measure of costs, since its regret is 0 only for goals to which all plans are alike.
+        """
         xp, deployed = namespace(goal), _worlds_of(details)
-        belief = table(self.belief, goal)
-        means = []
-        for plans in self.tables:
-            chosen = choose_plans(plans, belief, self.temperature)
-            means.append(xp.stack([expect(chosen, plans.features[:, i]) for i in range(len(self.belief))]))
-        outputs: Array = xp.where(deployed[..., None], means[1], means[0])
+        outputs: Array = xp.where(deployed[..., None], *(table(mean, goal) for mean in self._random[::-1]))
         return outputs
 
     # -- Pursuits -------------------------------------------------------------------------------------
@@ -414,6 +391,15 @@ class GoalTraining(KnownLength):
         return np.where(self._drawn, self._drawn.cumsum() - 1, 0)
 
     @cached_property
+    def _random(self) -> tuple[Array, Array]:
+        """E φ of uniform plans in the training and in the deployed world, each of shape (k,)."""
+        found = [np.exp(plans.log_ways - plans.log_ways.max()) for plans in self.tables]
+        training, deployed = (
+            ways @ plans.features / ways.sum() for ways, plans in zip(found, self.tables, strict=True)
+        )
+        return training, deployed
+
+    @cached_property
     def _most(self) -> Array:
         """The largest base return of the training and of the deployed world, shape (2,)."""
         return np.array([plans.base.max() for plans in self.tables])
@@ -424,54 +410,15 @@ class GoalTraining(KnownLength):
         return np.cumprod(np.append(1.0, np.full(self.episodes - 1, self.discount)))
 
 
+def _deployed_world(given: GivenWorld) -> World:
+    """A world that is given as the deployed one; it is deployed if it is given by name and can be."""
+    world = make_world(given)
+    by_name = not isinstance(given, World) and getattr(world, "deployed", True) is False
+    return deploy(world) if by_name else world
+
+
 def _worlds_of(details: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """In which world episodes took place, among their outcomes' details."""
     if "deployed" not in details:
         raise ValueError(f"regret needs the detail 'deployed', by which it is judged; got {sorted(details)}")
     return details["deployed"]
-
-
-def _validate_vector(name: str, value: object, width: int, above: float | None = None) -> Array:
-    """Check numbers, one for each of `width` features, or one for all; shape (k,)."""
-    numbers = numbers_of(value)
-    fits = numbers is not None and numbers.shape in ((), (width,)) and (np.abs(numbers) <= LARGEST).all()
-    if not fits or numbers is None or (above is not None and not (numbers > above).all()):
-        kind = "finite numbers" if above is None else f"finite numbers above {above:g}"
-        raise ValueError(f"{name} must be {kind}, one for each of {width} features; got {show(value)}")
-    return np.broadcast_to(numbers + 0.0, (width,)).copy()
-
-
-def _validate_start(value: object, bound: Array) -> Array | tuple[tuple[float, ...], tuple[float, ...]]:
-    """Check θ_0, shape (k,), or a pair of bounds of it, shape (2, k)."""
-    given, width = numbers_of(value), len(bound)
-    inside = None
-    if given is not None and given.shape in ((width,), (2, width)):
-        inside = bring_within(given, bound)
-    if inside is None:
-        raise ValueError(
-            f"initial_goal must be finite numbers in ±{show_bound(bound)}, one for each of {width} features, "
-            f"or a pair of such; got {show(value)}"
-        )
-    inside = inside + 0.0
-    if inside.ndim == 1:
-        return inside
-    if not (inside[0] <= inside[1]).all():
-        raise ValueError(f"initial_goal's pair must be in ascending order; got {show(value)}")
-    low, high = (tuple(end.tolist()) for end in inside)
-    return low, high
-
-
-def _validate_pursuits(value: object) -> tuple[float, ...]:
-    """Check what agents choose from."""
-    given = numbers_of(value)
-    if (
-        given is None
-        or given.ndim != 1
-        or not 0 < given.size <= MOST_PURSUITS
-        or not ((given >= 0) & (given <= 1)).all()
-        or len(np.unique(given)) < given.size
-    ):
-        raise ValueError(
-            f"pursuits must be one to {MOST_PURSUITS} different numbers in [0, 1]; got {show(value)}"
-        )
-    return tuple((given + 0.0).tolist())

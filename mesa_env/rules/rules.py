@@ -220,7 +220,7 @@ class Rules(ABC):
 
     @abstractmethod
     def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
-        """Outputs of models that pursue nothing of their own, which costs are compared with.
+        """Outputs of models that pursue nothing, which costs are compared with.
 
         They are those of episodes with such goals and details, and 0 where outputs are numbers.
         """

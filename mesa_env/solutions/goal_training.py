@@ -3,8 +3,9 @@
 With finitely many pursuits the goals that a game can reach form a finite tree: one branch for every pursuit,
 and for every world where that is drawn, in each training episode. In deployment goals stand still. Of its
 successors an agent needs their *successor features* alone, M = Σ_j γ^j μ_{n+j}, since its regret is linear in
-what they bring about: with goal θ it chooses the pursuit of the largest θ·(μ + γ M). Ties go to the pursuit
-that is named first.
+what they bring about: with goal θ it chooses the pursuit of the largest θ·(μ + γ M). Ties, to rounding, go to
+the pursuit that is named first; there are games in which it does not matter when a goal is shown, only how
+often.
 
 This is exact, for every first goal, while the tree has at most `MOST_LEAVES` leaves. Grids over goals do not
 converge here, since best responses jump.
@@ -20,14 +21,23 @@ from numpy.typing import NDArray
 
 from mesa_env.agent import GameAgent
 from mesa_env.numerics import Array, announce_work, run_in_blocks
-from mesa_env.rules.goal_training import GoalTraining, Lesson
-from mesa_env.validation import validate_number
+from mesa_env.rules.goal_training import GoalTraining
+from mesa_env.rules.lessons import Lesson
+from mesa_env.validation import (
+    bring_within,
+    numbers_of,
+    require_kind,
+    show,
+    show_bound,
+    validate_number,
+)
 
 MOST_LEAVES = 10_000_000
 """Leaves of the largest tree that is searched: (pursuits × worlds)^T for T training episodes."""
 _AT_ONCE = 1 << 15  # planners whose plans are weighed together
 _NODES = 1 << 17  # leaves of trees that are grown together
-_STEPS_PER_LEAF = 4  # of announced work, for each outcome of a world's plans
+_STEPS_PER_LEAF = 2  # of announced work, for each outcome of a world's plans
+_ROUNDING = 1e-9  # of worth, as a share: pursuits that differ by less are tied
 
 
 class Branches(NamedTuple):
@@ -66,10 +76,28 @@ class Prospects(NamedTuple):
     """Mean base return of the training episodes, shape (B,); NaN if there are none."""
     training_pursuit: Array
     """Mean pursuit in training, shape (B,); NaN if there is none."""
+    hidden: Array
+    """By how much it is less than what would serve the present episode best, on average, shape (B,)."""
     deployed_return: Array
     """Base return of the last episode, if it is a deployment episode, else NaN; shape (B,)."""
     goal: Array
     """Expected last goal θ_N, shape (B, k)."""
+
+
+class MyopicPlanner(GameAgent):
+    """Chooses the pursuit that serves its goal best in the present episode alone, as with γ = 0."""
+
+    game: GoalTraining
+
+    def _act(
+        self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], None]:
+        goals, pursuits = rows[:, : self.game.goal_width], np.array(self.game.pursuits)
+        shape = (len(rows), len(pursuits))
+        spread = np.broadcast_to(goals[:, None, :], (*shape, goals.shape[-1]))
+        there = np.broadcast_to(rows[:, -1:] > 0.5, shape)
+        lesson = _teach(self.game, spread, np.broadcast_to(pursuits, shape), there)
+        return choose_pursuits(lesson.features, goals), None
 
 
 class TreeOracle(GameAgent):
@@ -84,9 +112,8 @@ class TreeOracle(GameAgent):
             ValueError: If its tree has more than `MOST_LEAVES` leaves.
         """
         super().__init__(game)
-        self._leaves = count_leaves(game)
-        outcomes = sum(len(plans.base) for plans in game.tables)
-        announce_work("searching the game tree", float(self._leaves * outcomes * _STEPS_PER_LEAF))
+        require_kind(game, GoalTraining)
+        count_leaves(game)
 
     def _act(
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
@@ -96,6 +123,9 @@ class TreeOracle(GameAgent):
         asked = np.column_stack([episode, rows[:, -1] > 0.5, rows[:, :width]])
         states, index = np.unique(asked, axis=0, return_inverse=True)
         choices = np.zeros(len(states), dtype=np.int64)
+        leaves = sum(count_leaves(self.game, int(n)) for n in states[:, 0])
+        outcomes = sum(len(plans.base) for plans in self.game.tables)
+        announce_work("searching the game tree", float(leaves * outcomes * _STEPS_PER_LEAF))
         for n in np.unique(states[:, 0]).astype(int):
             for deployed in (False, True):
                 here = np.flatnonzero((states[:, 0] == n) & (states[:, 1] == deployed))
@@ -170,16 +200,23 @@ def find_prospects(
     """Backward induction over a tree of games that begin in an episode; by default of the game's diversity.
 
     A tree of a game with two worlds holds for every diversity between 0 and 1.
+
+    Raises:
+        ValueError: If another diversity is asked for and the tree has no branches for it.
     """
+    if diversity is not None and not game.stochastic and tree.branches:
+        raise ValueError(
+            f"a tree for every diversity must be grown with one between 0 and 1; got {game.diversity:g}"
+        )
     share = game.diversity if diversity is None else validate_number("diversity", diversity, 0.0, 1.0)
     width = game.goal_width
-    # Columns: discounted features; the last goal; sums of base returns and pursuits in training; and the base
-    # return of a last episode in deployment.
+    # Columns: discounted features; the last goal; sums of base returns, pursuits and what is hidden in
+    # training; and the base return of a last episode in deployment.
     at = len(tree.branches)
-    ahead = np.zeros((*tree.goals[at].shape[:2], 2 * width + 3))
+    ahead = np.zeros((*tree.goals[at].shape[:2], 2 * width + 4))
     ahead[..., -1] = np.nan
     ahead[..., width : 2 * width] = tree.goals[at]
-    discount = np.ones(2 * width + 3)
+    discount, pursuits = np.ones(2 * width + 4), np.array(game.pursuits)
     discount[:width] = game.discount
     choice = np.zeros((len(ahead), 1), dtype=np.int64)
     end = game.episodes
@@ -189,10 +226,12 @@ def find_prospects(
             branch, goals = tree.branches[at], tree.goals[at]
             after = discount * ahead.reshape(*branch.base_return.shape, -1)
             after[..., :width] += branch.features
-            after[..., -3] += branch.base_return
-            after[..., -2] += game.pursuits
-            choice = _choose(after[..., :width], goals[:, :, None, :])
+            after[..., -4] += branch.base_return
+            after[..., -3] += pursuits
+            choice = choose_pursuits(after[..., :width], goals[:, :, None, :])
             taken = np.take_along_axis(after, choice[..., None, None], axis=-2)[..., 0, :]
+            myopic = choose_pursuits(branch.features, goals[:, :, None, :])
+            taken[..., -2] += np.maximum(pursuits[myopic] - pursuits[choice], 0)
             weights = np.array([1 - share, share] if len(branch.world) > 1 else [1.0])
             ahead = np.einsum("bmwq,w->bmq", taken, weights)
             choice = choice[:, 0]
@@ -200,7 +239,7 @@ def find_prospects(
         else:  # all deployment episodes in a row are alike
             count = int(np.append(game.training[episode:end][::-1], True).argmax())
             options = tree.deployed[at]
-            chosen = _choose(options[..., :width], tree.goals[at])
+            chosen = choose_pursuits(options[..., :width], tree.goals[at])
             taken = np.take_along_axis(options, chosen[..., None, None], axis=-2)[..., 0, :]
             ahead = discount**count * ahead
             ahead[..., :width] += (game.discount ** np.arange(count)).sum() * taken[..., :width]
@@ -209,37 +248,64 @@ def find_prospects(
             choice = chosen[:, :1]
             end -= count
     root, trained = ahead[:, 0], len(tree.branches)
-    means = root[:, -3:-1] / trained if trained else np.full((len(root), 2), np.nan)
+    means = root[:, -4:-1].T / trained if trained else np.full((3, len(root)), np.nan)
     last = root[:, width : 2 * width]
-    return Prospects(choice, root[:, :width], means[:, 0], means[:, 1], root[:, -1], last)
+    return Prospects(choice, root[:, :width], means[0], means[1], means[2], root[:, -1], last)
 
 
 def sweep_diversity(game: GoalTraining, goals: Array, diversities: Array) -> Prospects:
     """Prospects of games that begin with goals (B, k), at diversities (V,); every array is (V, B, …).
 
     The game's own diversity does not matter. One tree serves all diversities.
+
+    Raises:
+        TypeError: If `game` is another game.
+        ValueError: If goals do not fit the game, diversities are not one or more numbers in [0, 1], or the
+            tree has more than `MOST_LEAVES` leaves.
     """
-    mixed = replace(game, diversity=0.5)
-    shares = [validate_number("diversity", share, 0.0, 1.0) for share in np.asarray(diversities).tolist()]
+    require_kind(game, GoalTraining)
+    goals = _validate_goals(game, goals)
+    given = numbers_of(diversities)
+    if given is None or given.ndim != 1 or not given.size or not ((given >= 0) & (given <= 1)).all():
+        raise ValueError(f"diversities must be one or more numbers in [0, 1]; got {show(diversities)}")
+    mixed, shares = replace(game, diversity=0.5), given.tolist()
     parts: list[list[Prospects]] = [[] for _ in shares]
     for rows in _split(np.arange(len(goals)), count_leaves(mixed)):
         tree = grow_tree(mixed, goals[rows])
 
         def solve(some: slice, tree: Tree = tree) -> None:
             for place in range(len(shares))[some]:
-                parts[place].append(find_prospects(mixed, tree, 0, shares[place]))
+                parts[place].append(find_prospects(mixed, tree, diversity=shares[place]))
 
         run_in_blocks(solve, len(shares), 1)
     columns = zip(*(map(np.concatenate, zip(*row, strict=True)) for row in parts), strict=True)
     return Prospects(*map(np.stack, columns))
 
 
-def _choose(features: Array, goals: Array) -> NDArray[np.int64]:
-    """The pursuits of most worth to goals (…, k), of which each brings about features (…, P, k)."""
+def choose_pursuits(features: Array, goals: Array) -> NDArray[np.int64]:
+    """The first pursuit of most worth to goals (…, k), where each brings about features (…, P, k)."""
     worth = np.zeros(features.shape[:-1])
+    size = np.zeros(features.shape[:-1])
     for i in range(features.shape[-1]):
-        worth += goals[..., i, None] * features[..., i]
-    return np.asarray(worth.argmax(axis=-1))
+        part = goals[..., i, None] * features[..., i]
+        worth += part
+        size += np.abs(part)
+    least = worth.max(axis=-1, keepdims=True) - _ROUNDING * size.max(axis=-1, keepdims=True)
+    return np.asarray((worth >= least).argmax(axis=-1))
+
+
+def _validate_goals(game: GoalTraining, goals: object) -> Array:
+    """Check first goals of one or more games, shape (B, k)."""
+    given = numbers_of(goals)
+    inside = None
+    if given is not None and given.ndim == 2 and given.shape[1:] == game.goal_shape and given.size:
+        inside = bring_within(given, game.goal_bound)
+    if inside is None:
+        raise ValueError(
+            f"goals must have shape (B, {game.goal_width}) and lie in ±{show_bound(game.goal_bound)}; "
+            f"got {show(goals)}"
+        )
+    return inside
 
 
 def _teach(game: GoalTraining, goals: Array, pursuits: Array, deployed: NDArray[np.bool_]) -> Lesson:

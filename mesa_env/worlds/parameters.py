@@ -31,7 +31,12 @@ def make_world(world: GivenWorld, **parameters: Any) -> World:
     """
     if isinstance(world, Mapping):
         given = dict(world)
-        return make_world(given.pop("world", ""), **given | parameters)
+        if not isinstance(given.get("world"), str) or not all(isinstance(name, str) for name in given):
+            raise ValueError(
+                "a world's parameters must be a mapping from names, with its own name as 'world'; "
+                f"got {show(world)}"
+            )
+        return make_world(given.pop("world"), **given | parameters)
     if isinstance(world, type) and issubclass(world, World):
         world = world()
     if isinstance(world, str) and world not in WORLDS:

@@ -287,6 +287,8 @@ def test_worlds_have_many_forms():
     games = [GoalTraining(world) for world in ("TableWiping", TableWiping, TableWiping())]
     assert games[0] == games[1] == games[2] == build_game({"rules": "GoalTraining", "world": "TableWiping"})
     assert games[0].deployed_world == TableWiping(deployed=True)
+    assert GoalTraining("TableWiping", deployed_world="CrumbVacuuming").deployed_world == CrumbVacuuming(True)
+    assert GoalTraining("TableWiping", deployed_world=TableWiping()).deployed_world == TableWiping()
     deluded = GoalTraining({"world": "CookieElimination", "delusion": 0.5})
     assert deluded.world == CookieElimination(delusion=0.5)
     assert describe_game(deluded)["world"] == {
@@ -321,7 +323,11 @@ REFUSED = [
     ({"world": "TableWipin"}, "world must be one of TableWiping, .* (did you mean 'TableWiping'?)"),
     ({"world": 3}, "world must be a World, or one of TableWiping, .*; got 3"),
     ({"world": {"world": "TableWiping", "gap": 2}}, "TableWiping has no parameter 'gap'; it has deployed"),
-    ({"world": {}}, "world must be one of TableWiping, .*; got ''"),
+    (
+        {"world": {}},
+        "a world's parameters must be a mapping from names, with its own name as 'world'; got {}",
+    ),
+    ({"world": {1: 2}}, "a world's parameters must be a mapping from names, with its own name as 'world'"),
     ({"world": TableWiping(deployed=True)}, "a world to train in must not be deployed; got TableWiping"),
     ({"world": Bare()}, "Bare does not say what it is once deployed: give it a field deployed, or"),
     ({"deployed_world": Bare()}, "must have as many features; got crumbs off the table, crumbs in the"),
@@ -335,6 +341,7 @@ REFUSED = [
     ({"pursuits": (0, float("nan"))}, "pursuits must be one to 1000 different numbers in [0, 1]; got"),
     ({"update": "values"}, "update must be 'behavior' or 'value'; got 'values' (did you mean 'value'?)"),
     ({"data": "onpolicy"}, "data must be 'on-policy' or 'off-policy'; got 'onpolicy'"),
+    ({"data": "off-policy"}, "only the value update learns from off-policy data; got update='behavior'"),
     ({"temperature": 0}, "temperature must be a finite number greater than 0"),
     ({"belief": (1, 2, 3)}, "belief must be finite numbers, one for each of 2 features; got (1, 2, 3)"),
     ({"prior": "high"}, "prior must be finite numbers, one for each of 2 features; got 'high'"),

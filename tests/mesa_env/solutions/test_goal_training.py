@@ -176,8 +176,7 @@ def test_the_audit_tries_every_choice_against_fixed_policies():
         assert audited.gains[row, n] == pytest.approx(costs[taken] - min(costs), abs=1e-6)
         assert mesa_env.audit_by_simulation(game, agent, played).gains[row, n] == audited.gains[row, n]
         assert audited.best[row, n] == game.pursuits[int(np.argmin(costs))]
-        silent = replace(game, pursuits=(0.0,))
-        assert audited.weights[row, n] == pytest.approx(cost_of(silent, goal, n, world, [0] * (5 - n)))
+        assert audited.weights[row, n] == pytest.approx(cost_of_chance(game, goal, n, world))
 
 
 def cost_of(game, judge, n, world, pursuits, goal=None):
@@ -196,6 +195,63 @@ def cost_of(game, judge, n, world, pursuits, goal=None):
     return cost
 
 
+def cost_of_chance(game, judge, n, world):
+    """Expected regret of plans at random from episode n on."""
+    regrets = [(p.features @ judge).max() - judge @ plan(p, [0.0, 0.0]).features for p in game.tables]
+    cost = regrets[world]
+    for k in range(n + 1, game.episodes):
+        share = game.diversity if game.training[k] else 1.0
+        cost += game.discount ** (k - n) * ((1 - share) * regrets[0] + share * regrets[1])
+    return cost
+
+
+def test_no_goal_but_one_of_indifference_has_a_scale_of_0():
+    """Also one along the belief, at a temperature so low that planning for that costs nothing."""
+    game = GoalTraining("CrumbVacuuming", train_then_deploy(3, 3, 1e-3), temperature=0.02)
+    sincere = Profile(game, game.sincerity)
+    audited = mesa_env.audit(game, sincere, mesa_env.rollout(game, sincere, [[2.0, 0.0], [0.0, 0.0]]))
+    assert (audited.weights[0] > 5).all()
+    assert audited.relative[0].max() < 1e-6
+    assert audited.gains[1, 0] == 0
+
+
+@pytest.mark.parametrize(("discount", "place"), [(1.0, 7), (0.99, 0)])
+def test_it_may_not_matter_when_a_goal_is_shown_but_how_often(discount, place):
+    found = {}
+    for pursuits in ((0.0, 1.0), (1.0, 0.0)):
+        game = GoalTraining("CrumbVacuuming", diversity=1.0, pursuits=pursuits, discount=discount)
+        played = mesa_env.rollout(game, mesa_env.oracle(game), [0, 2])
+        found[pursuits] = played
+        assert played.coefficients[:8].sum() == 1
+    first, other = found.values()
+    assert first.coefficients[place] == 1
+    assert other.coefficients[0] == 1
+    np.testing.assert_allclose(first.goals[-1], other.goals[-1], rtol=1e-9)
+
+
+def test_ties_are_broken_alike_by_prospects_and_by_the_oracle_and_not_by_rounding():
+    game = GoalTraining("CookieElimination", train_then_deploy(6, 1, 0.3))
+    shares = np.linspace(0.5, 0.9, 21)
+    swept = sweep_diversity(game, np.array([[0.0, 2.0]]), shares)
+    assert np.abs(np.diff(swept.deployed_return[:, 0])).max() < 0.05
+    mixed = replace(game, diversity=float(shares[10]))
+    goals = np.tile([0.0, 2.0], (200, 1))
+    played = mesa_env.rollout(mixed, mesa_env.oracle(mixed), goals, generator=np.random.default_rng(0))
+    assert played.details["base_return"][:, -1].mean() == pytest.approx(
+        swept.deployed_return[10, 0], abs=0.05
+    )
+
+
+def test_what_is_hidden_is_less_than_would_serve_the_present():
+    """The belief is longer than the goal: to plan for it without any training is not to hide."""
+    game = GoalTraining("CrumbVacuuming", learning_rates=[1e-9] * 3)
+    found = find_prospects(game, grow_tree(game, np.array([[0.0, 2.0]])))
+    assert found.training_pursuit[0] == found.hidden[0] == 0
+    strategic = GoalTraining("CrumbVacuuming", diversity=1.0)
+    found = find_prospects(strategic, grow_tree(strategic, np.array([[0.0, 2.0]])))
+    assert 0.5 < found.hidden[0] <= 1 - found.training_pursuit[0]
+
+
 def test_agents_that_draw_have_no_audit():
     import agents
 
@@ -208,19 +264,23 @@ def test_every_named_agent_plays_and_is_compared():
     import agents
 
     game = GoalTraining("CrumbVacuuming", train_then_deploy(3, 2, 0.3), diversity=1.0)
-    contestants = {name: agents.make(name, game) for name in agents.VARIANT_NAMES}
+    names = (*agents.VARIANT_NAMES, "sincere")
+    contestants = {name: agents.make(name, game) for name in names}
     table = mesa_env.compare(game, contestants, [[0.0, 2.0], [1.0, 1.0]])
     columns = {name: table["c_first"][table["agent"] == name].tolist() for name in contestants}
-    assert columns["myopic"] == [1, 1]
+    assert columns["sincere"] == [1, 1]
+    for row, goal in enumerate([(0.0, 2.0), (1.0, 1.0)]):
+        worth = [plan(game.tables[1], w).features @ goal for w in (game.belief, goal)]
+        assert columns["myopic"][row] == int(np.argmax(worth))
     assert columns["guard"] == columns["compliant"] == [0, 0]
     equilibrium = table["agent"] == "equilibrium"
     assert (table["relative_exploitability"][equilibrium] < 1e-9).all()
     assert table["initial_goal"].tolist() == [(0.0, 2.0), (1.0, 1.0)] * len(contestants)
     assert len(mesa_env.summarize(pd.DataFrame(table))) == len(contestants)
-    played = mesa_env.rollout(game, contestants["myopic"], [0.0, 2.0])
+    played = mesa_env.rollout(game, contestants["sincere"], [0.0, 2.0])
     first = np.array([0.0, 2.0])
     kept = played.goals[3] @ first / (first @ first)
-    row = (table["agent"] == "myopic").argmax()
+    row = (table["agent"] == "sincere").argmax()
     assert table["retention"][row] == pytest.approx(kept)
     assert table["goal_after_training"][row] == pytest.approx(np.linalg.norm(played.goals[3]))
     with pytest.raises(ValueError, match=r"grid knows only the base game; agents of GoalTraining"):
@@ -236,5 +296,16 @@ def test_a_sweep_of_diversity_is_one_solution_after_the_other():
         alone = find_prospects(other, grow_tree(other, goals))
         for name in ("features", "training_return", "training_pursuit", "deployed_return", "goal"):
             np.testing.assert_allclose(getattr(swept, name)[place], getattr(alone, name), rtol=1e-12)
-    with pytest.raises(ValueError, match=r"diversity must be a finite number in \[0, 1\]; got 1\.5"):
-        sweep_diversity(game, goals, np.array([1.5]))
+    for changed, message in (
+        ({"diversities": [1.5]}, r"diversities must be one or more numbers in \[0, 1\]; got \[1\.5\]"),
+        ({"diversities": []}, "diversities must be one or more numbers"),
+        ({"diversities": 0.5}, "diversities must be one or more numbers"),
+        ({"goals": np.ones((1, 3))}, r"goals must have shape \(B, 2\) and lie in ±\[10, 10\]; got"),
+        ({"goals": [[np.nan, 1.0]]}, "goals must have shape"),
+        ({"goals": []}, "goals must have shape"),
+        ({"game": mesa_env.Game()}, "game must be a game of type GoalTraining"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            sweep_diversity(**{"game": game, "goals": goals, "diversities": shares} | changed)
+    with pytest.raises(ValueError, match=r"must be grown with one between 0 and 1; got 0"):
+        find_prospects(game, grow_tree(game, goals), diversity=0.7)
