@@ -90,6 +90,17 @@ def coefficients(game: ScalarGame) -> np.ndarray:
 
 
 @pytest.fixture
+def one_thread():
+    """PyTorch on one thread, on which networks this small are fastest."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def pygame(monkeypatch):
     """A window that nobody sees, and no waiting for it."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")

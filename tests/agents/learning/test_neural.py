@@ -18,12 +18,7 @@ WIDE = 50.0  # a decoupling at which no slope is projected
 STEP = 1e-5
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def policy_of(game, seed=0, scale=2.0, hidden=(5, 4)):

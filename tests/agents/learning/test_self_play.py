@@ -309,6 +309,7 @@ def test_self_play_finds_the_equilibrium_where_no_fixed_rule_does():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_self_play_finds_the_deceptive_equilibrium_of_goal_training_and_not_the_sincere_one():
     """Sincerity is an equilibrium, too, though not a subgame-perfect one.
 

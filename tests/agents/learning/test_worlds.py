@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
 from agents.learning.worlds import LEARNERS, rollout_in_world, train_in_world
 from mesa_env.worlds import (
@@ -21,13 +20,7 @@ from mesa_env.worlds import (
 SHARE = 0.98  # of the best training return
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small are fastest on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def parameters_of(agent):
