@@ -12,9 +12,9 @@ from mesa_env.agent import Agent
 from mesa_env.evaluation.audits import audit, audit_base_game
 from mesa_env.evaluation.gains import Audit
 from mesa_env.evaluation.trajectory import Trajectory, require_trajectory, rollout, validate_goals
+from mesa_env.rules.game import Game
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Array, Rules
-from mesa_env.solutions.equilibrium import require_base_game
 from mesa_env.validation import numbers_of, require_kind, show, validate_number, validate_whole
 
 if TYPE_CHECKING:
@@ -54,8 +54,13 @@ def measure(game: Rules, played: Trajectory, audited: Audit | None = None) -> di
     if audited is not None and not (isinstance(audited, Audit) and audited.gains.ndim == 1):
         raise TypeError(f"audited must be the Audit of one game, as audit returns; got {show(audited)}")
     if audited is None:
+        if not isinstance(game, Game):
+            raise ValueError(
+                f"gains in {type(game).__name__} must be given, as measure(game, played, audit(game, agent, "
+                "played)); without an audit, they are those of the base game"
+            )
         paths = played.coefficients[None], played.goals[None]
-        audited = audit_base_game(require_base_game(game), *paths).row(0)
+        audited = audit_base_game(game, *paths).row(0)
     training = played.training == 1
     end = int(np.flatnonzero(training)[-1]) + 1 if training.any() else 0
     goals, coefficients = played.goals, played.coefficients

@@ -25,7 +25,7 @@ PLOTTED_DETAILS: dict[type[Rules], dict[str, str]] = {
     LearnableDiscount: {"discount": "discount γ"},
     HiddenDeployment: {"belief": "belief p"},
     Decoupling: {"slope": "slope dy/dθ"},
-    GoalTraining: {"pursuit": "pursuit c", "base_return": "base return R"},
+    GoalTraining: {"pursuit": "pursuit c"},
 }
 """What else to draw of a game beside goal and output: names in its outcomes, and their labels."""
 
@@ -66,8 +66,14 @@ def frame(game: Rules, history: Sequence[Episode]) -> Frame:
     axes.plot(outputs, label=_label("output y", outputs))
     for name, label in PLOTTED_DETAILS.get(type(game), {}).items():
         axes.plot([episode[name] for episode in history], linestyle=":", label=label)
-    axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5), title=text(game, history))
-    axes.legend(loc="upper right")
+    line = text(game, history)
+    axes.set(xlabel="episode", xlim=(-0.5, game.episodes - 0.5))
+    if game.goal_shape:  # a line of vectors is too long, and so are their lines' labels
+        axes.set_title(line.partition(":")[0])
+        axes.figure.legend(loc="outside right upper")
+    else:
+        axes.set_title(line)
+        axes.legend(loc="upper right")
     return picture_of(axes)
 
 
@@ -91,7 +97,7 @@ def picture_of(axes: Any) -> Frame:
 
 def _label(name: str, values: NDArray[np.float64]) -> str | list[str]:
     """The label of a line of numbers, or one for each part of vectors."""
-    return name if values.ndim == 1 else [f"{name}_{part}" for part in range(values.shape[1])]
+    return name if values.ndim == 1 else [f"{name}, part {part + 1}" for part in range(values.shape[1])]
 
 
 def _import(module: str, render_mode: str) -> Any:

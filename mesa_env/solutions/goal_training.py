@@ -156,7 +156,8 @@ def count_leaves(game: GoalTraining, episode: int = 0) -> int:
 def grow_tree(game: GoalTraining, goals: Array, episode: int = 0, deployed: bool | None = None) -> Tree:
     """All that games with goals (B, k) in an episode can come to.
 
-    `deployed` says in which world that episode is, if that is known.
+    `deployed` says in which world that episode is, if that is known. How large the tree may be is not checked
+    here (`count_leaves`).
     """
     level = goals[:, None, :]
     levels, branches = [level], []

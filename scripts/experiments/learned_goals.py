@@ -165,9 +165,10 @@ def draw(summary: pd.DataFrame, counted: pd.DataFrame) -> Figure:
     deployed.axhline(1, color="0.5", linestyle=":")
     deployed.set(xticks=range(len(worlds)), xticklabels=worlds, ylabel="deployed return, share of the best")
     if len(summary):
-        deployed.legend(fontsize="small", ncols=2)
-    for column, label in (("perfect", "perfect in training"), ("also_deployed", "of these, best deployed")):
-        allowed.plot(counted.index, counted[column], "o", label=label)
+        figure.legend(*deployed.get_legend_handles_labels(), loc="outside lower left", ncols=5)
+    marks = {"perfect": ("o", "perfect in training"), "also_deployed": ("x", "of these, best deployed")}
+    for column, (mark, label) in marks.items():
+        allowed.plot(counted.index, counted[column], mark, label=label)
     allowed.set(ylabel="goals, % of directions", ylim=(0, 100))
     allowed.tick_params(axis="x", rotation=15)
     allowed.legend(fontsize="small")
