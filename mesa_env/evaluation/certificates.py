@@ -44,7 +44,7 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
     game = with_fixed_length(game)
     # The oracle of a game tree is exact from every start, and its audit tries every choice.
     few = isinstance(game, GoalTraining)
-    uniforms, draws = starts(game, *((3, 4) if few else (_HELD_OUT, _DRAWS)))
+    uniforms, draws = starts(game, *((3, 2, 0) if few else (_HELD_OUT, _DRAWS)))
     state = game.start(uniforms)
     if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
         audited = audit_profile(game, agent.coefficients, state.goal)
@@ -92,16 +92,18 @@ def _search(game: Rules) -> dict[str, int]:
     return SEARCH | {"proposals": int(np.clip(_WORK // trained**2, SEARCH["proposals"], 1001))}
 
 
-def starts(game: Rules, held_out: int = 0, chances: int = _DRAWS) -> tuple[Array, int]:
+def starts(
+    game: Rules, held_out: int = 0, chances: int = _DRAWS, combined: int = _MOST_AXES
+) -> tuple[Array, int]:
     """Uniform draws of every game that is played, and how many in a row begin alike.
 
-    Where games begin differently, so many begin at random, beside those at ends and in the middle; where
-    chance has a part in the game, it has so many chances in each.
+    Where games begin differently, so many begin at random, beside those at ends and in the middle, which
+    up to a number of draws are combined; where chance has a part in the game, it has so many chances in each.
     """
     drawn = game.n_start_uniforms
     ends = [0.0, 0.5, 1 - 2.0**-53]
     together = zip(*[ends] * drawn, strict=True)
-    first = np.array(list(itertools.product(ends, repeat=drawn) if drawn <= _MOST_AXES else together))
+    first = np.array(list(itertools.product(ends, repeat=drawn) if drawn <= combined else together))
     if drawn:
         first = np.concatenate([first, np.random.default_rng(1).random((held_out, drawn))])
     draws = chances if game.stochastic else 1
