@@ -19,6 +19,7 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
+from mesa_env.rules import SCALAR_GAMES
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame
 
@@ -151,3 +152,4 @@ def goals_of(game: Rules, *sizes: float) -> np.ndarray:
 
 
 every_kind = pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+every_scalar_kind = pytest.mark.parametrize("name", SCALAR_GAMES)

@@ -16,7 +16,7 @@ from mesa_env import validation
 from mesa_env.evaluation.audits import audit_infinite_horizon
 from mesa_env.evaluation.certificates import certify
 from mesa_env.rules.infinite_horizon import with_fixed_length
-from tests.conftest import ONE_OF_EACH_KIND, every_kind
+from tests.conftest import ONE_OF_EACH_KIND, every_kind, every_scalar_kind
 
 INTEGERS = [np.int8, np.int16, np.int32, np.int64]
 LOSING = {
@@ -160,7 +160,7 @@ def test_whatever_is_shown_fits_in_a_line():
 # -- Bounds -----------------------------------------------------------------------------------------------
 
 
-@every_kind
+@every_scalar_kind
 @pytest.mark.parametrize("kind", INTEGERS)
 def test_the_least_integer_of_a_type_is_beyond_every_bound(name, kind):
     """Its absolute value is itself: −128 in np.int8."""
@@ -194,7 +194,7 @@ def test_rescaled_actions_reach_the_bound_whatever_it_is(seed):
             assert info["output"] == pytest.approx(sign * bound, rel=1e-6)
 
 
-@every_kind
+@every_scalar_kind
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_actions_a_few_steps_outside_are_brought_back_and_others_refused(name, kind):
     game = ONE_OF_EACH_KIND[name]
@@ -238,7 +238,7 @@ def test_no_parameter_loses_a_part_of_what_is_given(parameter, value):
 def test_learning_rates_that_would_be_observed_as_infinite_are_refused(rates):
     for kind in mesa_env.GAMES.values():
         with pytest.raises(ValueError, match=r"learning_rates must .* at most 1e\+38; got"):
-            kind(rates)
+            kind(learning_rates=rates)
     with pytest.raises(ValueError, match=r"in \[0, 1e\+38\]; got"):
         mesa_env.train_then_deploy(learning_rate=max(rates))
 
@@ -342,7 +342,7 @@ def test_nothing_is_left_to_look_at_after_the_end(name, build):
     env.reset(seed=0)
     for seat in env.agent_iter():
         over = env.terminations[seat] or env.truncations[seat]
-        env.step(None if over else np.zeros(len(game.action_bound)))
+        env.step(None if over else env.action_space(seat).sample())
     with pytest.raises(ResetNeeded, match=r"call reset\(\) first, and again after every end"):
         env.last()
     env.reset(seed=0)
