@@ -25,14 +25,18 @@ class KnownLength(Rules):
 
     def observe_clock(self, state: State, column: Array | None = None) -> NDArray[np.float32]:
         """(θ_n, η_n, share of episodes left, share of training left), then a column that is given."""
-        goals = slice(0, self.goal_width) if self.goal_shape else 0
-        clock = with_column(entries(self._clock, state.episode), goals, state.goal)
+        clock = with_column(entries(self._clock, state.episode), self._goal_columns, state.goal)
         if column is None:
             return clock
         xp = namespace(clock)
         last = xp.astype(xp.asarray(column), xp.float32)[..., None]
         wider: NDArray[np.float32] = xp.concat([clock, last], axis=-1)
         return wider
+
+    @cached_property
+    def _goal_columns(self) -> int | slice:
+        """Where an observation shows the goal."""
+        return slice(0, self.goal_width) if self.goal_shape else 0
 
     @cached_property
     def _clock(self) -> NDArray[np.float32]:
