@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mesa_env.worlds import CookieElimination, make_world, plan
-from scripts.experiments import EXPERIMENTS, deluded_training, diversity, goal_rules, learners
+from scripts.experiments import EXPERIMENTS, deception, deluded_training, diversity, goal_rules, learners
 from scripts.experiments.page import MISSING, claims_of, read_template, render
 
 SLOW = ("misconception", "learnable_discount", "hidden_deployment", "diversity", "deception")
@@ -20,7 +20,8 @@ NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) fo
 @functools.cache
 def compute(name):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(diversity, "CELLS", 11)  # of a map, which takes a minute with all of its own
+        patched.setattr(diversity, "CELLS", 11)  # these two take a minute each with all of their own
+        patched.setattr(deception, "SHARES", np.linspace(0, 1, 26))
         return pkgutil.resolve_name(f"scripts.experiments.{EXPERIMENTS[name]}")()
 
 
