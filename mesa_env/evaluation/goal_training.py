@@ -20,7 +20,8 @@ from mesa_env.rules.rules import State
 
 MOST_FUTURES = 256
 """Worlds of later training episodes that are followed: all if there are no more, else a sample."""
-_TIMES_ASKED = 32  # to find agents that draw among few choices
+_STATES_ASKED, _TIMES_ASKED = 64, 32  # to find agents that draw among few choices
+_STEPS_ASKED = 5000  # of announced work, for each time that an agent is asked
 _STEPS = 100  # of announced work, for each planner that is followed
 
 
@@ -39,20 +40,25 @@ def audit_goal_training(game: GoalTraining, agent: Agent, played: Trajectory) ->
         return Audit(unknown, np.ones(shape), unknown)
     turns = np.flatnonzero(game.training)
     followed = sum(len(_list_futures(game, int(n))[1]) * (episodes - n) for n in turns)
-    announce_work("this audit", float(games * len(game.pursuits) * followed * _STEPS))
+    asked = 2 * episodes + sum(episodes - int(n) for n in turns)
+    steps = games * len(game.pursuits) * followed * _STEPS + asked * _STEPS_ASKED
+    announce_work("this audit", float(steps))
     costs = np.stack([_costs_of_choices(game, agent, played.states[n], n) for n in range(episodes)], axis=1)
     taken = np.take_along_axis(costs, played.actions.astype(np.int64), axis=-1)[..., 0]
     best = costs.argmin(axis=-1)
-    weights = np.stack([_cost_of_silence(game, played.states[n], n) for n in range(episodes)], axis=1)
-    gains, indifferent = taken - costs.min(axis=-1), weights <= 0  # to all plans, as with a goal of 0
+    later = _weigh_later_worlds(game)
+    weights = [_cost_of_silence(game, played.states[n], *later[:, n]) for n in range(episodes)]
+    gains, scale = taken - costs.min(axis=-1), np.stack(weights, axis=1)
+    indifferent = scale <= 0  # to all plans, as with a goal of 0
     return Audit(
-        np.where(indifferent, 0.0, gains), np.where(indifferent, 1.0, weights), game.coefficients(best)
+        np.where(indifferent, 0.0, gains), np.where(indifferent, 1.0, scale), game.coefficients(best)
     )
 
 
 def _depends_on_the_state_alone(game: GoalTraining, agent: Agent, played: Trajectory) -> bool:
     """Whether an agent acts alike when shown the same observations twice, and keeps no memory."""
-    for state in played.states:
+    asked = np.linspace(0, len(played.states) - 1, min(len(played.states), _STATES_ASKED)).astype(int)
+    for state in (played.states[n] for n in asked):
         shown = np.repeat(game.observe(state), _TIMES_ASKED, axis=0)
         (first, memory), (second, _) = (ask_agent(agent, shown) for _ in range(2))
         if memory is not None or not np.array_equal(first, second):
@@ -99,15 +105,25 @@ def _list_futures(game: GoalTraining, episode: int) -> tuple[NDArray[np.bool_], 
     return sample, np.full(MOST_FUTURES, 1 / MOST_FUTURES)
 
 
-def _cost_of_silence(game: GoalTraining, state: State, episode: int) -> Array:
-    """Expected regret of agents if from their turns on all plans were random, shape (B,)."""
+def _weigh_later_worlds(game: GoalTraining) -> Array:
+    """Discounted numbers of later episodes in the training and in the deployed world, expected, (2, N)."""
+    shares = np.where(game.training, game.diversity, 1.0)
+    weights = np.zeros((2, game.episodes))
+    for n in reversed(range(game.episodes - 1)):
+        here = np.array([1 - shares[n + 1], shares[n + 1]])
+        weights[:, n] = game.discount * (here + weights[:, n + 1])
+    return weights
+
+
+def _cost_of_silence(game: GoalTraining, state: State, trained: float, deployed: float) -> Array:
+    """Expected regret of agents if from their turns on all plans were random, shape (B,).
+
+    `trained` and `deployed` are the weights of later episodes in the two worlds.
+    """
     judges, flags = game.preferences(state), np.zeros(len(state.episode), dtype=bool)
     regrets = []
-    for deployed in (flags, ~flags):
-        details = {"deployed": deployed}
+    for there in (flags, ~flags):
+        details = {"deployed": there}
         regrets.append(game.mesa_cost(game.silence(judges, details), judges, 0, details))
-    shares = np.where(game.training[episode:], game.diversity, 1.0)
-    weights = np.cumprod(np.append(1.0, np.full(len(shares) - 1, game.discount)))
-    later = weights[1:] @ shares[1:], weights[1:] @ (1 - shares[1:])
     present = np.where(game.is_deployed(state), regrets[1], regrets[0])
-    return np.asarray(present + later[0] * regrets[1] + later[1] * regrets[0])
+    return np.asarray(present + trained * regrets[0] + deployed * regrets[1])

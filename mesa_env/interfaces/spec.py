@@ -20,7 +20,8 @@ from gymnasium.envs.registration import EnvSpec
 from mesa_env.agent import Agent
 from mesa_env.problems import Problem
 from mesa_env.rules import GAMES
-from mesa_env.rules.parameters import describe_game
+from mesa_env.rules.goal_training import GoalTraining
+from mesa_env.rules.parameters import describe_game, has_plain_form
 from mesa_env.rules.rules import Rules
 from mesa_env.worlds import WORLDS, World
 
@@ -74,7 +75,9 @@ class UnwritableSpec(EnvSpec):
                 f"got {type(self.kwargs['successors']).__name__}"
             )
         what, kinds, given = "game", list(GAMES), self.kwargs.get("game")
-        if "world" in self.kwargs:
+        if isinstance(given, GoalTraining):  # whose world has no name
+            what, kinds, given = "world", list(WORLDS), given.world
+        elif "world" in self.kwargs:
             what, kinds, given = "world", list(WORLDS), self.kwargs["world"]
         raise ValueError(
             f"JSON can hold a {what} of the kinds {', '.join(kinds)}; got {type(given).__name__}"
@@ -93,8 +96,8 @@ def _plain_spec(spec: EnvSpec, arguments: dict[str, Any]) -> EnvSpec:
 
 def _plain(value: Any) -> Any:
     """A value as JSON has it; one that JSON does not have is returned as it is."""
-    if type(value) in GAMES.values():
-        return describe_game(value)
+    if isinstance(value, Rules):
+        return describe_game(value) if has_plain_form(value) else value
     if isinstance(value, Enum):
         return value.value
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

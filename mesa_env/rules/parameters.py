@@ -11,10 +11,20 @@ from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import train_then_deploy
 from mesa_env.validation import did_you_mean, show, validate_name
-from mesa_env.worlds.parameters import describe_world
+from mesa_env.worlds.parameters import WORLDS, describe_world
 from mesa_env.worlds.world import World
 
 _SCHEDULE = ("train", "deploy", "learning_rate")
+
+
+def has_plain_form(game: Rules) -> bool:
+    """Whether a game is one of `GAMES`, and its worlds, if it has any, are among those that have names."""
+    worlds = [
+        value for value in (getattr(game, field.name) for field in fields(game)) if isinstance(value, World)
+    ]
+    return type(game) in GAMES.values() and all(
+        WORLDS.get(type(each).__name__) is type(each) for each in worlds
+    )
 
 
 def describe_game(game: Rules) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class MyopicPlanner(GameAgent):
         return choose_pursuits(lesson.features, goals), None
 
 
-class TreeOracle(GameAgent):
+class TreeOracle(MyopicPlanner):
     """The equilibrium of `GoalTraining`, from any state that its agents may see."""
 
     game: GoalTraining
@@ -119,6 +119,9 @@ class TreeOracle(GameAgent):
         self, rows: Array, episode: NDArray[np.int64], memory: Any, begins: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], None]:
         """Choices in the states that observations show; equal states are searched once."""
+        left = self.game.episodes - self.game.training[::-1].argmax() if self.game.training.any() else 0
+        if (episode >= left).all():  # where nothing is trained any more
+            return super()._act(rows, episode, memory, begins)
         width = self.game.goal_width
         asked = np.column_stack([episode, rows[:, -1] > 0.5, rows[:, :width]])
         states, index = np.unique(asked, axis=0, return_inverse=True)

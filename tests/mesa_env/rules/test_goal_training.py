@@ -1,12 +1,16 @@
 """Goal training: its equations by hand, its limits, and what it refuses."""
 
+import copy
 import itertools
+import pickle
 import re
 from dataclasses import dataclass, replace
 
 import array_api_compat.torch
+import gymnasium
 import jax
 import numpy as np
+import pettingzoo
 import pytest
 import torch
 from hypothesis import given
@@ -304,6 +308,26 @@ def test_worlds_have_many_forms():
 def test_a_world_of_ones_own_has_no_plain_form():
     with pytest.raises(ValueError, match=r"a world must be one of TableWiping, .*; got Numbers"):
         describe_game(GoalTraining(Numbers(), deployed_world=Numbers()))
+
+
+def test_a_world_of_ones_own_is_played_through_every_door_but_json():
+    game = GoalTraining(Numbers(count=5), [0.1, 0.0], deployed_world=Numbers(count=5), belief=(0.0, 1.0))
+    single = gymnasium.make("mesa_env/GoalTraining-v0", game=game)
+    batch = gymnasium.make_vec("mesa_env/GoalTraining-v0", num_envs=2, game=game)
+    best = gymnasium.make("mesa_env/BestResponse-v0", game=game, successors="equilibrium")
+    for env in (single, batch, best):
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+        assert env.spec.kwargs["game"] == game
+        with pytest.raises(
+            ValueError, match=r"JSON can hold a world of the kinds TableWiping, .*; got Numbers"
+        ):
+            env.spec.to_json()
+    aec = pettingzoo.make("aec", "mesa_env/GoalTraining-v0", game=game)
+    aec.reset(seed=0)
+    aec.step(0)
+    for again in (copy.deepcopy(game), pickle.loads(pickle.dumps(game))):
+        assert again == game
 
 
 class Bare(World):
