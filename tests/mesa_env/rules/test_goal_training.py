@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mesa_env
+from agents.benchmark.world_speed import enumerate_plans
 from mesa_env import Game, GoalTraining
 from mesa_env.agent import Profile
 from mesa_env.rules.parameters import build_game, describe_game
@@ -57,18 +58,6 @@ class Numbers(World):
 
     def outcome(self, state):
         return (state, -state * state / 2), -state * state / 2
-
-
-def enumerate_plans(world):
-    """Features and base return of every sequence of actions, one row each."""
-    rows = []
-    for actions in itertools.product(world.actions, repeat=world.horizon):
-        state = world.start()
-        for action in actions:
-            state = world.step(state, action)
-        features, base = world.outcome(state)
-        rows.append([*features, base])
-    return np.array(rows, dtype=float)
 
 
 def play_by_hand(game, goal, pursuits, worlds, rows):
