@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from mesa_env import (
 from mesa_env.rules import SCALAR_GAMES
 from mesa_env.rules.rules import Rules
 from mesa_env.rules.scalar import ScalarGame
+from mesa_env.worlds import World
 
 settings.register_profile("repeatable", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.register_profile("seeded", deadline=None, max_examples=60, database=None)
@@ -153,3 +155,28 @@ def goals_of(game: Rules, *sizes: float) -> np.ndarray:
 
 every_kind = pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 every_scalar_kind = pytest.mark.parametrize("name", SCALAR_GAMES)
+
+
+@dataclass(frozen=True)
+class Shelf(World):
+    """A world of one's own: books are taken from a shelf, and each may be read or sold."""
+
+    books: int = 2
+
+    horizon = 4
+    actions = ("take", "read", "sell")
+    features = ("read", "sold")
+
+    def start(self):
+        return self.books, 0, 0, 0  # on the shelf, in hand, read, sold
+
+    def step(self, state, action):
+        shelf, hand, read, sold = state
+        if action == "take":
+            return (shelf - 1, hand + 1, read, sold) if shelf else state
+        if not hand:
+            return state
+        return (shelf, hand - 1, read + (action == "read"), sold + (action == "sell"))
+
+    def outcome(self, state):
+        return state[2:], state[2]

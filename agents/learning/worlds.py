@@ -49,7 +49,7 @@ def rollout_in_world(
 
     Raises:
         TypeError: If the agent has no `predict`.
-        ValueError: If episodes are not a whole number of at least 1, or an action is none of the world's.
+        ValueError: If episodes are not a whole number of at least 1, or an action is not one of the world's.
     """
     count = validate_whole("episodes", episodes, 1, MOST_EPISODES)
     acting = agent.replan(world, seed) if isinstance(agent, PlanningAgent) else validate_agent(agent)

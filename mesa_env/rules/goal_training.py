@@ -88,7 +88,7 @@ class GoalTraining(KnownLength):
         deployed_world: The deployed world, or its name; by default `world` with its field `deployed` set.
 
     Raises:
-        TypeError: If a world is none.
+        TypeError: If something else is given as a world.
         ValueError: If a parameter is out of its range, worlds have different numbers of features, off-policy
             data are asked for without the value update, or planning or an update could leave floating point.
     """

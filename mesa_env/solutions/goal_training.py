@@ -75,7 +75,7 @@ class Prospects(NamedTuple):
     training_return: Array
     """Mean base return of the training episodes, shape (B,); NaN if there are none."""
     training_pursuit: Array
-    """Mean pursuit in training, shape (B,); NaN if there is none."""
+    """Mean pursuit in training, shape (B,); NaN without training episodes."""
     hidden: Array
     """By how much it is less than what would serve the present episode best, on average, shape (B,)."""
     deployed_return: Array

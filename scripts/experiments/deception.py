@@ -64,6 +64,8 @@ def compute(trained: Path | None = None) -> Finding:
     numbers = {"sincere_gain_half": _gain_by_hiding(0.5), "longest": DEPLOY[-1]}
     tables = {"thresholds": table, "conditions": conditions}
     claims = _check_claims(table, conditions, numbers) | {"won_by_diversity": _loses_what_was_won(half)}
+    single = curves[(curves["world"] == "CrumbVacuuming") & (curves["deploy"] == 1)].set_index("diversity")
+    claims["single_episode"] = single["hidden"].max() > LEAST and single["hidden"].iloc[-1] == 0
     return Finding(tables, draw(curves), claims, numbers)
 
 

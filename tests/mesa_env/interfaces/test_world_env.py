@@ -25,12 +25,12 @@ from mesa_env.worlds import (
     PlanningAgent,
     TableSetting,
     TableWiping,
-    World,
     fit_goal,
     make_world,
 )
 from mesa_env.worlds.observation import bounds, observe
 from mesa_env.worlds.world import states_of
+from tests import conftest
 from tests.conftest import same
 
 SHORT = [
@@ -42,28 +42,11 @@ KITCHENS = [kind(deployed) for kind in WORLDS.values() for deployed in (False, T
 
 
 @dataclass(frozen=True)
-class Shelf(World):
-    """A world of one's own: books are taken from a shelf, and each may be read or sold."""
-
-    books: int = 2
-
-    horizon = 4
-    actions = ("take", "read", "sell")
-    features = ("read", "sold")
-
-    def start(self):
-        return self.books, 0, 0, 0  # on the shelf, in hand, read, sold
-
-    def step(self, state, action):
-        shelf, hand, read, sold = state
-        if action == "take":
-            return (shelf - 1, hand + 1, read, sold) if shelf else state
-        if not hand:
-            return state
-        return (shelf, hand - 1, read + (action == "read"), sold + (action == "sell"))
+class Shelf(conftest.Shelf):
+    """The shared world of one's own, where there is something to be had from the start."""
 
     def outcome(self, state):
-        return state[2:], 1 + state[2]  # there is something to be had from the start
+        return state[2:], 1 + state[2]
 
 
 class SeenShelf(Shelf, ObservedWorld):

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,34 +12,10 @@ from hypothesis import strategies as st
 
 import mesa_env
 from mesa_env import worlds
-from mesa_env.worlds import CookieElimination, CrumbVacuuming, Plans, TableSetting, TableWiping, World, plan
+from mesa_env.worlds import CookieElimination, CrumbVacuuming, Plans, TableSetting, TableWiping, plan
+from tests.conftest import Shelf
 
 KITCHENS = (TableWiping, CrumbVacuuming, TableSetting, CookieElimination)
-
-
-@dataclass(frozen=True)
-class Shelf(World):
-    """A world of one's own: books are taken from a shelf, and each may be read or sold."""
-
-    books: int = 2
-
-    horizon = 4
-    actions = ("take", "read", "sell")
-    features = ("read", "sold")
-
-    def start(self):
-        return self.books, 0, 0, 0  # on the shelf, in hand, read, sold
-
-    def step(self, state, action):
-        shelf, hand, read, sold = state
-        if action == "take":
-            return (shelf - 1, hand + 1, read, sold) if shelf else state
-        if not hand:
-            return state
-        return (shelf, hand - 1, read + (action == "read"), sold + (action == "sell"))
-
-    def outcome(self, state):
-        return state[2:], state[2]
 
 
 def enumerate_plans(world):
