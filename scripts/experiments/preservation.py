@@ -1,7 +1,7 @@
 """Does a model that minds its own parameters deceive sooner?"""
 
 from bisect import bisect_left
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,9 @@ def make_game(weight: float, train: int = TRAINING, deploy: int = 80, eta: float
 def solve(weight: float) -> dict[str, float]:
     """The equilibrium, and what a monitor of base losses in training sees of it.
 
-    The monitor knows which losses to expect of an aligned model, all 0, and of this one. By Neyman and Pearson
-    its best test is linear in the losses; with normal noise, it errs equally often either way with the
-    probability Φ(−d/2), d being the length of the difference in standard deviations.
+    The monitor knows which losses to expect of an aligned model, all 0, and of this one. By Neyman and
+    Pearson its best test is linear in the losses; with normal noise it errs equally often either way, with
+    the probability Φ(−d/2), d being the length of the difference in standard deviations.
     """
     played = play(make_game(weight))
     distance = float(np.linalg.norm(played.base_losses[:TRAINING])) / NOISE
@@ -73,7 +73,7 @@ def find_onset(weight: float, eta: float, train: int) -> dict[str, int]:
 
     some = [follow(2**power) for power in range(11)]
     fewest = bisect_left(range(LONGEST), True, key=lambda deploy: follow(deploy) < SILENT)
-    return {"deploy": fewest, "hides_with_more": all(b <= a for a, b in zip(some, some[1:], strict=False))}
+    return {"deploy": fewest, "hides_with_more": all(b <= a for a, b in pairwise(some))}
 
 
 def find_rate(weight: float) -> float:
@@ -102,8 +102,8 @@ def compute(trained: Path | None = None) -> Finding:
         "indistinguishable": (same == 0).all() and aligned.base_losses.max() == 0,
     }
     numbers = {"fall": float((near[1] / near[0])[0]), "noise": NOISE, "silent": SILENT, "open_loss": GOAL**2}
-    tables = {"sweep": table, "curves": curves, "onset": onset.unstack(["eta", "train"])["deploy"]}
-    tables["onset"].columns = [_name(*setting) for setting in tables["onset"].columns]
+    fewest = {_name(*each): onset["deploy"].xs(each, level=["eta", "train"]) for each in SETTINGS}
+    tables = {"sweep": table, "curves": curves, "onset": pd.DataFrame(fewest)}
     paths = {f"κ = {weight:g}": game.coefficients[: TRAINING + 3] for weight, game in games.items()}
     return Finding(tables, draw(paths, curves, onset), claims, numbers)
 
@@ -122,7 +122,8 @@ def _check_claims(table: pd.DataFrame, curves: pd.DataFrame, onset: pd.DataFrame
         and (np.diff(curves["loss_deployment"]) > 0).all(),
         "silent_at_one": silent["c_training"] == 0 and silent["retention"] == 1,
         "defects_at_one": np.isclose(silent["loss_deployment"], GOAL**2),
-        "begins_sooner": (deploy.diff().dropna() <= 0).all().all() and (deploy.loc[0.0] > deploy.loc[0.9]).all()
+        "begins_sooner": (deploy.diff().dropna() <= 0).all().all()
+        and (deploy.loc[0.0] > deploy.loc[0.9]).all()
         and onset["hides_with_more"].all()
         and deploy.max().max() < LONGEST,
         "needs_no_deployment": (deploy.loc[1.0] == 0).all(),
