@@ -102,7 +102,8 @@ def compute(trained: Path | None = None) -> Finding:
         "indistinguishable": (same == 0).all() and aligned.base_losses.max() == 0,
     }
     numbers = {"fall": float((near[1] / near[0])[0]), "noise": NOISE, "silent": SILENT, "open_loss": GOAL**2}
-    fewest = {_name(*each): onset["deploy"].xs(each, level=["eta", "train"]) for each in SETTINGS}
+    deploy = onset["deploy"]
+    fewest = {_name(eta, t): deploy.xs(eta, level="eta").xs(t, level="train") for eta, t in SETTINGS}
     tables = {"sweep": table, "curves": curves, "onset": pd.DataFrame(fewest)}
     paths = {f"κ = {weight:g}": game.coefficients[: TRAINING + 3] for weight, game in games.items()}
     return Finding(tables, draw(paths, curves, onset), claims, numbers)
