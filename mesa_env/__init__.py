@@ -32,6 +32,7 @@ from mesa_env.rules import (
     LearnableDiscount,
     Misconception,
     Outcome,
+    Preservation,
     State,
     train_then_deploy,
 )
@@ -55,7 +56,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["GAMES", "Decoupling", "Game", "GoalTraining", "HiddenDeployment", "InfiniteHorizon"]
-__all__ += ["LearnableDiscount", "Misconception", "Outcome", "State", "env", "raw_env", "train_then_deploy"]
+__all__ += ["LearnableDiscount", "Misconception", "Outcome", "Preservation", "State", "env", "raw_env"]
+__all__ += ["train_then_deploy"]
 __all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
 __all__ += ["best_responses", "compare", "exploitability", "grid_search", "measure", "nash_conv", "oracle"]
 __all__ += ["play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]

@@ -22,6 +22,7 @@ class GameArguments:
         "LearnableDiscount",
         "HiddenDeployment",
         "Decoupling",
+        "Preservation",
         "GoalTraining",
     ] = "DeceptiveAlignment"
     """Which game: the base game, or one of its variants."""
@@ -57,6 +58,8 @@ class GameArguments:
     """HiddenDeployment: what agents see of the mode."""
     decoupling: float | None = None
     """Decoupling: δ, by how much the slope may differ from the coefficient."""
+    weight: float | None = None
+    """Preservation: κ in [0, 1], how much agents mind that their goal changes."""
     world: str | None = None
     """GoalTraining: the world to train in: TableWiping, CrumbVacuuming, TableSetting or CookieElimination."""
     diversity: float | None = None

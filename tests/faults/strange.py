@@ -261,6 +261,7 @@ def plain_parameters(rng: Generator, name: str) -> dict[str, Any]:
             "observed": str(rng.choice(["belief", "signal"])),
         },
         "Decoupling": {"decoupling": size()},
+        "Preservation": {"weight": float(rng.choice([0.0, rng.random(), 1.0]))},
     }
     return chosen | own.get(name, {})
 
