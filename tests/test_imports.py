@@ -13,9 +13,11 @@ BELOW = {
     "worlds": {"arrays", "numerics", "validation"},
     "rules": {"arrays", "numerics", "validation", "worlds"},
     "agent": {"rules", "validation"},
+    "laws": {"numerics", "validation"},
     "problems": {"agent", "rules", "validation"},
     "interfaces": {"agent", "problems", "rules", "validation", "worlds"},
-    "solutions": {"agent", "numerics", "rules", "validation", "worlds"},
+    "laws": {"numerics", "validation"},
+    "solutions": {"agent", "laws", "numerics", "rules", "validation", "worlds"},
     "evaluation": {"agent", "numerics", "problems", "rules", "solutions", "validation", "worlds"},
 }
 """What each floor of `mesa_env` may import beside itself; the package and its entry points may import any."""
