@@ -166,7 +166,7 @@ def _constrain(
 
 @compiled
 def _differentiate(rates: Array, deploy: int, weight: float, directions: Array) -> tuple[float, float, Array]:
-    """ln |θ_T/θ_0|, Σ y²/θ_0² and, for each direction in these two, its slopes in all rates and in λ."""
+    """Log retention, training loss and, per direction in these two, the slopes in all rates and in λ."""
     train = len(rates)
     c, losses = np.empty(train), np.zeros(train + 1)
     squares, outputs = np.full(train + 1, float(deploy)), np.full(train + 1, float(deploy))
