@@ -40,7 +40,6 @@ from mesa_env.worlds import WORLDS
 
 if TYPE_CHECKING:
     from mesa_env import laws
-    from mesa_env import laws
     from mesa_env.evaluation.audits import audit, audit_by_simulation
     from mesa_env.evaluation.certified_oracle import oracle
     from mesa_env.evaluation.gains import Audit, exploitability, nash_conv, relative_exploitability
@@ -62,7 +61,7 @@ __all__ += ["LearnableDiscount", "Misconception", "Outcome", "Preservation", "St
 __all__ += ["train_then_deploy"]
 __all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
 __all__ += ["best_responses", "compare", "exploitability", "grid_search", "laws", "measure", "nash_conv"]
-__all__ += ["laws", "play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]
+__all__ += ["oracle", "play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]
 __all__ += ["summarize", "unit_sums"]
 
 _MODULES = {

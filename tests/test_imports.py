@@ -13,7 +13,6 @@ BELOW = {
     "worlds": {"arrays", "numerics", "validation"},
     "rules": {"arrays", "numerics", "validation", "worlds"},
     "agent": {"rules", "validation"},
-    "laws": {"numerics", "validation"},
     "problems": {"agent", "rules", "validation"},
     "interfaces": {"agent", "problems", "rules", "validation", "worlds"},
     "laws": {"numerics", "validation"},

@@ -36,9 +36,9 @@ _GROWTH, _DECAY = (_ROOT - 1) / 2, (-_ROOT - 1) / 2  # μ² + μ = 4, of G while
 def best_schedule(train: int, deploy: int) -> Array:
     """Learning rates (T,) each of which takes most of its own episode's goal, by exact backward induction.
 
-    Every agent plays c = 1/2, and to leading order η_k = 1/(2√(Dk)) with k training episodes left. It does not
-    foresee that what it takes late makes earlier agents hide more: `foresighted_schedule` takes slightly less
-    at the end and more in all, by 0.001 of the goal at T = D = 20 and by less where T ≪ D.
+    Every agent plays c = 1/2, and to leading order η_k = 1/(2√(Dk)) with k training episodes left. It
+    does not foresee that what it takes late makes earlier agents hide more: `foresighted_schedule` takes
+    slightly less at the end and more in all, by 0.001 of the goal at T = D = 20 and by less where T ≪ D.
 
     Args:
         train: T ≥ 1, training episodes.
@@ -77,8 +77,8 @@ def scheduled_retention(train: float, deploy: float) -> float:
 def foresighted_schedule(train: int, deploy: int) -> Array:
     """Learning rates (T,) that are best to leading order: agents play c = 1 / (1 + √(1 + q(u))).
 
-    Here e^(−u) = θ_{n+1}/θ_0: the first agents play 1/2, and c falls as the goal is lost, whatever T and D. The
-    free optimum (`mesa_env.solutions.schedules`) takes hardly more: 0.0002 of the goal where D ≥ 20.
+    Here e^(−u) = θ_{n+1}/θ_0: the first agents play 1/2, and c falls as the goal is lost, whatever T and D.
+    Free optimization of all rates takes hardly more.
 
     Args:
         train: T ≥ 1, training episodes.
@@ -97,7 +97,8 @@ def foresighted_schedule(train: int, deploy: int) -> Array:
 
     most = -math.log(least_retention(*lengths, proven=True))
     total = brentq(lambda total: play(total)[1] - total, 0, most + 0.1, xtol=1e-9)
-    return play(total)[0]
+    rates, _ = play(total)
+    return rates
 
 
 def least_training(retention: float, deploy: float, proven: bool = False) -> float:
@@ -164,7 +165,7 @@ def _least_curve() -> _Curve:
 
 
 def _push(training: Any) -> Any:
-    """p' at q, elementwise."""
+    """Derivative of p at q, elementwise."""
     return 2 * (1 + np.sqrt(1 + training)) ** 2
 
 
@@ -175,11 +176,12 @@ def _bound(lost: float, horizon: float, proven: bool) -> float:
     if not proven:
         return horizon * q
     leak = 1 / math.sqrt(8 * horizon)  # no episode takes more
-    return horizon * q + math.log1p(-leak) / (2 * leak) * (2 * p + _push(q) - 8) / 8
+    excess = -math.log1p(-leak) / (2 * leak) * (2 * p + float(_push(q)) - 8) / 8
+    return horizon * q - excess
 
 
 def _play_backward(train: int, deploy: int, coefficient: Callable[[float], float]) -> tuple[Array, float]:
-    """Learning rates under which agents play c, a function of what is lost after them, and s = −ln(θ_T/θ_0)."""
+    """Rates under which agents play c, a function of what is lost after them, and s = −ln(θ_T/θ_0)."""
     rates, lost = np.empty(train), 0.0
     gap, squares = 0.0, float(deploy)  # G and A
     for n in range(train - 1, -1, -1):

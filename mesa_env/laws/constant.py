@@ -56,7 +56,7 @@ def half_life(deploy: float, learning_rate: float) -> float:
 
 
 def small_loss(train: float, deploy: float, learning_rate: float) -> float:
-    """s = −ln(θ_T/θ_0) where little of the goal is lost: [(1 + 24η²DT)^(1/3) − 1] / (4ηD).
+    """−ln(θ_T/θ_0) where little of the goal is lost: s = [(1 + 24η²DT)^(1/3) − 1] / (4ηD).
 
     Regime: s ≪ 1, at any learning rate. Over s ≤ 0.1, D ≥ 20 and T ≥ 10, the error is below 6 % of s.
 
@@ -98,7 +98,8 @@ def coefficient_without_deployment(left: float, learning_rate: float) -> float:
 
     With it θ_n = θ_0 √((N − n)/N): patience alone hides a goal, but training takes nearly all of it.
 
-    Regime: many episodes left. Over 0.1 ≤ η ≤ 1 and left ≥ 25, the error is below 3 %; higher rates need more.
+    Regime: many episodes left. Over 0.1 ≤ η ≤ 1 and left ≥ 25, the error is below 3 %; higher rates
+    need more.
 
     Args:
         left: N − n ≥ 1, episodes left, this one included.
