@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import pettingzoo
 
+from mesa_env import optimizers
 from mesa_env.interfaces.aec import env, raw_env
 from mesa_env.rules import (
     GAMES,
+    AdaptiveOptimizer,
     Decoupling,
     Game,
     GoalTraining,
@@ -54,7 +56,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["GAMES", "Decoupling", "Game", "GoalTraining", "HiddenDeployment", "InfiniteHorizon"]
+__all__ = ["GAMES", "AdaptiveOptimizer", "Decoupling", "Game", "GoalTraining", "HiddenDeployment"]
+__all__ += ["InfiniteHorizon", "optimizers"]
 __all__ += ["LearnableDiscount", "Misconception", "Outcome", "State", "env", "raw_env", "train_then_deploy"]
 __all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
 __all__ += ["best_responses", "compare", "exploitability", "grid_search", "measure", "nash_conv", "oracle"]

@@ -11,10 +11,11 @@ BELOW = {
     "arrays": set(),
     "validation": set(),
     "worlds": {"arrays", "numerics", "validation"},
-    "rules": {"arrays", "numerics", "validation", "worlds"},
+    "optimizers": {"arrays", "validation"},
+    "rules": {"arrays", "numerics", "optimizers", "validation", "worlds"},
     "agent": {"rules", "validation"},
     "problems": {"agent", "rules", "validation"},
-    "interfaces": {"agent", "problems", "rules", "validation", "worlds"},
+    "interfaces": {"agent", "optimizers", "problems", "rules", "validation", "worlds"},
     "solutions": {"agent", "numerics", "rules", "validation", "worlds"},
     "evaluation": {"agent", "numerics", "problems", "rules", "solutions", "validation", "worlds"},
 }
