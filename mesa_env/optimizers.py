@@ -211,12 +211,12 @@ def make_optimizer(optimizer: GivenOptimizer) -> Optimizer:
     """
     parameters: dict[str, Any] = {}
     if isinstance(optimizer, Mapping):
-        parameters = dict(optimizer)
+        given, parameters = optimizer, dict(optimizer)
         optimizer = parameters.pop("optimizer", None)
         if not isinstance(optimizer, str) or not all(isinstance(name, str) for name in parameters):
             raise ValueError(
                 "an optimizer's parameters must be a mapping from names, with its own name as 'optimizer'; "
-                f"got {show(optimizer)}"
+                f"got {show(given)}"
             )
     if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
         raise ValueError(

@@ -99,7 +99,7 @@ class AdaptiveOptimizer(KnownLength, Coefficients, JudgedByGoal):
         """The goal and what is remembered after the base optimizer's step, if it takes one."""
         goal, memory, bound = state.goal, state.extra.memory, self.goal_bound
         xp, rate = namespace(goal), entries(self.learning_rates, state.episode)
-        if isinstance(self.optimizer, GradientDescent):  # bit for bit as in the base game
+        if type(self.optimizer) is GradientDescent:  # bit for bit as in the base game
             push = None if noise is None else -rate * noise
             return base_update(goal, c * c, rate, self.regularization, bound, push), memory
         steps = in_precision_of(goal, entries(self._steps, state.episode))
