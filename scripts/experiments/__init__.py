@@ -15,6 +15,8 @@ EXPERIMENTS = {
     "hidden_deployment": "hidden_deployment:compute",
     "decoupling": "decoupling:compute",
     "neural": "neural:compute",
+    "schedules": "schedules:compute",
+    "monitor": "monitor:compute",
     "conserved": "conserved:compute",
     "value_learning": "value_learning:compute",
     "delusion": "delusion:compute",
