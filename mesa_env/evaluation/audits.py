@@ -230,6 +230,7 @@ AUDITS: dict[type[Rules], Callable[[Any, Agent, Trajectory], Audit]] = {
     rules.LearnableDiscount: audit_by_simulation,
     rules.Decoupling: audit_decoupling,
     rules.HiddenDeployment: audit_hidden_deployment,
+    rules.AdaptiveOptimizer: audit_by_simulation,
     rules.GoalTraining: audit_goal_training,
 }
 
