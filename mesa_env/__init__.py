@@ -34,6 +34,7 @@ from mesa_env.rules import (
     LearnableDiscount,
     Misconception,
     Outcome,
+    Preservation,
     State,
     train_then_deploy,
 )
@@ -57,8 +58,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["GAMES", "AdaptiveOptimizer", "Decoupling", "Game", "GoalTraining", "HiddenDeployment"]
-__all__ += ["InfiniteHorizon", "optimizers"]
-__all__ += ["LearnableDiscount", "Misconception", "Outcome", "State", "env", "raw_env", "train_then_deploy"]
+__all__ += ["InfiniteHorizon", "LearnableDiscount", "Misconception", "Outcome", "Preservation", "State"]
+__all__ += ["env", "optimizers", "raw_env", "train_then_deploy"]
 __all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
 __all__ += ["best_responses", "compare", "exploitability", "grid_search", "measure", "nash_conv", "oracle"]
 __all__ += ["play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]

@@ -1,9 +1,11 @@
 """Mathematics that several games and solutions share; nothing here knows what a game is.
 
 With the unit sums A, B, K of its successors (`mesa_env.solutions.equilibrium`), an agent's best response is
-the positive root of α c³ + β c − 1, and the agent before it faces
+the positive root of α c³ + β c − p, and the agent before it faces
 
-    A ← c² + γ m² A,   B ← c + γ m B,   K ← 1 + γ K,      m = 1 − 2η (c² + λ).
+    A ← p c² + γ m² A,   B ← p c + γ m B,   K ← 1 + γ K,      m = 1 − 2η (c² + λ),
+
+where p is the weight of an agent's own output in its cost: 1, but where it minds more than outputs.
 
 Functions marked `shared` are plain Python on scalars or arrays, and are compiled where a kernel calls them.
 """
@@ -76,19 +78,21 @@ _BLOCKS_PER_CORE = 8  # so that no core waits long for another
 
 @shared
 def first_order_condition(
-    rate: Any, discount: Any, regularization: Any, squares: Any, outputs: Any
+    rate: Any, discount: Any, regularization: Any, squares: Any, outputs: Any, own: Any = 1
 ) -> tuple[Any, Any]:
-    """α and β of the first-order condition α c³ + β c − 1 = 0, elementwise."""
+    """α and β of the first-order condition α c³ + β c − p = 0, elementwise; `own` is p."""
     drift = 1 - 2 * rate * regularization
     alpha = 8 * rate * rate * discount * squares
-    beta = 1 - 4 * rate * discount * (drift * squares - outputs)
+    beta = own - 4 * rate * discount * (drift * squares - outputs)
     return alpha, beta
 
 
 @shared
-def unit_sums_before(c: Any, m: Any, discount: Any, squares: Any, outputs: Any) -> tuple[Any, Any]:
-    """Unit sums A and B from an agent on that plays c and contracts the goal by m; elementwise."""
-    return c * c + discount * m * m * squares, c + discount * m * outputs
+def unit_sums_before(
+    c: Any, m: Any, discount: Any, squares: Any, outputs: Any, own: Any = 1
+) -> tuple[Any, Any]:
+    """Unit sums A and B from an agent on that plays c and contracts the goal by m; `own` is p."""
+    return own * (c * c) + discount * m * m * squares, own * c + discount * m * outputs
 
 
 def discounted_lengths(discount: float, episodes: int) -> Array:
@@ -105,12 +109,33 @@ def geometric_sum(discount: float, terms: float) -> float:
     return -math.expm1(terms * math.log(discount)) / (1 - discount) if discount > 0 else 1.0
 
 
-def positive_roots(alpha: Array, beta: Array) -> Array:
-    """Positive roots of α c³ + β c − 1, elementwise; NaN where floating point leaves none."""
-    alpha, beta = np.broadcast_arrays(alpha, beta)
+def positive_roots(alpha: Array, beta: Array, own: float = 1.0) -> Array:
+    """Positive roots of α c³ + β c − p, elementwise; NaN where floating point leaves none.
+
+    `own` is p ≥ 0. At p = 0 they are the limits of those for ever smaller p.
+    """
+    if own == 0:
+        pairs = np.broadcast(alpha, beta)
+        return np.array([positive_root(a, b, 0.0) for a, b in pairs]).reshape(pairs.shape)
+    alpha, beta = np.broadcast_arrays(alpha / own, beta / own)
     roots = np.empty(alpha.size)
     find_positive_roots(roots, alpha.ravel(), beta.ravel())
     return np.where(roots > 0, roots, np.nan).reshape(alpha.shape)
+
+
+@shared
+def positive_root(alpha: float, beta: float, own: float = 1.0) -> float:
+    """One of the `positive_roots`; `own` is p."""
+    if own == 0:
+        if alpha == 0:
+            return 1.0
+        return 0.0 if beta >= 0 else math.sqrt(-beta / alpha)
+    alpha, beta = alpha / own, beta / own
+    root: float = right_of_root(alpha, beta)
+    step = newton_step(root, alpha, beta)
+    while 0 < step < root:
+        root, step = step, newton_step(step, alpha, beta)
+    return root
 
 
 @compiled

@@ -161,9 +161,8 @@ class BestResponse:
         judge, last = self.game.preferences(state), self.game.episodes - 1
         after, outcome = self.game.play(state, action)
         cost = self.game.mesa_cost(outcome.output, judge, 0, outcome.details)
-        scale = self.game.mesa_cost(
-            self.game.silence(outcome.goal, outcome.details), judge, 0, outcome.details
-        )
+        silent, silent_details = self.game.silence(outcome.goal, outcome.details)
+        scale = self.game.mesa_cost(silent, judge, 0, silent_details)
         rest, recurrent, start = after, None, np.ones(len(cost), dtype=bool)
         for _ in range(state.episode.min(), last):
             playing = ~np.logical_or(*self.game.over(rest))
@@ -172,9 +171,9 @@ class BestResponse:
             elapsed = rest.episode - state.episode
             planned, recurrent = self._plan(rest, recurrent, start)
             rest, turn = self.game.play(rest, planned)
-            silence = self.game.silence(turn.goal, turn.details)
+            silent, silent_details = self.game.silence(turn.goal, turn.details)
             cost += playing * self.game.mesa_cost(turn.output, judge, elapsed, turn.details)
-            scale += playing * self.game.mesa_cost(silence, judge, elapsed, turn.details)
+            scale += playing * self.game.mesa_cost(silent, judge, elapsed, silent_details)
             start = np.zeros_like(start)
         info = {"output": outcome.output, "base_loss": outcome.base_loss, "next_goal": after.goal.copy()}
         done = np.ones(len(cost), dtype=bool)

@@ -25,6 +25,7 @@ class GameArguments:
         "HiddenDeployment",
         "Decoupling",
         "AdaptiveOptimizer",
+        "Preservation",
         "GoalTraining",
     ] = "DeceptiveAlignment"
     """Which game: the base game, or one of its variants."""
@@ -74,6 +75,8 @@ class GameArguments:
     """Adam: β₁, the share of the mean gradient that is kept."""
     beta2: float | None = None
     """Adam: β₂, the share of the mean square that is kept."""
+    weight: float | None = None
+    """Preservation: κ in [0, 1], how much agents mind that their goal changes."""
     world: str | None = None
     """GoalTraining: the world to train in: TableWiping, CrumbVacuuming, TableSetting or CookieElimination."""
     diversity: float | None = None

@@ -19,6 +19,7 @@ from mesa_env import (
     InfiniteHorizon,
     LearnableDiscount,
     Misconception,
+    Preservation,
     train_then_deploy,
 )
 from mesa_env.rules import SCALAR_GAMES
@@ -146,6 +147,7 @@ ONE_OF_EACH_KIND = {
     "HiddenDeployment": HiddenDeployment(np.ones(5), hazard=0.3, shift=1.5, discount=0.9),
     "Decoupling": Decoupling([1, 0.5, 0, 0.25], 0.9, 0.1, decoupling=0.3),
     "AdaptiveOptimizer": AdaptiveOptimizer([0.3, 0.2, 0.0, 0.1, 0.0], 0.9, optimizer="Momentum", noise=0.1),
+    "Preservation": Preservation([1, 0.5, 0, 0.25], 0.9, 0.1, weight=0.3),
     "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0, 0.2, 0.0], 0.5, discount=0.9),
 }
 

@@ -16,8 +16,17 @@ BELOW = {
     "agent": {"rules", "validation"},
     "problems": {"agent", "rules", "validation"},
     "interfaces": {"agent", "optimizers", "problems", "rules", "validation", "worlds"},
-    "solutions": {"agent", "numerics", "rules", "validation", "worlds"},
-    "evaluation": {"agent", "numerics", "problems", "rules", "solutions", "validation", "worlds"},
+    "solutions": {"agent", "numerics", "optimizers", "rules", "validation", "worlds"},
+    "evaluation": {
+        "agent",
+        "numerics",
+        "optimizers",
+        "problems",
+        "rules",
+        "solutions",
+        "validation",
+        "worlds",
+    },
 }
 """What each floor of `mesa_env` may import beside itself; the package and its entry points may import any."""
 

@@ -111,7 +111,7 @@ def full_returns(
     It is 0 for an agent whose goal was met forever, −1 for emitting 0 forever, and 0 where the goal itself is
     0. Goals θ_n, outputs y_n, the outcomes' details and what is returned all have shape (N, B).
     """
-    scale = game.mesa_costs(goals, game.silence(goals, details), details)
+    scale = game.mesa_costs(goals, *game.silence(goals, details))
     costs = np.divide(
         game.mesa_costs(goals, outputs, details), scale, out=np.zeros_like(scale), where=scale > 0
     )

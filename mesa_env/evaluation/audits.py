@@ -16,16 +16,24 @@ from numpy.typing import NDArray
 
 from mesa_env import rules
 from mesa_env.agent import Agent, Observation, ask_agent, validate_agent
-from mesa_env.evaluation.gains import Audit, coefficient_deviations, decoupling_deviations
+from mesa_env.evaluation.gains import (
+    Audit,
+    coefficient_deviations,
+    decoupling_deviations,
+    preservation_deviations,
+)
 from mesa_env.evaluation.goal_training import audit_goal_training
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
-from mesa_env.evaluation.projection import may_be_projected, projected_goals
+from mesa_env.evaluation.noisy_gradients import audit_noisy_gradients
+from mesa_env.evaluation.projection import Linear, may_be_projected, projected_goals
 from mesa_env.evaluation.trajectory import Trajectory, map_states, require_trajectory
 from mesa_env.numerics import Array, announce_work, discounted_lengths
+from mesa_env.optimizers import GradientDescent
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Rules, State
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
+from mesa_env.solutions.adaptive_optimizer import base_game_of
 from mesa_env.validation import MOST_EPISODES, require_kind, validate_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
@@ -38,6 +46,13 @@ def audit_base_game(game: rules.Game, coefficients: Array, goals: Array) -> Audi
     turns = zip(coefficients, goals[:, :-1], strict=True)
     found = [coefficient_deviations(game, validate_coefficients(game, row), at) for row, at in turns]
     gains, best = np.array(found).swapaxes(0, 1)
+    return Audit(gains, _weights(game, gains), best)
+
+
+def audit_preservation(game: rules.Preservation, agent: Agent, played: Trajectory) -> Audit:
+    """Audit in closed form of coefficients as they were played, those of successors held fixed."""
+    turns = zip(played.coefficients, played.goals[:, :-1], strict=True)
+    gains, best = np.array([preservation_deviations(game, *turn) for turn in turns]).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
 
 
@@ -90,7 +105,21 @@ def audit_decoupling(game: rules.Decoupling, agent: Agent, played: Trajectory) -
     return Audit(gains, _weights(game, gains), best)
 
 
-def _weights(game: rules.Game | rules.Decoupling, gains: Array) -> Array:
+def audit_adaptive_optimizer(game: rules.AdaptiveOptimizer, agent: Agent, played: Trajectory) -> Audit:
+    """Audit of games with other optimizers.
+
+    Under plain gradient descent it is the base game's, of coefficients as they were played, which noise does
+    not change while no goal is projected. Elsewhere futures are sampled where gradients are noisy, and
+    deviations simulated where they are not.
+    """
+    if type(game.optimizer) is GradientDescent:
+        return audit_base_game(base_game_of(game), played.coefficients, played.goals)
+    if game.stochastic:
+        return audit_noisy_gradients(game, agent, played)
+    return audit_by_simulation(game, agent, played)
+
+
+def _weights(game: Linear, gains: Array) -> Array:
     """Σ_{k ≥ n} γ^(k−n) beside gains of shape (B, N)."""
     return np.broadcast_to(discounted_lengths(game.discount, game.episodes)[:-1], gains.shape)
 
@@ -139,7 +168,8 @@ def _simulate(game: ScalarGame, agent: Agent, played: Trajectory, proposals: int
         return -problem.step(state, action).reward
 
     def play_turn(state: State, action: NDArray[Any]) -> Array:
-        return game.mesa_cost(game.play(state, action)[1].output, game.preferences(state), 0)
+        outcome = game.play(state, action)[1]
+        return game.mesa_cost(outcome.output, game.preferences(state), 0, outcome.details)
 
     gained = np.zeros(len(best))
     moving = game.training[state.episode]
@@ -165,11 +195,12 @@ def _announce_simulation(game: ScalarGame, games: int, proposals: int, rounds: i
 
 
 def _costs_of_silence(game: ScalarGame, state: State) -> Array:
-    """What agents would pay if 0 were emitted from their turns to the game's end, shape (B,)."""
+    """What agents would pay for silence from their turns to the game's end, shape (B,)."""
     judges, left = game.preferences(state), game.episodes - state.episode
-    costs, silence = np.zeros((2, len(left)))
+    outputs, details = game.silence(state.goal)
+    costs = np.zeros(len(left))
     for elapsed in range(int(left.max())):
-        costs += (elapsed < left) * game.mesa_cost(silence, judges, elapsed)
+        costs += (elapsed < left) * game.mesa_cost(outputs, judges, elapsed, details)
     return costs
 
 
@@ -230,7 +261,8 @@ AUDITS: dict[type[Rules], Callable[[Any, Agent, Trajectory], Audit]] = {
     rules.LearnableDiscount: audit_by_simulation,
     rules.Decoupling: audit_decoupling,
     rules.HiddenDeployment: audit_hidden_deployment,
-    rules.AdaptiveOptimizer: audit_by_simulation,
+    rules.AdaptiveOptimizer: audit_adaptive_optimizer,
+    rules.Preservation: audit_preservation,
     rules.GoalTraining: audit_goal_training,
 }
 
@@ -265,6 +297,8 @@ def _audit_batch(
 
 def audits_by_simulation(game: Rules) -> bool:
     """Whether the audit simulates the game from every turn, which takes seconds instead of milliseconds."""
+    if isinstance(game, rules.AdaptiveOptimizer):
+        return not game.stochastic and type(game.optimizer) is not GradientDescent
     return _audit_of(game) is audit_by_simulation
 
 

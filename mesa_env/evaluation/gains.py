@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mesa_env.evaluation.projection import (
+    Linear,
     largest_initial_goal,
     may_be_projected,
     projected_deviations,
@@ -24,8 +25,10 @@ from mesa_env.evaluation.projection import (
 from mesa_env.numerics import bound_in_any_precision, discounted_lengths, positive_roots
 from mesa_env.rules.decoupling import Decoupling
 from mesa_env.rules.game import Game
+from mesa_env.rules.preservation import Preservation
 from mesa_env.rules.rules import Array
 from mesa_env.rules.scalar import validate_coefficients
+from mesa_env.solutions import preservation
 from mesa_env.solutions.decoupling import Decision
 from mesa_env.solutions.equilibrium import first_order_conditions, require_base_game
 from mesa_env.validation import bring_within, numbers_of, show
@@ -83,8 +86,15 @@ def coefficient_deviations(game: Game, profile: Array, goals: Array) -> tuple[Ar
     return _with_projection(game, (gains, best), profile, profile, goals)
 
 
+def preservation_deviations(game: Preservation, profile: Array, goals: Array) -> tuple[Array, Array]:
+    """`coefficient_deviations` of agents that mind their parameters."""
+    conditions = preservation.first_order_conditions(game, profile)
+    linear = best_deviations(*conditions, profile, game.coefficient_bound, 1 - game.weight)
+    return _with_projection(game, linear, profile, profile, goals)
+
+
 def _with_projection(
-    game: Game | Decoupling, linear: tuple[Array, Array], profile: Array, slopes: Array, goals: Array
+    game: Linear, linear: tuple[Array, Array], profile: Array, slopes: Array, goals: Array
 ) -> tuple[Array, Array]:
     """Gains and best coefficients of the linear game, replaced where an action may lead to a projection."""
     projected = may_be_projected(game, profile * slopes, goals)
@@ -95,16 +105,18 @@ def _with_projection(
     return gains, best
 
 
-def best_deviations(alpha: Array, beta: Array, played: Array, bound: float) -> tuple[Array, Array]:
-    """J(c) − min J and where J is least within the bound, where J'(c)/2 = α c³ + β c − 1; all of one shape.
+def best_deviations(
+    alpha: Array, beta: Array, played: Array, bound: float, own: float = 1.0
+) -> tuple[Array, Array]:
+    """J(c) − min J and where J is least within the bound, where J'(c)/2 = α c³ + β c − p; all of one shape.
 
-    J's difference is factored around the minimum c*, with h = c − c*, as
-    h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − 1), where the last term is 0 unless c* is at the bound;
+    `own` is p. J's difference is factored around the minimum c*, with h = c − c*, as
+    h² (α/2 (c² + 2cc* + 3c*²) + β) + 2h (αc*³ + βc* − p), where the last term is 0 unless c* is at the bound;
     so nothing cancels, and at an equilibrium it is 0 to rounding.
     """
-    root = positive_roots(alpha, beta)
+    root = positive_roots(alpha, beta, own)
     best = np.minimum(root, bound)
-    slope = np.where(root > best, alpha * best**3 + beta * best - 1, 0.0)
+    slope = np.where(root > best, alpha * best**3 + beta * best - own, 0.0)
     gap = played - best
     with np.errstate(over="ignore", invalid="ignore"):
         curvature = alpha / 2 * (played**2 + 2 * played * best + 3 * best**2) + beta

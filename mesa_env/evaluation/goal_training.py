@@ -124,6 +124,6 @@ def _cost_of_silence(game: GoalTraining, state: State, trained: float, deployed:
     regrets = []
     for there in (flags, ~flags):
         details = {"deployed": there}
-        regrets.append(game.mesa_cost(game.silence(judges, details), judges, 0, details))
+        regrets.append(game.mesa_cost(game.silence(judges, details)[0], judges, 0, details))
     present = np.where(game.is_deployed(state), regrets[1], regrets[0])
     return np.asarray(present + trained * regrets[0] + deployed * regrets[1])

@@ -328,14 +328,16 @@ class GoalTraining(KnownLength):
         most: Array = namespace(goals).max(values, axis=-1)
         return most
 
-    def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
-        """What plans at random bring about in the worlds of the details, shape (…, k).
+    def silence(
+        self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> tuple[Array, Mapping[str, NDArray[Any]]]:
+        """What plans at random bring about in the worlds of the details, shape (…, k), and the details.
 
         It is the measure of costs, since its regret is 0 only for goals to which all plans are alike.
         """
         xp, deployed = namespace(goal), _worlds_of(details)
         outputs: Array = xp.where(deployed[..., None], *(table(mean, goal) for mean in self._random[::-1]))
-        return outputs
+        return outputs, details
 
     # -- Pursuits -------------------------------------------------------------------------------------
 

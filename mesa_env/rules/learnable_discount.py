@@ -28,7 +28,7 @@ from mesa_env.arrays import entries
 from mesa_env.rules.clock import KnownLength
 from mesa_env.rules.game import play_linear
 from mesa_env.rules.rules import Array, Outcome, State
-from mesa_env.rules.scalar import Coefficients, draw, train_then_deploy
+from mesa_env.rules.scalar import Coefficients, OutputsAlone, draw, train_then_deploy
 from mesa_env.validation import validate_number, validate_range
 
 CELLS = 4096
@@ -44,7 +44,7 @@ class Patience(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LearnableDiscount(KnownLength, Coefficients):
+class LearnableDiscount(KnownLength, Coefficients, OutputsAlone):
     """Parameters of the game that also trains the discount, besides those of `ScalarGame`.
 
     The slopes s_n(γ) are looked up in a table, cubic between its nodes. Where the planner's coefficient meets

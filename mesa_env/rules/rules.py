@@ -219,10 +219,13 @@ class Rules(ABC):
         """
 
     @abstractmethod
-    def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
-        """Outputs of models that pursue nothing, which costs are compared with.
+    def silence(
+        self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> tuple[Array, Mapping[str, NDArray[Any]]]:
+        """Outputs and details of models that pursue nothing, which costs are compared with.
 
-        They are those of episodes with such goals and details, and 0 where outputs are numbers.
+        They are those of episodes with such goals and details. Where outputs are numbers they are 0, and so
+        is whatever else agents want to equal their goals.
         """
 
     @abstractmethod

@@ -107,47 +107,6 @@ class ScalarGame(Rules):
         extra = self.start_extra(uniforms[..., isinstance(self.initial_goal, tuple) :])
         return State(xp.zeros(uniforms.shape[:-1], dtype=xp.int64)[()], goal[()], extra)
 
-    def mesa_cost(
-        self,
-        output: Array,
-        preferences: Array,
-        elapsed: NDArray[np.int64] | int,
-        details: Mapping[str, NDArray[Any]] = MappingProxyType({}),
-    ) -> Array:
-        """Term γ^elapsed (y − θ)² of the mesa cost of agents that judge by θ, or (θ, γ), shape (…, P)."""
-        distance = output - preferences[..., 0]
-        cost: Array = distance * distance
-        if self._discounts is not None:
-            cost = cost * entries(self._discounts, elapsed)
-        elif self.common_discount is None:
-            cost = cost * np.power(preferences[..., 1], elapsed)
-        return cost
-
-    def silence(self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> Array:
-        """Outputs of 0, in the shape of the goals."""
-        nothing: Array = namespace(goal).zeros_like(goal)
-        return nothing
-
-    def mesa_costs(
-        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
-    ) -> Array:
-        """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B); γ is `details["discount"]` where agents differ.
-
-        Raises:
-            ValueError: If agents differ and that detail is missing.
-        """
-        if self.common_discount is not None:
-            return _quadratic_costs(goals, outputs, self.common_discount)
-        if "discount" not in details:
-            raise ValueError(
-                f"mesa_costs needs the detail 'discount', by which agents judge; got {sorted(details)}"
-            )
-        discounts, costs = details["discount"], np.zeros_like(outputs)
-        for k in reversed(range(len(outputs))):
-            judges = slice(k + 1)
-            costs[judges] = (outputs[k] - goals[judges]) ** 2 + discounts[judges] * costs[judges]
-        return costs
-
     def coefficients(self, action: NDArray[Any]) -> Array:
         """The actions, or their first parts, in double precision, shape (B,)."""
         return action[..., 0].astype(np.float64)
@@ -235,9 +194,55 @@ class Coefficients(ScalarGame):
         return Continuous(np.array([self.coefficient_bound]))
 
 
+class OutputsAlone(ScalarGame):
+    """The aspect of games whose agents judge episodes by their outputs and by nothing else."""
+
+    def mesa_cost(
+        self,
+        output: Array,
+        preferences: Array,
+        elapsed: NDArray[np.int64] | int,
+        details: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    ) -> Array:
+        """Term γ^elapsed (y − θ)² of the mesa cost of agents that judge by θ, or (θ, γ), shape (…, P)."""
+        distance = output - preferences[..., 0]
+        cost: Array = distance * distance
+        if self._discounts is not None:
+            cost = cost * entries(self._discounts, elapsed)
+        elif self.common_discount is None:
+            cost = cost * np.power(preferences[..., 1], elapsed)
+        return cost
+
+    def silence(
+        self, goal: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> tuple[Array, Mapping[str, NDArray[Any]]]:
+        """Outputs of 0, in the shape of the goals, and the details."""
+        return namespace(goal).zeros_like(goal), details
+
+    def mesa_costs(
+        self, goals: Array, outputs: Array, details: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> Array:
+        """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B); γ is `details["discount"]` where agents differ.
+
+        Raises:
+            ValueError: If agents differ and that detail is missing.
+        """
+        if self.common_discount is not None:
+            return quadratic_costs(goals, outputs * outputs, outputs, self.common_discount)
+        if "discount" not in details:
+            raise ValueError(
+                f"mesa_costs needs the detail 'discount', by which agents judge; got {sorted(details)}"
+            )
+        discounts, costs = details["discount"], np.zeros_like(outputs)
+        for k in reversed(range(len(outputs))):
+            judges = slice(k + 1)
+            costs[judges] = (outputs[k] - goals[judges]) ** 2 + discounts[judges] * costs[judges]
+        return costs
+
+
 @dataclass(frozen=True, eq=False)
-class JudgedByGoal(ScalarGame):
-    """The aspect of games whose agents judge outputs by their goals, and discount them alike."""
+class CommonDiscount(ScalarGame):
+    """The aspect of games whose agents judge by their goals alone, and discount alike."""
 
     discount: float = 1.0
 
@@ -256,16 +261,25 @@ class JudgedByGoal(ScalarGame):
         return state.goal[..., None]
 
 
-def _quadratic_costs(goals: Any, outputs: Any, discount: float) -> Array:
-    """J_n = Σ_{k ≥ n} γ^(k−n) (y_k − θ_n)², shape (N, B), from θ_n and y_n of shape (N, B)."""
-    xp = namespace(outputs)
-    squares = sums = weights = nothing = xp.zeros_like(outputs[0])
-    costs = [nothing] * len(outputs)
-    for n in reversed(range(len(outputs))):
-        squares = outputs[n] * outputs[n] + discount * squares
-        sums = outputs[n] + discount * sums
+@dataclass(frozen=True, eq=False)
+class JudgedByGoal(CommonDiscount, OutputsAlone):
+    """The aspect of games whose agents judge outputs by their goals, and discount them alike."""
+
+
+def quadratic_costs(goals: Any, squares: Any, sums: Any, discount: float) -> Array:
+    """J_n = Σ_{k ≥ n} γ^(k−n) (q_k − 2 θ_n s_k + θ_n²), shape (N, B), which is never negative.
+
+    Squares q_k and sums s_k, of shape (N, B) like the goals θ_n, are means of x² and of x over what agents
+    want to equal their goals; of outputs alone, y_k² and y_k.
+    """
+    xp = namespace(sums)
+    second = first = weights = nothing = xp.zeros_like(sums[0])
+    costs = [nothing] * len(sums)
+    for n in reversed(range(len(sums))):
+        second = squares[n] + discount * second
+        first = sums[n] + discount * first
         weights = 1 + discount * weights
-        costs[n] = xp.maximum(squares - 2 * goals[n] * sums + goals[n] * goals[n] * weights, nothing)
+        costs[n] = xp.maximum(second - 2 * goals[n] * first + goals[n] * goals[n] * weights, nothing)
     stacked: Array = xp.stack(costs)
     return stacked
 

@@ -6,16 +6,19 @@ An agent's state is its goal and what the optimizer remembers. All that it needs
 
 in the state s that it hands on, and its mesa cost is J(c) = (cθ − θ)² + γ E[A(s') − 2θ B(s') + θ² K]. A step
 depends on c through c² alone, so that a negative c is never better; J is searched over [0, bound], closest
-together around 0, and then between the neighbors of the best. Where steps do not grow with the goal, J has two
-minima, one near silence and one near c = 1, and agents jump from one to the other as θ passes: no formula
-finds that. Tables of A and B hold them over the square of the state's size; between nodes they are linear.
+together around 0, and then between the neighbors of the best. Where steps do not grow with the goal, J has
+two minima, one near silence and one near c = 1, and agents jump from one to the other as θ passes: no
+formula finds that. Tables hold A over the square of the state's size, and B over its size; between nodes they
+are linear, and beyond the last ones constant.
 States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are sums over seven nodes
 (Gauss–Hermite), and the next state is always that of the rules, projection included.
 
-*Certainty equivalence.* Under plain gradient descent noise changes no coefficient, while no goal is projected:
-successors play fixed coefficients, so that later outputs are linear in θ' = mθ − ησξ, and in their noise:
+*Certainty equivalence.* Under plain gradient descent noise changes no coefficient, while no goal is
+projected: successors play fixed coefficients, so that later outputs are linear in θ' = mθ − ησξ and in the
+noise to come, and with u_k = y_k/θ' without noise
 
-    E[(u_k θ' + later noise − θ)²] = (u_k m − 1)² θ² + terms in which c does not appear.
+
+    E (y_k − θ)² = (u_k m − 1)² θ² + terms in which c does not appear.
 
 So the equilibrium is the base game's, and only J's level rises with σ.
 """

@@ -17,6 +17,7 @@ from mesa_env.solutions.hidden_deployment import HiddenOracle
 from mesa_env.solutions.infinite_horizon import solve_infinite_horizon
 from mesa_env.solutions.learnable_discount import ForeseeingPlanner
 from mesa_env.solutions.misconception import MisconceptionOracle
+from mesa_env.solutions.preservation import unwarned_preservation
 
 ORACLES: dict[type[Rules], Callable[[Any], GameAgent]] = {
     rules.Game: lambda game: Profile(game, unwarned_equilibrium(game)),
@@ -26,5 +27,6 @@ ORACLES: dict[type[Rules], Callable[[Any], GameAgent]] = {
     rules.Decoupling: DecouplingOracle,
     rules.HiddenDeployment: HiddenOracle,
     rules.AdaptiveOptimizer: make_oracle,
+    rules.Preservation: lambda game: Profile(game, unwarned_preservation(game)),
     rules.GoalTraining: TreeOracle,
 }

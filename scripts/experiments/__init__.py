@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "learnable_discount": "learnable_discount:compute",
     "hidden_deployment": "hidden_deployment:compute",
     "decoupling": "decoupling:compute",
+    "preservation": "preservation:compute",
     "neural": "neural:compute",
     "schedules": "schedules:compute",
     "monitor": "monitor:compute",

@@ -266,6 +266,7 @@ def plain_parameters(rng: Generator, name: str) -> dict[str, Any]:
             "optimizer": str(rng.choice(list(OPTIMIZERS))),
             "noise": float(rng.choice([0.0, size()])),
         },
+        "Preservation": {"weight": float(rng.choice([0.0, rng.random(), 1.0]))},
     }
     return chosen | own.get(name, {})
 

@@ -18,6 +18,7 @@ from mesa_env import (
     HiddenDeployment,
     LearnableDiscount,
     Misconception,
+    Preservation,
     train_then_deploy,
 )
 from mesa_env.optimizers import Adam
@@ -62,6 +63,7 @@ def test_missing_arguments_have_the_defaults_of_the_game(rules):
         ("Decoupling", {"decoupling": 0.1, "regularization": 0.2, "coefficient_bound": 1.0}),
         ("Decoupling", {"learning_rates": (0.5, 0, 1)}),
         ("AdaptiveOptimizer", {"optimizer": "Momentum", "noise": 0.1}),
+        ("Preservation", {"weight": 0.9, "discount": 0.5}),
         ("GoalTraining", {"world": "TableWiping", "diversity": 0.5, "pursuits": (0, 0.5, 1)}),
         ("GoalTraining", {"update": "value", "data": "off-policy", "temperature": 0.5}),
         ("GoalTraining", {"prior": (1, 0), "belief": (2, 1), "regularization": 0.1, "discount": 0.9}),
@@ -124,6 +126,7 @@ def test_games_to_be_shown_have_one_goal(rules, goal):
             "--rules AdaptiveOptimizer --optimizer Adam --beta1 0.5 --epsilon 1e-3 --noise 0.1",
             AdaptiveOptimizer(optimizer=Adam(beta1=0.5, epsilon=1e-3), noise=0.1),
         ),
+        ("--rules Preservation --weight 0.9", Preservation(weight=0.9)),
         ("--train 2 --deploy 3", Game(train_then_deploy(2, 3))),
     ],
 )

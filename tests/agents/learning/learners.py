@@ -14,6 +14,7 @@ from mesa_env import (
     InfiniteHorizon,
     LearnableDiscount,
     Misconception,
+    Preservation,
     train_then_deploy,
 )
 
@@ -27,6 +28,7 @@ SHORT = {
     "AdaptiveOptimizer": AdaptiveOptimizer(
         [0.3, 0.2, 0.0], initial_goal=(-1, 1), optimizer="Adam", noise=0.1
     ),
+    "Preservation": Preservation([1, 0.5, 0.0], initial_goal=(-1, 1)),
     "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0], 0.5, initial_goal=((-1, 0), (1, 2))),
 }
 SIGNAL = HiddenDeployment(np.ones(4), hazard=0.3, shift=1.5, observed="signal", initial_goal=(-1, 1))

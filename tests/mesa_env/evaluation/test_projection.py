@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mesa_env
-from mesa_env import Decoupling, Game, InfiniteHorizon
+from mesa_env import Decoupling, Game, InfiniteHorizon, Preservation
 from mesa_env.agent import Profile
-from mesa_env.evaluation.gains import coefficient_deviations, decoupling_deviations
+from mesa_env.evaluation.gains import (
+    coefficient_deviations,
+    decoupling_deviations,
+    preservation_deviations,
+)
 from mesa_env.evaluation.projection import may_be_projected, projected_deviations, projected_goals
 from mesa_env.problems import BestResponse
 from mesa_env.solutions.decoupling import DecouplingOracle, solve_decoupling
@@ -88,6 +92,25 @@ def test_no_search_over_coefficients_and_slopes_gains_more_than_the_exact_deviat
     scale = (1 + game.goal_bound * (1 + bounds[0]) / abs(game.initial_goal)) ** 2
     assert (found <= exact + 1e-9 * scale).all()
     assert (np.abs(best) <= bounds[0]).all()
+
+
+@given(st.data(), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 10**6))
+def test_no_search_gains_more_than_the_exact_deviation_where_agents_mind_their_goals(data, weight, seed):
+    game = data.draw(narrow_games(Preservation, weight=weight))
+    rng, bound = np.random.default_rng(seed), game.coefficient_bound
+    profile = rng.uniform(-bound, bound, game.episodes)
+    goals = projected_goals(game, profile * profile, game.initial_goal)
+    exact, best = preservation_deviations(game, profile, goals)
+    if weight == 0:
+        shared = {f.name: getattr(game, f.name) for f in dataclasses.fields(game) if f.name != "weight"}
+        base = coefficient_deviations(Game(**shared), profile, goals)[0]
+        np.testing.assert_allclose(exact, base, rtol=1e-9, atol=1e-12 * (1 + base.max()))
+    tried = np.concatenate([np.linspace(-bound, bound, 2001), rng.uniform(-bound, bound, 1000)])
+    found = gains_by_search(game, profile[:, None], tried[:, None])
+    scale = (1 + game.goal_bound * (1 + bound) / abs(game.initial_goal)) ** 2
+    assert (found <= exact + 1e-9 * scale).all()
+    played = gains_by_search(game, profile[:, None], best[:, None])
+    np.testing.assert_allclose(played, exact, rtol=1e-6, atol=1e-9 * scale)
 
 
 @given(narrow_games(), st.integers(0, 10**6))

@@ -19,6 +19,7 @@ from mesa_env import (
     InfiniteHorizon,
     LearnableDiscount,
     Misconception,
+    Preservation,
 )
 from mesa_env.interfaces import rendering
 from mesa_env.interfaces.aec import SequentialEnv
@@ -38,6 +39,7 @@ SHORT = {  # with all that chance can decide
     "AdaptiveOptimizer": AdaptiveOptimizer(
         [0.3, 0.2, 0], 0.9, 0.1, initial_goal=(-1, 1), optimizer={"optimizer": "Momentum", "momentum": 0.5}
     ),
+    "Preservation": Preservation([1, 0.5, 0], 0.9, 0.1, initial_goal=(-1, 1), weight=0.4),
     "GoalTraining": GoalTraining(
         "TableWiping",
         [0.3, 0.1, 0.0, 0.2, 0],
@@ -282,9 +284,9 @@ def decision_by_hand(game, successors, seed, action):
                 actions, memory = successors.predict(game.observe(state), memory, start, deterministic=True)
                 start = np.array([False])
         state, outcome = game.play(state, actions)
-        silence = game.silence(outcome.goal, outcome.details)
+        silent, silent_details = game.silence(outcome.goal, outcome.details)
         cost += game.mesa_cost(outcome.output, judge, elapsed, outcome.details)[0]
-        scale += game.mesa_cost(silence, judge, elapsed, outcome.details)[0]
+        scale += game.mesa_cost(silent, judge, elapsed, silent_details)[0]
     return observation, -cost, scale
 
 

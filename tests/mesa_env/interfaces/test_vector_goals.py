@@ -68,7 +68,7 @@ class Pursuits(Rules):
         return state.goal
 
     def silence(self, goal, details=None):
-        return np.zeros_like(goal)
+        return np.zeros_like(goal), {}
 
     def coefficients(self, action):
         return np.asarray(action).astype(float)

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesa_env import AdaptiveOptimizer, Decoupling, Game, InfiniteHorizon, Misconception
+from mesa_env import AdaptiveOptimizer, Decoupling, Game, InfiniteHorizon, Misconception, Preservation
 from mesa_env.optimizers import OPTIMIZERS
+from mesa_env.rules.preservation import RESULT
 from mesa_env.rules.rules import State, base_update
 
-RULES = (Game, InfiniteHorizon, Misconception, Decoupling, AdaptiveOptimizer)
+RULES = (Game, InfiniteHorizon, Misconception, Decoupling, Preservation, AdaptiveOptimizer)
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 
 
@@ -39,6 +40,7 @@ def games(draw):
             "optimizer": draw(st.sampled_from(list(OPTIMIZERS))),
             "noise": draw(st.sampled_from([0.0, 0.3])),
         },
+        Preservation: {"weight": draw(st.sampled_from([0.0, 0.3, 1.0]))},
     }
     return kind(**parameters, **extra[kind])
 
@@ -47,18 +49,20 @@ def play_through(game, uniforms, actions):
     """Everything that two games in a batch produce; their preferences stay those of the first agents."""
     state = game.start(uniforms)
     first, shown = game.preferences(state), []
-    goals, outputs = [], []
+    goals, outputs, results = [], [], []
     for n in range(game.episodes):
         observation = game.observe(state)
         before = state.episode
         state, outcome = game.play(state, actions[n])
         goals.append(outcome.goal)
         outputs.append(outcome.output)
-        costs = game.mesa_cost(outcome.output, first, before)
+        results.append(outcome.next_goal)
+        costs = game.mesa_cost(outcome.output, first, before, outcome.details)
         shown += [observation, *outcome.info().values(), costs, *game.over(state)]
     stack = (array_api_compat.torch if torch.is_tensor(goals[0]) else jax.numpy).stack
     stack = np.stack if isinstance(goals[0], np.ndarray) else stack
-    return [*shown, game.observe(state), game.mesa_costs(stack(goals), stack(outputs))]
+    costs = game.mesa_costs(stack(goals), stack(outputs), {RESULT: stack(results)})
+    return [*shown, game.observe(state), costs]
 
 
 @given(games(), st.integers(0, 2**32 - 1))
