@@ -2,7 +2,8 @@
 
 Each agent's coefficient is compared with others, all played through the same noise: its own episode's and
 that of all later ones, successors keeping to their policies. Half of the futures choose the best coefficient,
-and the other half say what it is worth, so that the choice does not profit from its own luck.
+and the other half say what it is worth, so that the choice does not profit from its own luck. Noise comes in
+pairs of opposite sign, in which whatever is linear in it cancels.
 """
 
 import numpy as np
@@ -15,16 +16,21 @@ from mesa_env.problems import BestResponse
 from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer
 from mesa_env.rules.rules import State
 
-_FUTURES = 64
-_ROUNDS = ((33, 1.0), (9, 0.06))  # coefficients tried, over such shares of the whole range
+_FEWEST, _MOST = 64, 512  # futures of each turn, a multiple of 4
+_ROUNDS = ((33, 1.0), (9, 0.06), (9, 0.015))  # coefficients tried, over such shares of the whole range
 
 
 def audit_noisy_gradients(
-    game: AdaptiveOptimizer, agent: Agent, played: Trajectory, futures: int = _FUTURES
+    game: AdaptiveOptimizer, agent: Agent, played: Trajectory, futures: int | None = None
 ) -> Audit:
-    """Audit of games with noisy gradients; gains are means over sampled futures, and at least 0."""
+    """Audit of games with noisy gradients; gains are means over sampled futures, and at least 0.
+
+    There are as many futures as told, a multiple of 4, or the fewer, the longer the game trains.
+    """
     batch, episodes = played.coefficients.shape
     turns = np.flatnonzero(game.training)
+    if futures is None:
+        futures = int(np.clip(_MOST * 16 // max(1, len(turns)) ** 2, _FEWEST, _MOST)) // 4 * 4
     tried = sum(count for count, _ in _ROUNDS)
     announce_work("this audit", batch * futures * tried * float((episodes - turns).sum()))
     goals = played.goals[:, :-1]
@@ -42,11 +48,13 @@ def audit_noisy_gradients(
 
 
 def _branch(game: AdaptiveOptimizer, state: State, futures: int, rng: np.random.Generator) -> State:
-    """The games of a turn, each with so many futures' noise; the same futures for all games."""
-    rows = len(state.goal)
-    noise = game.start(rng.random((futures, game.n_uniforms)), np.zeros(futures)).extra.noise
+    """The games of a turn, each with so many futures, half of them with the noise of others reversed."""
+    rows, quarter = len(state.goal), futures // 4
+    uniforms = rng.random((rows * 2 * quarter, game.n_uniforms))
+    noise = game.start(uniforms, np.zeros(len(uniforms))).extra.noise.reshape(rows, 2, 1, quarter, -1)
+    both = np.concatenate([noise, -noise], axis=2).reshape(rows * futures, -1)
     repeated = map_states(lambda part: np.repeat(part, futures, axis=0), state)
-    return repeated._replace(extra=repeated.extra._replace(noise=np.tile(noise, (rows, 1))))
+    return repeated._replace(extra=repeated.extra._replace(noise=both))
 
 
 def _deviate(

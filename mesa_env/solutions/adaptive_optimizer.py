@@ -10,8 +10,9 @@ together around 0, and then between the neighbors of the best. Where steps do no
 two minima, one near silence and one near c = 1, and agents jump from one to the other as θ passes: no
 formula finds that. Tables hold A over the square of the state's size, and B over its size; between nodes they
 are linear, and beyond the last ones constant.
-States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are sums over seven nodes
-(Gauss–Hermite), and the next state is always that of the rules, projection included.
+States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are means over its
+quantiles, since steps jump with a gradient's sign, or with momentum over Gauss–Hermite nodes. The next state
+is always that of the rules, projection included.
 
 *Certainty equivalence.* Under plain gradient descent noise changes no coefficient, while no goal is
 projected: successors play fixed coefficients, so that later outputs are linear in θ' = mθ − ησξ and in the
@@ -27,6 +28,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from mesa_env import numerics
 from mesa_env.agent import GameAgent, Profile
@@ -44,7 +46,7 @@ _PROPOSALS, _BETWEEN, _ROUNDS = (
     4,
 )  # coefficients tried, and between the best one's neighbors, so often
 _AT_ONCE = 2**20  # states times coefficients weighed at once
-_NOISE_NODES = 7
+_QUANTILES = {0: 41, 1: 7, 2: 15}  # nodes of the noise, by how much the optimizer remembers
 _CELLS = {0: (3000,), 1: (16, 384), 2: (28, 24, 24)}  # of the tables, by how much the optimizer remembers
 _NOISY_CELLS = {0: (400,), 1: (32, 64), 2: (20, 16, 16)}
 
@@ -218,7 +220,7 @@ def _solve(game: AdaptiveOptimizer, finer: float) -> Tables:
     trained = int(np.flatnonzero(game.training).max(initial=-1)) + 1
     shape = tuple(map(len, axes))
     nodes = int(np.prod(shape))
-    noise = _NOISE_NODES if game.stochastic else 1
+    noise = _QUANTILES[len(game.optimizer.remembers)] if game.stochastic else 1
     tried = _PROPOSALS + _ROUNDS * _BETWEEN
     numerics.announce_work("solving this game", trained * nodes * noise * tried, 3 * (trained + 1) * nodes)
     values, policies = np.empty((trained + 1, *shape, 2)), np.ones((trained, *shape))
@@ -278,14 +280,23 @@ def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array
     return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
 
 
+def _nodes_of_noise(game: AdaptiveOptimizer) -> tuple[Array, Array]:
+    """Where to evaluate what depends on the noise, and with which weights."""
+    if not game.stochastic:
+        return np.zeros(1), np.ones(1)
+    count = _QUANTILES[len(game.optimizer.remembers)]
+    if isinstance(game.optimizer, Momentum):
+        nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+        return nodes, weights / weights.sum()
+    nodes = ndtri((np.arange(count) + 0.5) / count)
+    return nodes / np.sqrt((nodes**2).mean()), np.full(count, 1 / count)
+
+
 def _future_of(
     game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, axes: tuple[Array, ...], table: Array
 ) -> Future:
     """What the successors of agents in states (P,) do in expectation."""
-    nodes, weights = np.zeros(1), np.ones(1)
-    if game.stochastic:
-        nodes, weights = np.polynomial.hermite_e.hermegauss(_NOISE_NODES)
-        weights = weights / weights.sum()
+    nodes, weights = _nodes_of_noise(game)
     columns = remembered[:, None, :]
     state = State(np.int64(n), goal[:, None], Running(columns, np.zeros(0)))  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from mesa_env.evaluation.trajectory import play_from
 from mesa_env.optimizers import Adam, ClippedGradient, Momentum, NormalizedGradient
 from mesa_env.rules.adaptive_optimizer import Running
 from mesa_env.rules.rules import State
+from mesa_env.solutions.adaptive_optimizer import TabulatedOracle, make_oracle
 
 SHORT = train_then_deploy(3, 12, 0.1)
 OPTIMIZERS = {
@@ -41,7 +42,7 @@ def test_noise_adds_to_costs_what_does_not_depend_on_the_coefficient(c):
     costs = []
     for noise in (0.0, 0.3):
         game = AdaptiveOptimizer(SHORT, optimizer="GradientDescent", noise=noise)
-        state = game.start(np.random.default_rng(0).random((100_000, game.n_uniforms)))
+        state = game.start(np.random.default_rng(0).random((20_000, game.n_uniforms)))
         # Every game once more with the opposite noise, so that what is linear in it cancels.
         state = State(
             np.tile(state.episode, 2),
@@ -136,8 +137,14 @@ def test_tables_agree_with_nested_minimization(name):
     game = AdaptiveOptimizer([0.1, 0.15, 0, 0, 0, 0], 0.95, 0.05, optimizer=OPTIMIZERS[name])
     first, outputs = nest(game, game.start(np.zeros((1, 0))), 0)
     played = mesa_env.rollout(game, mesa_env.oracle(game), 0.8)
-    assert played.coefficients[0] == pytest.approx(first, abs=5e-3)
-    np.testing.assert_allclose(played.outputs, outputs, atol=5e-3)
+    costs = [
+        ((path - 0.8) ** 2 * game.discount ** np.arange(game.episodes)).sum()
+        for path in (played.outputs, outputs)
+    ]
+    assert costs[0] <= costs[1] * 1.001
+    if name != "Adam":  # whose first step is as long for all gradients: coefficients tie
+        assert played.coefficients[0] == pytest.approx(first, abs=5e-3)
+        np.testing.assert_allclose(played.outputs, outputs, atol=5e-3)
 
 
 # -- Certificates -----------------------------------------------------------------------------------------
@@ -171,12 +178,10 @@ def test_the_audit_of_noisy_gradients_finds_what_compliance_costs_by_hand():
     gain = mesa_env.audit(game, agent, mesa_env.rollout(game, agent, [0.8, -0.4])).gains[:, 0]
     # J(c) = (c − 1)² + E (mθ − ησξ − θ)²/θ² with m = 1 − 2ηc²: the noise's part does not depend on c.
     least = minimize_scalar(lambda c: (c - 1) ** 2 + (0.6 * c * c) ** 2, bounds=(0, 2)).fun
-    np.testing.assert_allclose(gain, 1 - least, rtol=0.05)
+    np.testing.assert_allclose(gain, 1 - least, rtol=1e-3)
 
 
 def test_finer_tables_change_little():
-    from mesa_env.solutions.adaptive_optimizer import TabulatedOracle
-
     game = AdaptiveOptimizer(SHORT, optimizer=Momentum(0.8))
     coarse, fine = (
         mesa_env.rollout(game, TabulatedOracle(game, finer), 0.8).coefficients for finer in (1.0, 2.0)
@@ -186,6 +191,6 @@ def test_finer_tables_change_little():
 
 def test_goals_of_both_signs_are_played_alike():
     game = dataclasses.replace(AdaptiveOptimizer(SHORT, optimizer=Adam()), initial_goal=(-1, 1))
-    played = mesa_env.rollout(game, mesa_env.oracle(game), [0.5, -0.5])
+    played = mesa_env.rollout(game, make_oracle(game), [0.5, -0.5])
     np.testing.assert_allclose(played.coefficients[0], played.coefficients[1], atol=1e-6)
     np.testing.assert_allclose(played.goals[0], -played.goals[1], atol=1e-6)
