@@ -78,7 +78,8 @@ def _deviate(
         offers = np.concatenate([best[:, None], offers], axis=1)
         best = offers[rows, cost(offers)[..., :half].mean(axis=2).argmin(axis=1)]
     compared = cost(np.stack([coefficients, best], axis=1))[..., half:].mean(axis=2)
-    return best, compared[:, 0] - compared[:, 1]
+    saved = compared[:, 0] - compared[:, 1]
+    return np.where(saved > 0, best, coefficients), saved
 
 
 def _spread(part: Array, batch: int, count: int, futures: int) -> Array:
