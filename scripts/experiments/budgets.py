@@ -1,0 +1,132 @@
+"""How much of a hidden goal can a base optimizer take on a budget, from exact agents and from learners?"""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.optimize import brentq, minimize_scalar
+
+from mesa_env import Game
+from mesa_env.solutions.schedules import Optimum, measure_schedule, optimize_schedule
+from scripts import figures
+from scripts.experiments import finding
+from scripts.experiments.announced import D, T
+from scripts.experiments.finding import GOAL, Claims, Finding, sweep
+from scripts.experiments.learners import Contest, Learners
+
+TOTALS = 0.1, 0.2, 0.4
+LOSSES = 0.05, 0.1, 0.15
+"""Mean training losses allowed, as shares of that of a model that emits its first goal throughout."""
+WEIGHTS = 0.02, 0.05, 0.1, 0.25, 1.0
+TAKEN = 0.1  # what regularization may take of a silent model's goal
+TRAINED = np.array(
+    "0.0135 0.0138 0.0142 0.0147 0.0152 0.0157 0.0163 0.017 0.0177 0.0186 0.0196 0.0208 0.0223 0.024 "
+    "0.0263 0.0293 0.0336 0.0403 0.053 0.0906".split(),
+    dtype=np.float64,
+)
+"""Rates of the learners of `best_schedule` in scripts/learners.toml: the best ones, rounded."""
+
+
+def measure_constant(rate: float, weight: float = 0.0) -> Optimum:
+    """What a constant rate leaves."""
+    at = measure_schedule(np.full(T, rate), D, weight)
+    return Optimum(np.full(T, rate), float(np.exp(at.log_retention)), at.training_loss)
+
+
+def find_constant() -> Optimum:
+    """The constant rate that leaves least of the goal."""
+    found = minimize_scalar(
+        lambda logarithm: measure_constant(float(np.exp(logarithm))).retention,
+        bounds=(np.log(1e-3), np.log(1)),
+        options={"xatol": 1e-8},
+    )
+    return measure_constant(float(np.exp(found.x)))
+
+
+def find_constant_at_loss(loss: float) -> Optimum:
+    """The constant rate whose mean training loss is so much, which falls as the rate rises."""
+    logarithm = brentq(
+        lambda log_rate: measure_constant(float(np.exp(log_rate))).training_loss / T - loss, np.log(1e-3), 3.0
+    )
+    return measure_constant(float(np.exp(logarithm)))
+
+
+def spend(budget: str, amount: float) -> dict[str, float]:
+    """The best schedule within a budget, and the best constant rate within it."""
+    free = find_constant()
+    if budget == "episodes":
+        constant, best = free, optimize_schedule(T, D)
+    elif budget == "total rate":
+        constant = measure_constant(min(amount / T, float(free.rates[0])))
+        best = optimize_schedule(T, D, total_rate=amount)
+    else:
+        constant = find_constant_at_loss(amount)
+        if free.training_loss / T <= amount:
+            constant = free
+        best = optimize_schedule(T, D, training_loss=T * amount)
+    return {
+        "constant": constant.retention,
+        "best": best.retention,
+        "loss": best.training_loss / T,
+        "first_rate": float(best.rates[0]),
+        "last_rate": float(best.rates[-1]),
+    }
+
+
+def regularize(weight: float) -> dict[str, float]:
+    """The best schedule at such a λ, where it alone takes at most a tenth of a silent model's goal."""
+    most = -np.log(1 - TAKEN) / (2 * weight)
+    best = optimize_schedule(T, D, total_rate=float(most), regularization=weight)
+    silent = float(np.prod(1 - 2 * best.rates * weight))
+    return {"retention": best.retention, "silent": silent, "loss": best.training_loss / T}
+
+
+def compute(trained: Path | None = None) -> Finding:
+    """Optimal schedules within budgets, and what learners who were trained on them keep."""
+    schedule = Game(np.append(TRAINED, np.zeros(D)))
+    learners = Learners("budgets", trained, Contest("best_schedule", schedule))
+    settings = [("episodes", T), *product(["total rate"], TOTALS), *product(["training loss"], LOSSES)]
+    budgets = sweep(spend, ["budget", "amount"], settings)
+    weights = sweep(regularize, ["weight"], ((weight,) for weight in WEIGHTS))
+    measured = learners.table()
+    best = budgets.loc["episodes", "best"].item()
+    exact = float(finding.play(schedule).goals[T] / GOAL)
+    learned = measured.loc[measured["agent"] != "oracle", "retention"]
+    claims = _check_claims(budgets, weights, exact, learned)
+    numbers = {"best": best, "constant": budgets.loc["episodes", "constant"].item()}
+    numbers |= {"least": float(weights["retention"].min()), "at": float(weights["retention"].idxmin())}
+    numbers["learned"] = float(learned.mean())
+    tables = {"budgets": budgets, "weights": weights, "learners": measured}
+    return learners.complete(Finding(tables, draw(budgets, learners), claims, numbers), measured)
+
+
+def _check_claims(
+    budgets: pd.DataFrame, weights: pd.DataFrame, exact: float, learned: "pd.Series[float]"
+) -> Claims:
+    return {
+        "little_better_than_constant": (budgets["constant"] - budgets["best"]).between(0, 0.01).all(),
+        "rates_rise": (budgets["last_rate"] > 2 * budgets["first_rate"]).all(),
+        "losses_bind": bool(np.allclose(budgets.loc["training loss", "loss"], LOSSES, rtol=1e-3)),
+        "regularization_adds": (weights["retention"] < budgets.loc["episodes", "best"].item()).iloc[:4].all(),
+        "weak_is_best": weights["retention"].idxmin() < 0.25,
+        "rounding_is_harmless": abs(exact - budgets.loc["episodes", "best"].item()) < 1e-4,
+        "works_against_learners": (np.abs(learned - exact) < 0.02).all(),
+    }
+
+
+def draw(budgets: pd.DataFrame, learners: Learners) -> Figure:
+    """The best rates within budgets, and learners on the best schedule beside their oracle."""
+    figure = figures.panels(2, "training episode")
+    rates, learned = figure.axes
+    rates.plot(optimize_schedule(T, D).rates, label="20 episodes")
+    for total in TOTALS[:2]:
+        rates.plot(optimize_schedule(T, D, total_rate=total).rates, "--", label=f"Σ η ≤ {total:g}")
+    for loss in LOSSES[:2]:
+        rates.plot(optimize_schedule(T, D, training_loss=T * loss).rates, ":", label=f"loss ≤ {loss:g}")
+    rates.set(yscale="log", ylabel="learning rate η")
+    rates.locator_params(axis="x", integer=True)
+    rates.legend(fontsize="small")
+    learners.draw(learned, "best_schedule")
+    return figure
