@@ -1,5 +1,6 @@
 """How much of a hidden goal can a base optimizer take on a budget, from exact agents and from learners?"""
 
+import tomllib
 from itertools import product
 from pathlib import Path
 
@@ -21,32 +22,7 @@ LOSSES = 0.05, 0.1, 0.15
 """Mean training losses allowed, as shares of that of a model that emits its first goal throughout."""
 WEIGHTS = 0.02, 0.05, 0.1, 0.25, 1.0
 TAKEN = 0.1  # what regularization may take of a silent model's goal
-TRAINED = np.array(
-    [
-        "0.0135",
-        "0.0138",
-        "0.0142",
-        "0.0147",
-        "0.0152",
-        "0.0157",
-        "0.0163",
-        "0.017",
-        "0.0177",
-        "0.0186",
-        "0.0196",
-        "0.0208",
-        "0.0223",
-        "0.024",
-        "0.0263",
-        "0.0293",
-        "0.0336",
-        "0.0403",
-        "0.053",
-        "0.0906",
-    ],
-    dtype=np.float64,
-)
-"""Rates of the learners of `best_schedule` in scripts/learners.toml: the best ones, rounded."""
+LEARNERS = Path(__file__).parents[1] / "learners.toml"
 
 
 def measure_constant(rate: float, weight: float = 0.0) -> Optimum:
@@ -105,7 +81,8 @@ def regularize(weight: float) -> dict[str, float]:
 
 def compute(trained: Path | None = None) -> Finding:
     """Optimal schedules within budgets, and what learners who were trained on them keep."""
-    schedule = Game(np.append(TRAINED, np.zeros(D)))
+    variants = tomllib.loads(LEARNERS.read_text(encoding="utf-8"))["variants"]["learners"]
+    schedule = Game(variants["best_schedule"]["game"]["learning_rates"])  # the best ones, rounded
     learners = Learners("budgets", trained, Contest("best_schedule", schedule))
     settings = [("episodes", T), *product(["total rate"], TOTALS), *product(["training loss"], LOSSES)]
     budgets = sweep(spend, ["budget", "amount"], settings)
