@@ -161,8 +161,8 @@ def _draw_constant(kept: Axes, half: Axes, small: Axes) -> None:
         law = [laws.small_loss(train, _DEPLOY, rate) for rate in rates]
         small.plot(rates, law, color, label=f"law, T = {train}")
         some = rates[::4]
-        exact = -np.log([keep(np.full(train, rate)) for rate in some])
-        small.plot(some, exact, "o", color=color, ms=4, label=f"exact, T = {train}")
+        lost = -np.log([keep(np.full(train, rate)) for rate in some])
+        small.plot(some, lost, "o", color=color, ms=4, label=f"exact, T = {train}")
         small.axvline(laws.best_constant_rate(train, _DEPLOY), color=color, ls=":")
     small.set(xscale="log", xlabel="η", ylabel="s", title="small losses and the best rate (dotted)")
     small.legend(fontsize="small")
