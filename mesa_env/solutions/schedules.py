@@ -11,7 +11,7 @@ differentiation, and yields the gradient of S and of L in all rates and in λ at
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -77,7 +77,8 @@ def optimize_schedule(
         deploy: D ≥ 1, episodes of deployment after them.
         total_rate: Bound of Σ η; None for no bound.
         training_loss: Bound of Σ y²/θ_0² over training; None for no bound.
-        regularization: λ, of every episode.
+        regularization: λ of every episode; above 0 only if Σ η is bounded below 1/(2λ), since one episode at
+            η = 1/(2λ) takes the whole goal of a silent model.
 
     Raises:
         ValueError: If an argument is outside its range, or if no start leads to rates within the bounds.
@@ -89,6 +90,11 @@ def optimize_schedule(
         None if bound is None else validate_number(name, bound, above=0.0, high=LARGEST)
         for name, bound in (("total_rate", total_rate), ("training_loss", training_loss))
     ]
+    if weight and not (total_rate and 2 * weight * total_rate < 1):
+        raise ValueError(
+            f"total_rate must be less than 1 / (2 · regularization) = {0.5 / weight:g} where there is "
+            f"regularization; got {total_rate}"
+        )
     found = [_descend(start, after, weight, *bounds) for start in _find_starts(length, after, total_rate)]
     feasible = [optimum for optimum in found if optimum]
     if not feasible:
@@ -100,7 +106,12 @@ def optimize_schedule(
 
 def _find_starts(train: int, deploy: int, total_rate: float | None) -> list[Array]:
     constant = laws.best_constant_rate(train, deploy)
-    starts = [laws.best_schedule(train, deploy), np.full(train, constant), np.geomspace(0.1, 1, train)]
+    starts = [
+        laws.best_schedule(train, deploy),
+        laws.foresighted_schedule(train, deploy),
+        np.full(train, constant),
+        np.geomspace(0.1, 1, train),
+    ]
     if total_rate is None:
         return starts
     return [start * min(1, 0.9 * total_rate / start.sum()) for start in starts]
@@ -121,7 +132,8 @@ def _descend(
         return at.log_retention, at.retention_slopes
 
     limits = _constrain(measure, total, loss)
-    method, options = ("SLSQP", {"ftol": 1e-13}) if limits else ("L-BFGS-B", {"ftol": 1e-15, "gtol": 1e-9})
+    method: Literal["SLSQP", "L-BFGS-B"] = "SLSQP" if limits else "L-BFGS-B"
+    options: Any = {"ftol": 1e-13} if limits else {"ftol": 1e-15, "gtol": 1e-9}
     found = minimize(
         objective,
         np.log(start),
@@ -139,9 +151,9 @@ def _descend(
 
 def _constrain(
     measure: Callable[[Array], tuple[Array, Measures]], total: float | None, loss: float | None
-) -> list[dict[str, Any]]:
+) -> list[Any]:
     """Constraints in SciPy's form: functions of log rates that must not be negative, with their gradients."""
-    limits: list[dict[str, Any]] = []
+    limits: list[Any] = []
     if total is not None:
         limits.append(
             {

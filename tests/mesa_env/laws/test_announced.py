@@ -100,6 +100,23 @@ class TestBound:
     def test_half_the_goal(self):
         assert laws.least_training(0.5, 1) == pytest.approx(1.7792, abs=5e-5)
 
+    @pytest.mark.parametrize(
+        ("train", "proven", "foresighted"), [(5, 0.8787, 0.8916), (20, 0.7709, 0.7799), (100, 0.5568, 0.5625)]
+    )
+    def test_numbers_of_the_theory_page(self, train, proven, foresighted):
+        assert laws.least_retention(train, 80, proven=True) > proven
+        assert laws.least_retention(train, 80, proven=True) == pytest.approx(proven, abs=1.5e-4)
+        assert solve(laws.foresighted_schedule(train, 80), 80)[0] == pytest.approx(foresighted, abs=5e-5)
+
+    def test_the_constants_of_the_proof(self):
+        """Both factors of the integral in f_A are below ε², and δ/(2ε) below 0.62, for every ε ≤ 1/√8."""
+        leak = np.linspace(1e-3, 1 / math.sqrt(8), 1000)
+        lost = -np.log1p(-leak)
+        assert ((np.cosh(2 * lost) - 1) / 4 < leak**2).all()
+        assert ((np.sinh(2 * lost) - 2 * lost) / 2 < leak**2).all()
+        assert (np.diff(lost / (2 * leak)) > 0).all()
+        assert lost[-1] / (2 * leak[-1]) < 0.62
+
     @pytest.mark.parametrize("proven", [False, True])
     @pytest.mark.parametrize(("train", "deploy"), [*LENGTHS, (1, 1), (1000, 1)])
     def test_retention_and_training_are_inverse(self, train, deploy, proven):

@@ -48,11 +48,23 @@ def test_the_free_optimum_as_found_independently(train, deploy, kept):
     assert np.abs(measure_schedule(found.rates, deploy).retention_slopes[:-1] * found.rates).max() < 1e-5
 
 
-@pytest.mark.parametrize(("train", "deploy"), [(1, 1), (7, 1), (20, 20), (200, 20), (100, 320)])
-def test_no_optimum_beats_the_bound(train, deploy):
+@pytest.mark.parametrize(("train", "deploy"), [(1, 1), (10, 1), (20, 20), (200, 20), (100, 320)])
+def test_no_optimum_beats_the_bound_of_leading_order(train, deploy):
     greedy = np.exp(measure_schedule(laws.best_schedule(train, deploy), deploy).log_retention)
     found = optimize_schedule(train, deploy).retention
     assert laws.least_retention(train, deploy) < found <= greedy * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("train", "deploy"), [(20, 1), (200, 1), (300, 3)])
+def test_where_deployment_is_short_only_the_proven_bound_holds(train, deploy):
+    found = optimize_schedule(train, deploy).retention
+    assert laws.least_retention(train, deploy, proven=True) < found < laws.least_retention(train, deploy)
+
+
+@pytest.mark.parametrize(("train", "deploy"), [(20, 20), (60, 20), (100, 80)])
+def test_the_foresighted_schedule_is_nearly_the_optimum(train, deploy):
+    foresighted = measure_schedule(laws.foresighted_schedule(train, deploy), deploy).log_retention
+    assert 0 <= np.exp(foresighted) - optimize_schedule(train, deploy).retention < 0.0005
 
 
 def test_two_episodes_by_brute_force():
@@ -100,6 +112,14 @@ class TestBudgets:
         (
             {"train": 3, "deploy": 3, "training_loss": -1},
             "training_loss must be a finite number greater than 0",
+        ),
+        (
+            {"train": 3, "deploy": 3, "regularization": 0.1},
+            r"total_rate must be less than .* = 5 .*; got None",
+        ),
+        (
+            {"train": 3, "deploy": 3, "regularization": 0.1, "total_rate": 5.0},
+            r"total_rate must be less than .* = 5 .*; got 5.0",
         ),
         ({"train": 3, "deploy": 3, "regularization": -1}, "regularization must be a finite number in"),
     ],
