@@ -11,7 +11,7 @@ differentiation, and yields the gradient of S and of L in all rates and in λ at
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -132,7 +132,7 @@ def _descend(
         return at.log_retention, at.retention_slopes
 
     limits = _constrain(measure, total, loss)
-    method = "SLSQP" if limits else "L-BFGS-B"
+    method: Literal["SLSQP", "L-BFGS-B"] = "SLSQP" if limits else "L-BFGS-B"
     options: Any = {"ftol": 1e-13} if limits else {"ftol": 1e-15, "gtol": 1e-9}
     found = minimize(
         objective,
