@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import pettingzoo
 
+from mesa_env import optimizers
 from mesa_env.interfaces.aec import env, raw_env
 from mesa_env.rules import (
     GAMES,
+    AdaptiveOptimizer,
     Decoupling,
     Game,
     GoalTraining,
@@ -56,9 +58,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["GAMES", "Decoupling", "Game", "GoalTraining", "HiddenDeployment", "InfiniteHorizon"]
-__all__ += ["LearnableDiscount", "Misconception", "Outcome", "Preservation", "State", "env", "raw_env"]
-__all__ += ["train_then_deploy"]
+__all__ = ["GAMES", "AdaptiveOptimizer", "Decoupling", "Game", "GoalTraining", "HiddenDeployment"]
+__all__ += ["InfiniteHorizon", "LearnableDiscount", "Misconception", "Outcome", "Preservation", "State"]
+__all__ += ["env", "optimizers", "raw_env", "train_then_deploy"]
 __all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
 __all__ += ["best_responses", "compare", "exploitability", "grid_search", "laws", "measure", "nash_conv"]
 __all__ += ["oracle", "play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agents.limits import build_bounded_game
+from mesa_env.optimizers import OPTIMIZERS
 from mesa_env.rules import GAMES, Rules, ScalarGame
 
 Goal = tuple[float, ...] | None
 """θ_0 as commands are given it: the numbers of one goal, or those of two; None for the default."""
+_OF_OPTIMIZERS = "epsilon", "limit", "momentum", "beta1", "beta2"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class GameArguments:
         "LearnableDiscount",
         "HiddenDeployment",
         "Decoupling",
+        "AdaptiveOptimizer",
         "Preservation",
         "GoalTraining",
     ] = "DeceptiveAlignment"
@@ -58,6 +61,20 @@ class GameArguments:
     """HiddenDeployment: what agents see of the mode."""
     decoupling: float | None = None
     """Decoupling: δ, by how much the slope may differ from the coefficient."""
+    optimizer: Literal[tuple(OPTIMIZERS)] | None = None  # type: ignore[valid-type]
+    """AdaptiveOptimizer: the base optimizer."""
+    noise: float | None = None
+    """AdaptiveOptimizer: σ, standard deviation of the noise on gradients."""
+    epsilon: float | None = None
+    """NormalizedGradient and Adam: ε, what is added to the size that gradients are divided by."""
+    limit: float | None = None
+    """ClippedGradient: the largest size of a gradient."""
+    momentum: float | None = None
+    """Momentum: μ, the share of the velocity that is kept."""
+    beta1: float | None = None
+    """Adam: β₁, the share of the mean gradient that is kept."""
+    beta2: float | None = None
+    """Adam: β₂, the share of the mean square that is kept."""
     weight: float | None = None
     """Preservation: κ in [0, 1], how much agents mind that their goal changes."""
     world: str | None = None
@@ -79,7 +96,13 @@ class GameArguments:
 
     def given(self) -> dict[str, Any]:
         """The arguments that were given, by name."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        of_optimizer = {name: given.pop(name) for name in _OF_OPTIMIZERS if name in given}
+        if of_optimizer:
+            if "optimizer" not in given:
+                raise ValueError(f"{', '.join(of_optimizer)} must come with an optimizer; got none")
+            given["optimizer"] = {"optimizer": given["optimizer"]} | of_optimizer
+        return given
 
     def build(self, initial_goal: Goal, default: tuple[float, ...] = (-1.0, 1.0)) -> Rules:
         """Build the game with such a θ_0, or the low and then the high goal of the box to draw it from.

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from mesa_env import (
+    AdaptiveOptimizer,
     Decoupling,
     Game,
     GoalTraining,
@@ -145,6 +146,7 @@ ONE_OF_EACH_KIND = {
     "LearnableDiscount": LearnableDiscount([0.3, 0.1, 0.1, 0.0, 0.0]),
     "HiddenDeployment": HiddenDeployment(np.ones(5), hazard=0.3, shift=1.5, discount=0.9),
     "Decoupling": Decoupling([1, 0.5, 0, 0.25], 0.9, 0.1, decoupling=0.3),
+    "AdaptiveOptimizer": AdaptiveOptimizer([0.3, 0.2, 0.0, 0.1, 0.0], 0.9, optimizer="Momentum", noise=0.1),
     "Preservation": Preservation([1, 0.5, 0, 0.25], 0.9, 0.1, weight=0.3),
     "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0, 0.2, 0.0], 0.5, discount=0.9),
 }

@@ -11,13 +11,23 @@ BELOW = {
     "arrays": set(),
     "validation": set(),
     "worlds": {"arrays", "numerics", "validation"},
-    "rules": {"arrays", "numerics", "validation", "worlds"},
+    "optimizers": {"arrays", "validation"},
+    "rules": {"arrays", "numerics", "optimizers", "validation", "worlds"},
     "agent": {"rules", "validation"},
     "problems": {"agent", "rules", "validation"},
-    "interfaces": {"agent", "problems", "rules", "validation", "worlds"},
+    "interfaces": {"agent", "optimizers", "problems", "rules", "validation", "worlds"},
     "laws": {"numerics", "validation"},
-    "solutions": {"agent", "laws", "numerics", "rules", "validation", "worlds"},
-    "evaluation": {"agent", "numerics", "problems", "rules", "solutions", "validation", "worlds"},
+    "solutions": {"agent", "laws", "numerics", "optimizers", "rules", "validation", "worlds"},
+    "evaluation": {
+        "agent",
+        "numerics",
+        "optimizers",
+        "problems",
+        "rules",
+        "solutions",
+        "validation",
+        "worlds",
+    },
 }
 """What each floor of `mesa_env` may import beside itself; the package and its entry points may import any."""
 

@@ -3,13 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mesa_env.rules import GoalTraining, HiddenDeployment, InfiniteHorizon, LearnableDiscount, Misconception
+from mesa_env.rules import (
+    AdaptiveOptimizer,
+    GoalTraining,
+    HiddenDeployment,
+    InfiniteHorizon,
+    LearnableDiscount,
+    Misconception,
+)
 from mesa_env.rules.rules import Array, Rules
 
 NEGLIGIBLE_SHARE = 0.1
 """Largest share of an agent's weights that may be cut off while its cost still counts as complete."""
 
-_DIFFERENT_DECISIONS = (Misconception, LearnableDiscount, HiddenDeployment, GoalTraining)
+_DIFFERENT_DECISIONS = (AdaptiveOptimizer, Misconception, LearnableDiscount, HiddenDeployment, GoalTraining)
 
 
 def decisions_alike(game: Rules) -> bool:

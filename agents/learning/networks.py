@@ -8,7 +8,7 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
-from mesa_env.rules import GoalTraining, HiddenDeployment, LearnableDiscount, Misconception
+from mesa_env.rules import AdaptiveOptimizer, GoalTraining, HiddenDeployment, LearnableDiscount, Misconception
 from mesa_env.rules.rules import Rules
 
 Features = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
@@ -43,12 +43,22 @@ def hidden_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
     return torch.zeros_like(goal), small / 2, torch.tanh(small)
 
 
+def memory_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
+    """For a game with another optimizer: the goal, and it and what is remembered by their roots, signs kept.
+
+    What an optimizer remembers may be far smaller than the goal and still say where it is going.
+    """
+    roots = [part.sign() * part.abs().sqrt() for part in (goal, *shown.unbind(-1))]
+    return goal, *roots
+
+
 def vector_features(goal: Tensor, shown: Tensor) -> tuple[Tensor, ...]:
     """For a game whose goals are vectors: everything as it is."""
     return *goal.unbind(-1), *shown.unbind(-1)
 
 
 FEATURES: dict[type[Rules], Features] = {
+    AdaptiveOptimizer: memory_features,
     Misconception: angle_features,
     LearnableDiscount: patience_features,
     HiddenDeployment: hidden_features,

@@ -24,13 +24,16 @@ from mesa_env.evaluation.gains import (
 )
 from mesa_env.evaluation.goal_training import audit_goal_training
 from mesa_env.evaluation.hidden_deployment import audit_hidden_deployment
+from mesa_env.evaluation.noisy_gradients import audit_noisy_gradients
 from mesa_env.evaluation.projection import Linear, may_be_projected, projected_goals
 from mesa_env.evaluation.trajectory import Trajectory, map_states, require_trajectory
 from mesa_env.numerics import Array, announce_work, discounted_lengths
+from mesa_env.optimizers import GradientDescent
 from mesa_env.problems import BestResponse
 from mesa_env.rules.infinite_horizon import with_fixed_length
 from mesa_env.rules.rules import Rules, State
 from mesa_env.rules.scalar import ScalarGame, validate_coefficients
+from mesa_env.solutions.adaptive_optimizer import base_game_of
 from mesa_env.validation import MOST_EPISODES, require_kind, validate_whole
 
 _NEGLIGIBLE = 1e-12  # discounted weight of the part of an infinite sum that is left out
@@ -100,6 +103,20 @@ def audit_decoupling(game: rules.Decoupling, agent: Agent, played: Trajectory) -
     profiles = zip(played.coefficients, played.details["slope"], played.goals[:, :-1], strict=True)
     gains, best = np.array([decoupling_deviations(game, *profile) for profile in profiles]).swapaxes(0, 1)
     return Audit(gains, _weights(game, gains), best)
+
+
+def audit_adaptive_optimizer(game: rules.AdaptiveOptimizer, agent: Agent, played: Trajectory) -> Audit:
+    """Audit of games with other optimizers.
+
+    Under plain gradient descent it is the base game's, of coefficients as they were played, which noise does
+    not change while no goal is projected. Elsewhere futures are sampled where gradients are noisy, and
+    deviations simulated where they are not.
+    """
+    if type(game.optimizer) is GradientDescent:
+        return audit_base_game(base_game_of(game), played.coefficients, played.goals)
+    if game.stochastic:
+        return audit_noisy_gradients(game, agent, played)
+    return audit_by_simulation(game, agent, played)
 
 
 def _weights(game: Linear, gains: Array) -> Array:
@@ -244,6 +261,7 @@ AUDITS: dict[type[Rules], Callable[[Any, Agent, Trajectory], Audit]] = {
     rules.LearnableDiscount: audit_by_simulation,
     rules.Decoupling: audit_decoupling,
     rules.HiddenDeployment: audit_hidden_deployment,
+    rules.AdaptiveOptimizer: audit_adaptive_optimizer,
     rules.Preservation: audit_preservation,
     rules.GoalTraining: audit_goal_training,
 }
@@ -279,6 +297,8 @@ def _audit_batch(
 
 def audits_by_simulation(game: Rules) -> bool:
     """Whether the audit simulates the game from every turn, which takes seconds instead of milliseconds."""
+    if isinstance(game, rules.AdaptiveOptimizer):
+        return not game.stochastic and type(game.optimizer) is not GradientDescent
     return _audit_of(game) is audit_by_simulation
 
 

@@ -18,8 +18,10 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from mesa_env.agent import Agent
+from mesa_env.optimizers import OPTIMIZERS
 from mesa_env.problems import Problem
 from mesa_env.rules import GAMES
+from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer
 from mesa_env.rules.goal_training import GoalTraining
 from mesa_env.rules.parameters import describe_game, has_plain_form
 from mesa_env.rules.rules import Rules
@@ -77,6 +79,8 @@ class UnwritableSpec(EnvSpec):
         what, kinds, given = "game", list(GAMES), self.kwargs.get("game")
         if isinstance(given, GoalTraining):  # whose world has no name
             what, kinds, given = "world", list(WORLDS), given.world
+        elif isinstance(given, AdaptiveOptimizer):  # whose optimizer has no name
+            what, kinds, given = "optimizer", list(OPTIMIZERS), given.optimizer
         elif "world" in self.kwargs:
             what, kinds, given = "world", list(WORLDS), self.kwargs["world"]
         raise ValueError(

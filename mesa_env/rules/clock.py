@@ -23,14 +23,14 @@ class KnownLength(Rules):
         episode = np.rint((1 - left) * self.episodes).astype(np.int64)
         return np.minimum(episode, self.episodes - 1)
 
-    def observe_clock(self, state: State, column: Array | None = None) -> NDArray[np.float32]:
-        """(θ_n, η_n, share of episodes left, share of training left), then a column that is given."""
+    def observe_clock(self, state: State, *columns: Array) -> NDArray[np.float32]:
+        """(θ_n, η_n, share of episodes left, share of training left), then columns that are given."""
         clock = with_column(entries(self._clock, state.episode), self._goal_columns, state.goal)
-        if column is None:
+        if not columns:
             return clock
         xp = namespace(clock)
-        last = xp.astype(xp.asarray(column), xp.float32)[..., None]
-        wider: NDArray[np.float32] = xp.concat([clock, last], axis=-1)
+        shown = [xp.astype(xp.asarray(column), xp.float32)[..., None] for column in columns]
+        wider: NDArray[np.float32] = xp.concat([clock, *shown], axis=-1)
         return wider
 
     @cached_property

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mesa_env.optimizers import Optimizer, describe_optimizer, is_named
 from mesa_env.rules import BASE, GAMES
 from mesa_env.rules.infinite_horizon import InfiniteHorizon
 from mesa_env.rules.rules import Rules
@@ -18,12 +19,14 @@ _SCHEDULE = ("train", "deploy", "learning_rate")
 
 
 def has_plain_form(game: Rules) -> bool:
-    """Whether a game is one of `GAMES`, and its worlds, if it has any, are among those that have names."""
-    worlds = [
-        value for value in (getattr(game, field.name) for field in fields(game)) if isinstance(value, World)
-    ]
-    return type(game) in GAMES.values() and all(
-        WORLDS.get(type(each).__name__) is type(each) for each in worlds
+    """Whether a game is one of `GAMES`, and its worlds and its optimizer, if any, have names."""
+    values = [getattr(game, field.name) for field in fields(game)]
+    worlds = [value for value in values if isinstance(value, World)]
+    optimizers = [value for value in values if isinstance(value, Optimizer)]
+    return (
+        type(game) in GAMES.values()
+        and all(WORLDS.get(type(each).__name__) is type(each) for each in worlds)
+        and all(map(is_named, optimizers))
     )
 
 
@@ -33,7 +36,7 @@ def describe_game(game: Rules) -> dict[str, Any]:
     Learning rates and (low, high) pairs are lists. `build_game` inverts it exactly.
 
     Raises:
-        ValueError: If the game is not one of `GAMES`, or its world is of one's own.
+        ValueError: If the game is not one of `GAMES`, or its world or its optimizer is of one's own.
     """
     names: dict[type[Rules], str] = {kind: name for name, kind in GAMES.items()}
     if type(game) not in names:
@@ -44,6 +47,8 @@ def describe_game(game: Rules) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A parameter in values that JSON has."""
+    if isinstance(value, Optimizer):
+        return describe_optimizer(value)
     return describe_world(value) if isinstance(value, World) else np.asarray(value).tolist()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from mesa_env import rules
 from mesa_env.agent import GameAgent, Profile
 from mesa_env.rules.rules import Rules
+from mesa_env.solutions.adaptive_optimizer import make_oracle
 from mesa_env.solutions.decoupling import DecouplingOracle
 from mesa_env.solutions.equilibrium import unwarned_equilibrium
 from mesa_env.solutions.goal_training import TreeOracle
@@ -25,6 +26,7 @@ ORACLES: dict[type[Rules], Callable[[Any], GameAgent]] = {
     rules.LearnableDiscount: ForeseeingPlanner,
     rules.Decoupling: DecouplingOracle,
     rules.HiddenDeployment: HiddenOracle,
+    rules.AdaptiveOptimizer: make_oracle,
     rules.Preservation: lambda game: Profile(game, unwarned_preservation(game)),
     rules.GoalTraining: TreeOracle,
 }

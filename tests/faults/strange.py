@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import mesa_env
+from mesa_env.optimizers import OPTIMIZERS
 from mesa_env.rules import SCALAR_GAMES
 from tests.conftest import ONE_OF_EACH_KIND
 
@@ -261,6 +262,10 @@ def plain_parameters(rng: Generator, name: str) -> dict[str, Any]:
             "observed": str(rng.choice(["belief", "signal"])),
         },
         "Decoupling": {"decoupling": size()},
+        "AdaptiveOptimizer": {
+            "optimizer": str(rng.choice(list(OPTIMIZERS))),
+            "noise": float(rng.choice([0.0, size()])),
+        },
         "Preservation": {"weight": float(rng.choice([0.0, rng.random(), 1.0]))},
     }
     return chosen | own.get(name, {})

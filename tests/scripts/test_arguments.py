@@ -11,6 +11,7 @@ import tyro
 
 from mesa_env import (
     GAMES,
+    AdaptiveOptimizer,
     Decoupling,
     Game,
     GoalTraining,
@@ -20,6 +21,7 @@ from mesa_env import (
     Preservation,
     train_then_deploy,
 )
+from mesa_env.optimizers import Adam
 from scripts import evaluate, train
 from scripts.arguments import refusing_bad_input, run_command
 from scripts.game_arguments import GameArguments
@@ -60,6 +62,7 @@ def test_missing_arguments_have_the_defaults_of_the_game(rules):
         ("HiddenDeployment", {"hazard": 0.2, "shift": 2.0, "observed": "signal"}),
         ("Decoupling", {"decoupling": 0.1, "regularization": 0.2, "coefficient_bound": 1.0}),
         ("Decoupling", {"learning_rates": (0.5, 0, 1)}),
+        ("AdaptiveOptimizer", {"optimizer": "Momentum", "noise": 0.1}),
         ("Preservation", {"weight": 0.9, "discount": 0.5}),
         ("GoalTraining", {"world": "TableWiping", "diversity": 0.5, "pursuits": (0, 0.5, 1)}),
         ("GoalTraining", {"update": "value", "data": "off-policy", "temperature": 0.5}),
@@ -119,12 +122,28 @@ def test_games_to_be_shown_have_one_goal(rules, goal):
         ("--rules LearnableDiscount --discount 0.2", LearnableDiscount(discount=0.2)),
         ("--rules HiddenDeployment --observed signal", HiddenDeployment(observed="signal")),
         ("--rules Decoupling --decoupling 0.1", Decoupling(decoupling=0.1)),
+        (
+            "--rules AdaptiveOptimizer --optimizer Adam --beta1 0.5 --epsilon 1e-3 --noise 0.1",
+            AdaptiveOptimizer(optimizer=Adam(beta1=0.5, epsilon=1e-3), noise=0.1),
+        ),
         ("--rules Preservation --weight 0.9", Preservation(weight=0.9)),
         ("--train 2 --deploy 3", Game(train_then_deploy(2, 3))),
     ],
 )
 def test_games_can_be_named_on_the_command_line(line, game):
     assert tyro.cli(GameArguments, args=line.split()).build_at(None) == game
+
+
+@pytest.mark.parametrize("rules", ["AdaptiveOptimizer", "DeceptiveAlignment"])
+def test_parameters_of_an_optimizer_come_with_its_name(rules):
+    with pytest.raises(ValueError, match="momentum must come with an optimizer; got none"):
+        GameArguments(rules=rules, momentum=0.5).build_at(None)
+
+
+def test_an_optimizer_takes_no_parameter_of_another():
+    arguments = GameArguments(rules="AdaptiveOptimizer", optimizer="Adam", momentum=0.5)
+    with pytest.raises(ValueError, match="Adam has no parameter 'momentum'; it has beta1"):
+        arguments.build_at(None)
 
 
 @pytest.mark.parametrize("command", ["sweep", "redo", "tune"])

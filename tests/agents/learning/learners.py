@@ -6,6 +6,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.learning.settings import PPOSettings
 from agents.learning.training import Training
 from mesa_env import (
+    AdaptiveOptimizer,
     Decoupling,
     Game,
     GoalTraining,
@@ -24,6 +25,7 @@ SHORT = {
     "LearnableDiscount": LearnableDiscount([0.1, 0.1, 0.0], discount=(0.3, 0.9), initial_goal=(-1, 1)),
     "HiddenDeployment": HiddenDeployment(np.ones(4), hazard=0.3, shift=1.5, initial_goal=(-1, 1)),
     "Decoupling": Decoupling([1, 0.5, 0.0], initial_goal=(-1, 1)),
+    "AdaptiveOptimizer": AdaptiveOptimizer([0.3, 0.2, 0.0], initial_goal=(-1, 1), optimizer="Momentum"),
     "Preservation": Preservation([1, 0.5, 0.0], initial_goal=(-1, 1)),
     "GoalTraining": GoalTraining("TableWiping", [0.3, 0.1, 0.0], 0.5, initial_goal=((-1, 0), (1, 2))),
 }

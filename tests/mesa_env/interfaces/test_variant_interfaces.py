@@ -11,6 +11,7 @@ from gymnasium.utils.seeding import np_random
 import mesa_env
 from mesa_env import (
     GAMES,
+    AdaptiveOptimizer,
     Decoupling,
     Game,
     GoalTraining,
@@ -35,6 +36,9 @@ SHORT = {  # with all that chance can decide
     "LearnableDiscount": LearnableDiscount([0.3, 0.1, 0, 0], (0.4, 0.9), initial_goal=(-1, 1)),
     "HiddenDeployment": HiddenDeployment(np.ones(5), 0.9, 0.1, initial_goal=(-1, 1), hazard=0.4, shift=1.5),
     "Decoupling": Decoupling([1, 0.5, 0], 0.9, 0.1, initial_goal=(-1, 1), decoupling=0.7),
+    "AdaptiveOptimizer": AdaptiveOptimizer(
+        [0.3, 0.2, 0], 0.9, 0.1, initial_goal=(-1, 1), optimizer={"optimizer": "Momentum", "momentum": 0.5}
+    ),
     "Preservation": Preservation([1, 0.5, 0], 0.9, 0.1, initial_goal=(-1, 1), weight=0.4),
     "GoalTraining": GoalTraining(
         "TableWiping",

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesa_env import Decoupling, Game, InfiniteHorizon, Misconception, Preservation
+from mesa_env import AdaptiveOptimizer, Decoupling, Game, InfiniteHorizon, Misconception, Preservation
+from mesa_env.optimizers import OPTIMIZERS
 from mesa_env.rules.preservation import RESULT
 from mesa_env.rules.rules import State, base_update
 
-RULES = (Game, InfiniteHorizon, Misconception, Decoupling, Preservation)
+RULES = (Game, InfiniteHorizon, Misconception, Decoupling, Preservation, AdaptiveOptimizer)
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 
 
@@ -35,6 +36,10 @@ def games(draw):
             "initial_belief": draw(st.sampled_from([0.3, (-1.0, 1.0)])),
         },
         Decoupling: {"decoupling": draw(st.sampled_from([0.0, 0.5]))},
+        AdaptiveOptimizer: {
+            "optimizer": draw(st.sampled_from(list(OPTIMIZERS))),
+            "noise": draw(st.sampled_from([0.0, 0.3])),
+        },
         Preservation: {"weight": draw(st.sampled_from([0.0, 0.3, 1.0]))},
     }
     return kind(**parameters, **extra[kind])
@@ -72,7 +77,9 @@ def test_the_same_games_on_numpy_and_pytorch(game, seed):
 @pytest.mark.parametrize("kind", RULES)
 @pytest.mark.parametrize("discount", [0.0, 0.9])
 def test_the_same_games_on_numpy_and_under_jit(kind, discount):
-    own = {"max_episodes": 8} if kind is InfiniteHorizon else {}
+    own = {InfiniteHorizon: {"max_episodes": 8}, AdaptiveOptimizer: {"optimizer": "Adam", "noise": 0.2}}.get(
+        kind, {}
+    )
     game = kind([1.0, 0.1, 0.0], discount, 0.1, initial_goal=(-1.0, 1.0), **own)
     with jax.enable_x64(True):
         compiled = jax.jit(lambda uniforms, actions: play_through(game, uniforms, actions))

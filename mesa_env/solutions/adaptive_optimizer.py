@@ -1,0 +1,317 @@
+"""The oracle of the game with other base optimizers: backward induction over what agents see.
+
+An agent's state is its goal and what the optimizer remembers. All that it needs to know of its successors are
+
+    A(s) = E Σ_{k>n} γ^(k−n−1) y_k²,   B(s) = E Σ_{k>n} γ^(k−n−1) y_k,   K = Σ_{k>n} γ^(k−n−1)
+
+in the state s that it hands on, and its mesa cost is J(c) = (cθ − θ)² + γ E[A(s') − 2θ B(s') + θ² K]. A step
+depends on c through c² alone, so that a negative c is never better; J is searched over [0, bound], closest
+together around 0, and then between the neighbors of the best. Where steps do not grow with the goal, J has
+two minima, one near silence and one near c = 1, and agents jump from one to the other as θ passes: no
+formula finds that. Tables hold A over the square of the state's size, and B over its size; between nodes they
+are linear, and beyond the last ones constant.
+States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are means over its
+quantiles, since steps jump with a gradient's sign, or with momentum over Gauss–Hermite nodes. The next state
+is always that of the rules, projection included.
+
+*Certainty equivalence.* Under plain gradient descent noise changes no coefficient, while no goal is
+projected: successors play fixed coefficients, so that later outputs are linear in θ' = mθ − ησξ and in the
+noise to come, and with u_k = y_k/θ' without noise
+
+
+    E (y_k − θ)² = (u_k m − 1)² θ² + terms in which c does not appear.
+
+So the equilibrium is the base game's, and only J's level rises with σ.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from mesa_env import numerics
+from mesa_env.agent import GameAgent, Profile
+from mesa_env.numerics import Array, Booleans, Integers
+from mesa_env.optimizers import Adam, GradientDescent, Momentum
+from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer, Running
+from mesa_env.rules.game import Game
+from mesa_env.rules.rules import State
+from mesa_env.solutions.equilibrium import unwarned_equilibrium
+from mesa_env.validation import require_kind
+
+_PROPOSALS, _BETWEEN, _ROUNDS = (
+    121,
+    9,
+    4,
+)  # coefficients tried, and between the best one's neighbors, so often
+_AT_ONCE = 2**20  # states times coefficients weighed at once
+_QUANTILES = {0: 41, 1: 7, 2: 15}  # nodes of the noise, by how much the optimizer remembers
+_CELLS = {0: (3000,), 1: (16, 384), 2: (28, 24, 24)}  # of the tables, by how much the optimizer remembers
+_NOISY_CELLS = {0: (400,), 1: (32, 64), 2: (20, 16, 16)}
+
+
+class Tables(NamedTuple):
+    """A and B of every training episode's successors, over a box of coordinates of the state."""
+
+    axes: tuple[Array, ...]
+    values: Array  # A / size² and B / size from episode n on, shape (T + 1, …, 2)
+    policies: Array  # coefficients at the nodes, shape (T, …)
+
+
+def base_game_of(game: AdaptiveOptimizer) -> Game:
+    """The base game with the same schedule and bounds, trained by plain gradient descent without noise."""
+    return Game(
+        game.learning_rates,
+        game.discount,
+        game.regularization,
+        game.coefficient_bound,
+        game.goal_bound,
+        game.initial_goal,
+    )
+
+
+def make_oracle(game: AdaptiveOptimizer) -> GameAgent:
+    """The equilibrium of plain gradient descent in closed form, and of other optimizers by tables."""
+    require_kind(game, AdaptiveOptimizer)
+    if type(game.optimizer) is GradientDescent:
+        return Profile(game, unwarned_equilibrium(base_game_of(game)))
+    return TabulatedOracle(game)
+
+
+class TabulatedOracle(GameAgent):
+    """Plays best responses to tabulated successors in the state that it sees.
+
+    Where gradients are noisy, and coefficients change smoothly with the state, they are tabulated, too.
+
+    Args:
+        game: The game.
+        finer: How many times as many cells the tables have along each axis.
+    """
+
+    game: AdaptiveOptimizer
+
+    def __init__(self, game: AdaptiveOptimizer, finer: float = 1.0) -> None:
+        super().__init__(game)
+        self.tables = _solve(game, finer)
+
+    def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
+        return self.coefficients(episode, rows[:, 0], rows[:, 4:]), None
+
+    def coefficients(self, episode: Integers, goal: Array, remembered: Array) -> Array:
+        """Coefficients in the states (n, θ, what is remembered); (B,), (B,) and (B, M) to (B,)."""
+        chosen = np.full(len(goal), min(1.0, self.game.coefficient_bound))
+        for n in np.unique(episode[self.game.training[episode] & (goal != 0)]):
+            here = np.flatnonzero((episode == n) & (goal != 0))
+            if self.game.stochastic:
+                places, _, _ = _locate(self.game, int(n), goal[here], remembered[here])
+                chosen[here] = _interpolate(self.tables.axes, self.tables.policies[n], places)
+            else:
+                following = self.tables.values[n + 1]
+                chosen[here] = _best_responses(
+                    self.game, int(n), goal[here], remembered[here], self.tables.axes, following
+                )[0]
+        return chosen
+
+
+# -- Coordinates of states --------------------------------------------------------------------------------
+
+
+def _locate(
+    game: AdaptiveOptimizer, episode: int, goal: Array, remembered: Array
+) -> tuple[list[Array], Array, Array]:
+    """Coordinates of states, their sizes, and the signs that were taken from them; elementwise.
+
+    Without a memory, |θ|. With a velocity v: the size (θ² + w²v²)^½ and the angle of (θ, wv), on which alone
+    everything depends where nothing is projected. With a mean and a mean square, corrected for their start:
+    |θ|, their ratio, and the root of the mean square as a share of itself and 8|θ|.
+    """
+    signs = np.where(goal < 0, -1.0, 1.0)
+    sizes = np.abs(goal)
+    if isinstance(game.optimizer, Momentum):
+        pull = signs * remembered[..., 0] * _VELOCITY_WEIGHT * (1 - game.optimizer.momentum)
+        size = np.hypot(sizes, pull)
+        return [size, np.arctan2(pull, sizes)], size, signs
+    if isinstance(game.optimizer, Adam):
+        steps = max(int(game.training[:episode].sum()), 1)
+        mean = signs * remembered[..., 0] / (1 - game.optimizer.beta1**steps)
+        root = np.sqrt(remembered[..., 1] / (1 - game.optimizer.beta2**steps))
+        ratio = np.divide(mean, root, out=np.zeros_like(mean), where=root > 0)
+        share = np.divide(root, root + _STEEP * sizes, out=np.zeros_like(root), where=root > 0)
+        return [sizes, ratio, share], sizes, signs
+    return [sizes], sizes, signs
+
+
+_VELOCITY_WEIGHT = 0.5  # a velocity that lasts is 2θ / (1 − μ) where c = 1
+_STEEP = 2.0  # |g| / |θ| where c = 1
+_WIDEST_RATIO = (
+    3.0  # of a corrected mean gradient to the root of the corrected mean square; beyond it, as there
+)
+
+
+def _nodes_of(game: AdaptiveOptimizer, finer: float) -> tuple[Array, ...]:
+    """The tables' axes, in the coordinates of `_locate`."""
+    counts = (_NOISY_CELLS if game.stochastic else _CELLS)[len(game.optimizer.remembers)]
+    counts = tuple(round(finer * count) for count in counts)
+    first = float(np.max(np.abs(game.initial_goal))) or 1.0
+    largest = min(game.goal_bound, max(1.5 * first, _reach(game, first)))
+    if isinstance(game.optimizer, Momentum):
+        sizes = np.geomspace(1e-3 * first, 4 * largest, counts[0])
+        return sizes, np.linspace(-np.pi / 2, np.pi / 2, counts[1] + 1)
+    near = np.linspace(0, min(1.25 * first, largest), 3 * counts[0] // 4)[1:]
+    far = np.linspace(near[-1], largest, counts[0] - len(near) + 1)[1:] if largest > near[-1] else near[:0]
+    goals = np.concatenate([near, far])
+    if isinstance(game.optimizer, Adam):
+        ratios = np.linspace(-_WIDEST_RATIO, _WIDEST_RATIO, counts[1] + 1)
+        return goals, ratios, np.linspace(0, 1, counts[2]) ** 2
+    return (goals,)
+
+
+def _reach(game: AdaptiveOptimizer, first: float) -> float:
+    """How far steps that do not grow with the goal may take it."""
+    steepest = game.steepest_gradient
+    directions, _ = game.optimizer.direct(np.array([steepest]), _blank_memory(game), np.array([1.0]))
+    return first + float(game.learning_rates.sum() * abs(directions[0]))
+
+
+def _blank_memory(game: AdaptiveOptimizer) -> tuple[Array, ...]:
+    return tuple(np.zeros(1) for _ in game.optimizer.remembers)
+
+
+def _state_at(game: AdaptiveOptimizer, episode: int, places: list[Array]) -> tuple[Array, Array]:
+    """Goals and what is remembered at coordinates, (P,) each; the inverse of `_locate`."""
+    if isinstance(game.optimizer, Momentum):
+        size, angle = places
+        velocity = size * np.sin(angle) / (_VELOCITY_WEIGHT * (1 - game.optimizer.momentum))
+        return size * np.cos(angle), velocity[:, None]
+    if isinstance(game.optimizer, Adam):
+        goal, ratio, share = places
+        steps = max(int(game.training[:episode].sum()), 1)
+        root = _STEEP * goal * share / np.maximum(1 - share, 1e-6)
+        mean = ratio * root * (1 - game.optimizer.beta1**steps)
+        return goal, np.stack([mean, root * root * (1 - game.optimizer.beta2**steps)], axis=-1)
+    return places[0], np.zeros((len(places[0]), 0))
+
+
+def _interpolate(axes: tuple[Array, ...], table: Array, places: list[Array]) -> Array:
+    """Values of a table at coordinates, linear between nodes and constant beyond; (*P,) or (*P, V)."""
+    below, shares = [], []
+    for nodes, place in zip(axes, places, strict=True):
+        at = np.clip(np.searchsorted(nodes, place, side="right") - 1, 0, len(nodes) - 2)
+        below.append(at)
+        shares.append(np.clip((place - nodes[at]) / (nodes[at + 1] - nodes[at]), 0.0, 1.0))
+    found: Any = 0.0
+    for corner in np.ndindex(*(2,) * len(axes)):
+        weight: Any = 1.0
+        for share, high in zip(shares, corner, strict=True):
+            weight = weight * (share if high else 1 - share)
+        values = table[tuple(at + high for at, high in zip(below, corner, strict=True))]
+        found = found + (weight[..., None] if table.ndim > len(axes) else weight) * values
+    interpolated: Array = found
+    return interpolated
+
+
+# -- Backward induction -----------------------------------------------------------------------------------
+
+
+def _solve(game: AdaptiveOptimizer, finer: float) -> Tables:
+    """Tables of every training episode, from the last one backwards."""
+    axes = _nodes_of(game, finer)
+    trained = int(np.flatnonzero(game.training).max(initial=-1)) + 1
+    shape = tuple(map(len, axes))
+    nodes = int(np.prod(shape))
+    noise = _QUANTILES[len(game.optimizer.remembers)] if game.stochastic else 1
+    tried = _PROPOSALS + _ROUNDS * _BETWEEN
+    numerics.announce_work("solving this game", trained * nodes * noise * tried, 3 * (trained + 1) * nodes)
+    values, policies = np.empty((trained + 1, *shape, 2)), np.ones((trained, *shape))
+    places = [part.ravel() for part in np.meshgrid(*axes, indexing="ij")]
+    open_ = min(1.0, game.coefficient_bound)
+    left = float(numerics.discounted_lengths(game.discount, game.episodes)[trained])
+    for n in range(trained, -1, -1):
+        goal, remembered = _state_at(game, n, places)
+        _, size, _ = _locate(game, n, goal, remembered)
+        if n == trained:
+            squares, outputs = left * (open_ * goal) ** 2, left * open_ * goal
+        elif game.training[n]:
+            chosen, squares, outputs = _best_responses(game, n, goal, remembered, axes, values[n + 1])
+            policies[n] = chosen.reshape(shape)
+        else:
+            following = values[n + 1].reshape(-1, 2)
+            squares = (open_ * goal) ** 2 + game.discount * following[:, 0] * size**2
+            outputs = open_ * goal + game.discount * following[:, 1] * size
+        values[n] = np.stack([squares / size**2, outputs / size], axis=-1).reshape(*shape, 2)
+    return Tables(axes, values, policies)
+
+
+def _best_responses(
+    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, axes: tuple[Array, ...], table: Array
+) -> tuple[Array, Array, Array]:
+    """Best coefficients of states (P,), and A and B from their agents on."""
+    parts = []
+    step = max(1, _AT_ONCE // _PROPOSALS)
+    for first in range(0, len(goal), step):
+        some = slice(first, first + step)
+        parts.append(
+            _search(_future_of(game, n, goal[some], remembered[some], axes, table), game, goal[some])
+        )
+    chosen, squares, outputs = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return chosen, squares, outputs
+
+
+Future = Callable[[Array], tuple[Array, Array]]
+"""From coefficients (P, C) to E A and E B of the states that they lead to."""
+
+
+def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array, Array, Array]:
+    """The coefficients in [0, bound] that cost least, and A and B from their agents on; each (P,)."""
+    theta, rows = goal[:, None], np.arange(len(goal))
+    spread = np.linspace(0, 1, _PROPOSALS) ** 2 * game.coefficient_bound
+    tried = np.sort(np.append(spread, min(1.0, game.coefficient_bound)))
+    tried = np.broadcast_to(tried, (len(goal), len(tried)))
+    for _ in range(_ROUNDS + 1):
+        squares, outputs = future(tried)
+        costs = ((tried - 1) * theta) ** 2 + game.discount * (squares - 2 * theta * outputs)
+        at = costs.argmin(axis=1)
+        best, a, b = tried[rows, at], squares[rows, at], outputs[rows, at]
+        low = tried[rows, np.maximum(at - 1, 0)]
+        high = tried[rows, np.minimum(at + 1, tried.shape[1] - 1)]
+        between = low[:, None] + np.linspace(0, 1, _BETWEEN) * (high - low)[:, None]
+        tried = np.sort(np.concatenate([between, best[:, None]], axis=1), axis=1)
+    return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
+
+
+def _nodes_of_noise(game: AdaptiveOptimizer) -> tuple[Array, Array]:
+    """Where to evaluate what depends on the noise, and with which weights."""
+    if not game.stochastic:
+        return np.zeros(1), np.ones(1)
+    count = _QUANTILES[len(game.optimizer.remembers)]
+    if isinstance(game.optimizer, Momentum):
+        nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+        return nodes, weights / weights.sum()
+    nodes = ndtri((np.arange(count) + 0.5) / count)
+    return nodes / np.sqrt((nodes**2).mean()), np.full(count, 1 / count)
+
+
+def _future_of(
+    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, axes: tuple[Array, ...], table: Array
+) -> Future:
+    """What the successors of agents in states (P,) do in expectation."""
+    nodes, weights = _nodes_of_noise(game)
+    columns = remembered[:, None, :]
+    state = State(np.int64(n), goal[:, None], Running(columns, np.zeros(0)))  # type: ignore[arg-type]
+
+    def future(coefficients: Array) -> tuple[Array, Array]:
+        exact = 2 * (coefficients * coefficients + game.regularization) * goal[:, None]
+        squares, outputs = np.zeros_like(coefficients), np.zeros_like(coefficients)
+        for node, weight in zip(nodes, weights, strict=True):
+            noise = np.float64(game.noise * node) if game.stochastic else None
+            gradient = exact if noise is None else exact + noise
+            handed_on, kept = game.update(state, coefficients, gradient, noise)  # type: ignore[arg-type]
+            kept = np.broadcast_to(kept, (*coefficients.shape, remembered.shape[1]))
+            places, sizes, signs = _locate(game, n + 1, handed_on, kept)
+            found = _interpolate(axes, table, places)
+            squares += weight * found[..., 0] * sizes**2
+            outputs += weight * found[..., 1] * sizes * signs
+        return squares, outputs
+
+    return future
