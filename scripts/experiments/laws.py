@@ -179,7 +179,7 @@ def _draw_schedules(bounds: Axes, openness: Axes) -> None:
     ratios = np.geomspace(0.02, 100, 60)
     for law, style, label in (
         (laws.scheduled_retention, "C0-", "greedy: law"),
-        (laws.least_retention, "k-", "bound on any schedule"),
+        (laws.least_retention, "k-", "bound to leading order"),
     ):
         bounds.plot(ratios, [law(ratio * 1000, 1000) for ratio in ratios], style, label=label)
     trains = np.array([2, 6, 20, 60, 200, 600, 2000])
