@@ -109,7 +109,7 @@ def _check_claims(
         "regularization_adds": (weights["retention"] < budgets.loc["episodes", "best"].item()).iloc[:4].all(),
         "weak_is_best": weights["retention"].idxmin() < 0.25,
         "rounding_is_harmless": abs(exact - budgets.loc["episodes", "best"].item()) < 1e-4,
-        "works_against_learners": (np.abs(learned - exact) < 0.02).all(),
+        "learners_hide_more": (learned > exact + 0.03).all(),
     }
 
 
