@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "neural": "neural:compute",
     "schedules": "schedules:compute",
     "monitor": "monitor:compute",
+    "optimizers": "optimizers:compute",
     "conserved": "conserved:compute",
     "value_learning": "value_learning:compute",
     "delusion": "delusion:compute",
