@@ -85,7 +85,8 @@ def compute(trained: Path | None = None) -> Finding:
             schedules.drop(index="constant", level="schedule")
             .reset_index()
             .assign(setting=lambda frame: frame["schedule"]),
-        ]
+        ],
+        ignore_index=True,
     )
     losses = (
         pd.DataFrame(
