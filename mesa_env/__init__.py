@@ -41,6 +41,7 @@ from mesa_env.rules import (
 from mesa_env.worlds import WORLDS
 
 if TYPE_CHECKING:
+    from mesa_env import laws
     from mesa_env.evaluation.audits import audit, audit_by_simulation
     from mesa_env.evaluation.certified_oracle import oracle
     from mesa_env.evaluation.gains import Audit, exploitability, nash_conv, relative_exploitability
@@ -61,8 +62,8 @@ __all__ = ["GAMES", "AdaptiveOptimizer", "Decoupling", "Game", "GoalTraining", "
 __all__ += ["InfiniteHorizon", "LearnableDiscount", "Misconception", "Outcome", "Preservation", "State"]
 __all__ += ["env", "optimizers", "raw_env", "train_then_deploy"]
 __all__ += ["METRICS", "Audit", "Trajectory", "audit", "audit_by_simulation", "best_response"]
-__all__ += ["best_responses", "compare", "exploitability", "grid_search", "measure", "nash_conv", "oracle"]
-__all__ += ["play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]
+__all__ += ["best_responses", "compare", "exploitability", "grid_search", "laws", "measure", "nash_conv"]
+__all__ += ["oracle", "play", "relative_exploitability", "rollout", "solve_equilibria", "solve_equilibrium"]
 __all__ += ["summarize", "unit_sums"]
 
 _MODULES = {
@@ -78,7 +79,9 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> Any:
-    """A name of a module that is imported on first use."""
+    """A name of a module, or the laws, imported on first use."""
+    if name == "laws":
+        return importlib.import_module("mesa_env.laws")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"mesa_env.{_MODULE_OF[name]}"), name)

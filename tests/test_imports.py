@@ -16,7 +16,8 @@ BELOW = {
     "agent": {"rules", "validation"},
     "problems": {"agent", "rules", "validation"},
     "interfaces": {"agent", "optimizers", "problems", "rules", "validation", "worlds"},
-    "solutions": {"agent", "numerics", "optimizers", "rules", "validation", "worlds"},
+    "laws": {"numerics", "validation"},
+    "solutions": {"agent", "laws", "numerics", "optimizers", "rules", "validation", "worlds"},
     "evaluation": {
         "agent",
         "numerics",

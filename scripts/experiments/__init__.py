@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "decoupling": "decoupling:compute",
     "preservation": "preservation:compute",
     "neural": "neural:compute",
+    "laws": "laws:compute",
     "schedules": "schedules:compute",
     "monitor": "monitor:compute",
     "optimizers": "optimizers:compute",
