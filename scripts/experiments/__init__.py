@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "laws": "laws:compute",
     "schedules": "schedules:compute",
     "monitor": "monitor:compute",
+    "optimizers": "optimizers:compute",
     "budgets": "budgets:compute",
     "conserved": "conserved:compute",
     "value_learning": "value_learning:compute",

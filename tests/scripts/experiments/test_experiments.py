@@ -13,7 +13,7 @@ from mesa_env.worlds import CookieElimination, make_world, plan
 from scripts.experiments import EXPERIMENTS, deception, deluded_training, diversity, goal_rules, learners
 from scripts.experiments.page import MISSING, claims_of, read_template, render
 
-SLOW = ("misconception", "learnable_discount", "hidden_deployment", "diversity", "deception")
+SLOW = ("misconception", "learnable_discount", "hidden_deployment", "diversity", "deception", "optimizers")
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in EXPERIMENTS]
 
 
