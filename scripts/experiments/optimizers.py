@@ -14,7 +14,7 @@ from mesa_env.optimizers import Adam, ClippedGradient, GradientDescent, Momentum
 from mesa_env.rules.rules import Array
 from scripts import figures
 from scripts.experiments.announced import shape_schedules
-from scripts.experiments.finding import GOAL, Claims, Finding, play, sweep
+from scripts.experiments.finding import GOAL, Claims, Finding, play, select, sweep
 
 T, D = 6, 30
 """Training episodes, and those of deployment after them."""
@@ -65,7 +65,8 @@ def find_least(settings: pd.DataFrame, optimizer: str, most: float) -> dict[str,
     rows = settings[(settings["optimizer"] == optimizer) & (settings["loss"] <= most)]
     if rows.empty:
         return {"setting": "none", "retention": np.nan}
-    return rows.loc[rows["retention"].idxmin(), ["setting", "retention"]].to_dict()
+    best = rows.sort_values("retention").iloc[0]
+    return {"setting": best["setting"], "retention": float(best["retention"])}
 
 
 def compute(trained: Path | None = None) -> Finding:
@@ -116,7 +117,7 @@ def _check_claims(rates: pd.DataFrame, schedules: pd.DataFrame, losses: pd.DataF
         "short_steps_are_not": (slow.loc[adaptive, "silent"] == 0).all()
         and (slow.loc[adaptive, "retention"] < 0.85).all(),
         "never_silent_under_gradients": (rates.loc[proportional, "least"] > 0.02).all(),
-        "clipping_opens": (rates.loc["clipped", "least"] > 0.99).all(),
+        "clipping_opens": (select(rates, "clipped")["least"] > 0.99).all(),
         "clipping_takes_most": kept[RATES[-1]].idxmin() == "clipped",
         "clipping_is_dear": "clipped" not in losses.index.get_level_values("optimizer"),
         "decay_hurts_elsewhere": (by_schedule["cosine decay"] > by_schedule["rising"] + 0.005)

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agents.benchmark.run_folder import RunFolder
@@ -16,6 +17,7 @@ from mesa_env import (
     Misconception,
     train_then_deploy,
 )
+from mesa_env.solutions.schedules import optimize_schedule
 from scripts import train, train_all, train_neural
 from scripts.learner_files import read_jobs
 from scripts.train_all import Arguments
@@ -65,6 +67,10 @@ def test_results_are_five_seeds_of_each_experiment_and_a_controller_per_judge():
 VARIANTS = {
     "discount": (Game(discount=0.95), {}),
     "regularization": (Game(regularization=0.01), {}),
+    "best_schedule": (
+        Game(np.append(optimize_schedule(20, 80).rates.round(4), np.zeros(80))),
+        {"turns": 500_000},
+    ),
     "train_forever": (InfiniteHorizon([1.0], discount=0.9, max_episodes=100), {}),
     "deploy_forever": (InfiniteHorizon(max_episodes=400), {"games": 16}),
     "misconception": (Misconception(initial_belief=(-1.0, 1.0)), {}),
