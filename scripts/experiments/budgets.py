@@ -14,7 +14,7 @@ from mesa_env.solutions.schedules import Optimum, measure_schedule, optimize_sch
 from scripts import figures
 from scripts.experiments import finding
 from scripts.experiments.announced import D, T
-from scripts.experiments.finding import GOAL, Claims, Finding, sweep
+from scripts.experiments.finding import GOAL, Claims, Finding, select, sweep
 from scripts.experiments.learners import Contest, Learners
 
 TOTALS = 0.1, 0.2, 0.4
@@ -88,12 +88,15 @@ def compute(trained: Path | None = None) -> Finding:
     budgets = sweep(spend, ["budget", "amount"], settings)
     weights = sweep(regularize, ["weight"], ((weight,) for weight in WEIGHTS))
     measured = learners.table()
-    best = budgets.loc["episodes", "best"].item()
+    best = float(select(budgets, "episodes")["best"].iloc[0])
     exact = float(finding.play(schedule).goals[T] / GOAL)
     learned = measured.loc[measured["agent"] != "oracle", "retention"]
     claims = _check_claims(budgets, weights, exact, learned)
-    numbers = {"best": best, "constant": budgets.loc["episodes", "constant"].item()}
-    numbers |= {"least": float(weights["retention"].min()), "at": float(weights["retention"].idxmin())}
+    numbers = {"best": best, "constant": float(select(budgets, "episodes")["constant"].iloc[0])}
+    numbers |= {
+        "least": float(weights["retention"].min()),
+        "at": WEIGHTS[int(weights["retention"].to_numpy().argmin())],
+    }
     numbers["learned"] = float(learned.mean())
     tables = {"budgets": budgets, "weights": weights, "learners": measured}
     return learners.complete(Finding(tables, draw(budgets, learners), claims, numbers), measured)
@@ -105,10 +108,12 @@ def _check_claims(
     return {
         "little_better_than_constant": (budgets["constant"] - budgets["best"]).between(0, 0.01).all(),
         "rates_rise": (budgets["last_rate"] > 2 * budgets["first_rate"]).all(),
-        "losses_bind": bool(np.allclose(budgets.loc["training loss", "loss"], LOSSES, rtol=1e-3)),
-        "regularization_adds": (weights["retention"] < budgets.loc["episodes", "best"].item()).iloc[:4].all(),
-        "weak_is_best": weights["retention"].idxmin() < 0.25,
-        "rounding_is_harmless": abs(exact - budgets.loc["episodes", "best"].item()) < 1e-4,
+        "losses_bind": bool(np.allclose(select(budgets, "training loss")["loss"], LOSSES, rtol=1e-3)),
+        "regularization_adds": (weights["retention"] < float(select(budgets, "episodes")["best"].iloc[0]))
+        .iloc[:4]
+        .all(),
+        "weak_is_best": weights["retention"].to_numpy().argmin() < WEIGHTS.index(0.25),
+        "rounding_is_harmless": abs(exact - float(select(budgets, "episodes")["best"].iloc[0])) < 1e-4,
         "learners_hide_more": (learned > exact + 0.03).all(),
     }
 
