@@ -3,8 +3,9 @@
 One mechanism for every game. The oracle plays from the game's first state, or, where goal and what else the
 game begins with are drawn, from the ends and the middle of their ranges and from random draws, which no
 oracle is fitted to; then every agent's deviations are played under the actual rules, projection of goals
-included (`mesa_env.evaluation.audits`). Where chance has a part in the game, gains are means over several
-games.
+included (`mesa_env.evaluation.audits`). Where chance has a part in the game, what agents gain and what
+silence costs are means over several games, one divided by the other: a goal that chance brings close to 0
+weighs as little as it is at stake. Where gradients are noisy, they are means over all starts, too.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from mesa_env.agent import Certificate, GameAgent, Profile
 from mesa_env.evaluation.audits import audit, audit_by_simulation, audit_profile, audits_by_simulation
 from mesa_env.evaluation.trajectory import play_from
 from mesa_env.numerics import Array
+from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer
 from mesa_env.rules.game import Game
 from mesa_env.rules.goal_training import GoalTraining
 from mesa_env.rules.infinite_horizon import InfiniteHorizon, with_fixed_length
@@ -42,9 +44,8 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
     """
     validate_flag("dense", dense)
     game = with_fixed_length(game)
-    # The oracle of a game tree is exact from every start, and its audit tries every choice.
-    few = isinstance(game, GoalTraining)
-    uniforms, draws = starts(game, *((3, 2, 0) if few else (_HELD_OUT, _DRAWS)))
+    pooled = isinstance(game, AdaptiveOptimizer) and game.stochastic
+    uniforms, draws = starts(game, *_starts_of(game))
     state = game.start(uniforms)
     if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
         audited = audit_profile(game, agent.coefficients, state.goal)
@@ -55,11 +56,28 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
             audited = audit_by_simulation(game, agent, played, **search)
         else:
             audited = audit(game, agent, played)
-    relative = audited.relative.reshape(-1, draws, audited.gains.shape[-1]).mean(axis=1)
+        if draws > 1 and not game.goal_shape:  # from units of each game's θ² to one for all
+            squares = played.goals[:, :-1] ** 2
+            audited = audited._replace(gains=audited.gains * squares, weights=audited.weights * squares)
+    draws = len(uniforms) if pooled else draws
+    gains, costs = (
+        part.reshape(-1, draws, part.shape[-1]).mean(axis=1) for part in (audited.gains, audited.weights)
+    )
+    relative = np.divide(gains, costs, out=np.zeros_like(gains), where=costs != 0)
     start, episode = np.unravel_index(int(relative.argmax()), relative.shape)
-    first = state.goal[start * draws]
-    initial_goal = tuple(first.tolist()) if game.goal_shape else float(first)
+    first = game.initial_goal if pooled else state.goal[start * draws]
+    initial_goal = tuple(np.ravel(first).tolist()) if np.ndim(first) else float(first)
     return Certificate(float(relative[start, episode]), int(episode), initial_goal)
+
+
+def _starts_of(game: Rules) -> tuple[int, int, int]:
+    """Arguments of `starts`: random starts, chances, and axes to combine; fewer where audits are slow."""
+    if isinstance(game, GoalTraining):
+        return 3, 2, 0  # oracles of game trees are exact from every start, and audits try every choice
+    if isinstance(game, AdaptiveOptimizer) and game.stochastic:
+        # Audits sample futures of each game.
+        return 5, 8 if game.n_start_uniforms else 32, _MOST_AXES
+    return _HELD_OUT, _DRAWS, _MOST_AXES
 
 
 def warn_unless_certified(game: Rules, certificate: Certificate) -> None:

@@ -1,12 +1,17 @@
 """What agents could gain where gradients are noisy, found by playing sampled futures.
 
-Each agent's coefficient is compared with others, all played through the same noise: its own episode's and
-that of all later ones, successors keeping to their policies. Half of the futures choose the best coefficient,
-and the other half say what it is worth, so that the choice does not profit from its own luck. Noise comes in
-pairs of opposite sign, in which whatever is linear in it cancels.
+A deviation moves the goal through the gradient alone, so that one sample of futures serves all coefficients
+compared: each future begins with a gradient g drawn under one of them, goes on by the rules, successors
+keeping to their policies, and counts for every coefficient by the probability density of g under it, over the
+mean of those of all (the balance heuristic of Veach & Guibas 1995). A last, fresh sample says what the best
+coefficient is worth, so that its choice does not profit from its own luck: gains are unbiased estimates of
+what that deviation saves, and can come out below 0. Noise is made of randomly shifted Sobol points and comes
+in pairs of opposite sign, in which whatever is linear in it cancels.
 """
 
 import numpy as np
+from scipy.special import softmax
+from scipy.stats import qmc
 
 from mesa_env.agent import Agent
 from mesa_env.evaluation.gains import Audit
@@ -16,22 +21,26 @@ from mesa_env.problems import BestResponse
 from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer
 from mesa_env.rules.rules import State
 
-_FEWEST, _MOST = 64, 512  # futures of each turn, a multiple of 4
-_ROUNDS = ((33, 1.0), (9, 0.06), (9, 0.015))  # coefficients tried, over such shares of the whole range
+_FEWEST, _MOST = 64, 512  # futures of each coefficient in the rounds below, powers of 2
+# Coefficients tried, over such shares of the whole range, each in such a share of the futures.
+_ROUNDS = ((33, 1.0, 0.25), (9, 0.06, 1.0), (9, 0.015, 1.0))
+_LAST = 8  # times as many futures to compare what was played with the best
 
 
 def audit_noisy_gradients(
     game: AdaptiveOptimizer, agent: Agent, played: Trajectory, futures: int | None = None
 ) -> Audit:
-    """Audit of games with noisy gradients; gains are means over sampled futures, and at least 0.
+    """Audit of games with noisy gradients; gains are means over sampled futures.
 
-    There are as many futures as told, a multiple of 4, or the fewer, the longer the game trains.
+    There are as many futures of each coefficient as told, a power of 2 from 8, or the fewer, the longer the
+    game trains.
     """
     batch, episodes = played.coefficients.shape
     turns = np.flatnonzero(game.training)
     if futures is None:
-        futures = int(np.clip(_MOST * 16 // max(1, len(turns)) ** 2, _FEWEST, _MOST)) // 4 * 4
-    tried = sum(count for count, _ in _ROUNDS)
+        futures = int(np.clip(_MOST * 16 // max(1, len(turns)) ** 2, _FEWEST, _MOST))
+        futures = 1 << (futures.bit_length() - 1)
+    tried = sum((count + 1) * share for count, _, share in _ROUNDS) + 2 * _LAST
     announce_work("this audit", batch * futures * tried * float((episodes - turns).sum()))
     goals = played.goals[:, :-1]
     bound = game.coefficient_bound
@@ -40,50 +49,72 @@ def audit_noisy_gradients(
     gains = (played.coefficients - 1) ** 2 - (best - 1) ** 2
     rng = np.random.default_rng(0)
     for n in turns:
-        future = _branch(game, played.states[n], futures, rng)
-        best[:, n], gains[:, n] = _deviate(game, agent, future, played.coefficients[:, n], futures)
+        best[:, n], gains[:, n] = _deviate(
+            game, agent, played.states[n], int(n), played.coefficients[:, n], futures, rng
+        )
     moved = goals != 0
     weights = np.broadcast_to(discounted_lengths(game.discount, episodes)[:-1], goals.shape)
-    return Audit(np.where(moved, np.maximum(gains, 0.0), 0.0), np.where(moved, weights, 1.0), best)
-
-
-def _branch(game: AdaptiveOptimizer, state: State, futures: int, rng: np.random.Generator) -> State:
-    """The games of a turn, each with so many futures, half of them with the noise of others reversed."""
-    rows, quarter = len(state.goal), futures // 4
-    uniforms = rng.random((rows * 2 * quarter, game.n_uniforms))
-    noise = game.start(uniforms, np.zeros(len(uniforms))).extra.noise.reshape(rows, 2, 1, quarter, -1)
-    both = np.concatenate([noise, -noise], axis=2).reshape(rows * futures, -1)
-    repeated = map_states(lambda part: np.repeat(part, futures, axis=0), state)
-    return repeated._replace(extra=repeated.extra._replace(noise=both))
+    return Audit(np.where(moved, gains, 0.0), np.where(moved, weights, 1.0), best)
 
 
 def _deviate(
-    game: AdaptiveOptimizer, agent: Agent, future: State, coefficients: Array, futures: int
+    game: AdaptiveOptimizer,
+    agent: Agent,
+    state: State,
+    n: int,
+    coefficients: Array,
+    futures: int,
+    rng: np.random.Generator,
 ) -> tuple[Array, Array]:
-    """Best coefficients of a turn's agents (B,), and what they save, in units of θ²."""
-    problem, batch, bound = BestResponse(game, agent), len(coefficients), game.coefficient_bound
-
-    def cost(tried: Array) -> Array:
-        """Costs of coefficients (B, K) in every future, (B, K, F), in units of θ²."""
-        count = tried.shape[1]
-        states = map_states(lambda part: _spread(part, batch, count, futures), future)
-        action = np.repeat(tried.reshape(-1, 1), futures, axis=0)
-        rewards = problem.step(states, action).reward.reshape(batch, count, futures)
-        unit = future.goal.reshape(batch, futures)[:, None, :] ** 2
-        return -rewards / np.where(unit == 0, 1.0, unit)
-
-    best, rows, half = coefficients.copy(), np.arange(batch), futures // 2
-    for count, share in _ROUNDS:
+    """Best coefficients of turn n's agents (B,), and what they save, in units of θ²."""
+    best, rows, bound = coefficients.copy(), np.arange(len(coefficients)), game.coefficient_bound
+    for count, share, part in _ROUNDS:
         offers = np.clip(best[:, None] + np.linspace(-2, 2, count) * share * bound, -bound, bound)
         offers = np.concatenate([best[:, None], offers], axis=1)
-        best = offers[rows, cost(offers)[..., :half].mean(axis=2).argmin(axis=1)]
-    compared = cost(np.stack([coefficients, best], axis=1))[..., half:].mean(axis=2)
-    saved = compared[:, 0] - compared[:, 1]
-    return np.where(saved > 0, best, coefficients), saved
+        costs = _costs(game, agent, state, n, offers, int(futures * part), rng)
+        best = offers[rows, costs.argmin(axis=1)]
+    compared = np.stack([coefficients, best], axis=1)
+    costs = _costs(game, agent, state, n, compared, futures * _LAST, rng)
+    return best, costs[:, 0] - costs[:, 1]
 
 
-def _spread(part: Array, batch: int, count: int, futures: int) -> Array:
-    """Rows (B · F, …) of a state, repeated for K coefficients each: (B · K · F, …)."""
-    shape = part.shape[1:]
-    wide = np.broadcast_to(part.reshape(batch, 1, futures, *shape), (batch, count, futures, *shape))
-    return wide.reshape(batch * count * futures, *shape).copy()
+def _costs(
+    game: AdaptiveOptimizer,
+    agent: Agent,
+    state: State,
+    n: int,
+    tried: Array,
+    futures: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Mesa costs of turn n's agents with coefficients (B, K), in units of θ²; (B, K)."""
+    noise = _draw_noise(game, len(tried), futures, rng)  # (B, F, N)
+    batch, count = tried.shape
+
+    def spread(part: Array) -> Array:
+        """Rows (B, …) of a state for each coefficient and future, (B · K · F, …)."""
+        return np.repeat(part, count * futures, axis=0)
+
+    repeated = np.broadcast_to(noise[:, None], (batch, count, *noise.shape[1:])).reshape(-1, noise.shape[-1])
+    states = map_states(spread, state)
+    states = states._replace(extra=states.extra._replace(noise=repeated))
+    action = np.repeat(tried.reshape(-1, 1), futures, axis=0)
+    cost = -BestResponse(game, agent).step(states, action).reward.reshape(batch, count, futures)
+    unit = np.where(state.goal == 0, 1.0, state.goal * state.goal)[:, None]
+    own = (tried - 1) ** 2
+    later = (cost / unit[..., None] - own[..., None]).reshape(batch, -1)
+    # Gradients in units of the noise's standard deviation, and their densities under each coefficient.
+    means = 2 * (tried * tried + game.regularization) * state.goal[:, None] / game.noise
+    gradients = (means[..., None] + noise[:, None, :, n]).reshape(batch, -1)
+    shares = softmax(-((gradients[..., None] - means[:, None, :]) ** 2) / 2, axis=-1)
+    costs: Array = own + np.einsum("bf,bfk->bk", later, shares) / futures
+    return costs
+
+
+def _draw_noise(game: AdaptiveOptimizer, batch: int, futures: int, rng: np.random.Generator) -> Array:
+    """ξ of every future, (B, F, N)."""
+    half, drawn = futures // 2, game.n_uniforms
+    uniforms = (qmc.Sobol(drawn, scramble=False).random(half) + rng.random((batch, 1, drawn))) % 1
+    uniforms = uniforms.reshape(-1, drawn)
+    noise = game.start(uniforms, np.zeros(len(uniforms))).extra.noise.reshape(batch, half, -1)
+    return np.concatenate([noise, -noise], axis=1)

@@ -8,27 +8,27 @@ in the state s that it hands on, and its mesa cost is J(c) = (cθ − θ)² + γ
 depends on c through c² alone, so that a negative c is never better; J is searched over [0, bound], closest
 together around 0, and then between the neighbors of the best. Where steps do not grow with the goal, J has
 two minima, one near silence and one near c = 1, and agents jump from one to the other as θ passes: no
-formula finds that. Tables hold A over the square of the state's size, and B over its size; between nodes they
-are linear, and beyond the last ones constant.
-States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are means over its
-quantiles, since steps jump with a gradient's sign, or with momentum over Gauss–Hermite nodes. The next state
-is always that of the rules, projection included.
+formula finds that. Tables hold A, less what noise alone brings about from a goal and a memory of 0, over the
+square of the state's size, and B over its size; between nodes they are linear, and beyond the last ones
+constant. States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are Gaussian
+quadratures: on each side of the noise at which the gradient's sign changes, since steps jump there, and with
+momentum, where they do not, over all noise at once. The next state is always that of the rules, projection
+included.
 
 *Certainty equivalence.* Under plain gradient descent noise changes no coefficient, while no goal is
 projected: successors play fixed coefficients, so that later outputs are linear in θ' = mθ − ησξ and in the
 noise to come, and with u_k = y_k/θ' without noise
-
 
     E (y_k − θ)² = (u_k m − 1)² θ² + terms in which c does not appear.
 
 So the equilibrium is the base game's, and only J's level rises with σ.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from mesa_env import numerics
 from mesa_env.agent import GameAgent, Profile
@@ -40,23 +40,21 @@ from mesa_env.rules.rules import State
 from mesa_env.solutions.equilibrium import unwarned_equilibrium
 from mesa_env.validation import require_kind
 
-_PROPOSALS, _BETWEEN, _ROUNDS = (
-    121,
-    9,
-    4,
-)  # coefficients tried, and between the best one's neighbors, so often
+_PROPOSALS, _BETWEEN, _ROUNDS = 121, 9, 4  # coefficients tried, between the best one's neighbors, so often
 _AT_ONCE = 2**20  # states times coefficients weighed at once
-_QUANTILES = {0: 41, 1: 7, 2: 15}  # nodes of the noise, by how much the optimizer remembers
+_NODES = {0: 16, 1: 7, 2: 12}  # of the noise, by how much the optimizer remembers
 _CELLS = {0: (3000,), 1: (16, 384), 2: (28, 24, 24)}  # of the tables, by how much the optimizer remembers
-_NOISY_CELLS = {0: (400,), 1: (32, 64), 2: (20, 16, 16)}
+_LEAST = 1e-16  # probability of a sign of the gradient that expectations over noise tell from 0
+_NOISY_CELLS = {0: (800,), 1: (32, 64), 2: (32, 18, 10)}
 
 
-class Tables(NamedTuple):
-    """A and B of every training episode's successors, over a box of coordinates of the state."""
+class Table(NamedTuple):
+    """A and B from an episode on, over a box of coordinates of the state."""
 
     axes: tuple[Array, ...]
-    values: Array  # A / size² and B / size from episode n on, shape (T + 1, …, 2)
-    policies: Array  # coefficients at the nodes, shape (T, …)
+    values: Array  # (A − A(0)) / size² and B / size, shape (…, 2)
+    floor: float  # A(0), where goal and memory are 0
+    policy: Array  # coefficients at the nodes, shape (…)
 
 
 def base_game_of(game: AdaptiveOptimizer) -> Game:
@@ -94,6 +92,7 @@ class TabulatedOracle(GameAgent):
     def __init__(self, game: AdaptiveOptimizer, finer: float = 1.0) -> None:
         super().__init__(game)
         self.tables = _solve(game, finer)
+        """Of every training episode, and of the first one after them, (T + 1)."""
 
     def _act(self, rows: Array, episode: Integers, memory: Any, begins: Booleans) -> tuple[Array, Any]:
         return self.coefficients(episode, rows[:, 0], rows[:, 4:]), None
@@ -105,12 +104,10 @@ class TabulatedOracle(GameAgent):
             here = np.flatnonzero((episode == n) & (goal != 0))
             if self.game.stochastic:
                 places, _, _ = _locate(self.game, int(n), goal[here], remembered[here])
-                chosen[here] = _interpolate(self.tables.axes, self.tables.policies[n], places)
+                chosen[here] = _interpolate(self.tables[n].axes, self.tables[n].policy, places)
             else:
-                following = self.tables.values[n + 1]
-                chosen[here] = _best_responses(
-                    self.game, int(n), goal[here], remembered[here], self.tables.axes, following
-                )[0]
+                following = self.tables[n + 1]
+                chosen[here] = _best_responses(self.game, int(n), goal[here], remembered[here], following)[0]
         return chosen
 
 
@@ -124,7 +121,7 @@ def _locate(
 
     Without a memory, |θ|. With a velocity v: the size (θ² + w²v²)^½ and the angle of (θ, wv), on which alone
     everything depends where nothing is projected. With a mean and a mean square, corrected for their start:
-    |θ|, their ratio, and the root of the mean square as a share of itself and 8|θ|.
+    |θ|, their ratio, and the root of the mean square as a share of itself and of 2|θ| + σ.
     """
     signs = np.where(goal < 0, -1.0, 1.0)
     sizes = np.abs(goal)
@@ -137,16 +134,18 @@ def _locate(
         mean = signs * remembered[..., 0] / (1 - game.optimizer.beta1**steps)
         root = np.sqrt(remembered[..., 1] / (1 - game.optimizer.beta2**steps))
         ratio = np.divide(mean, root, out=np.zeros_like(mean), where=root > 0)
-        share = np.divide(root, root + _STEEP * sizes, out=np.zeros_like(root), where=root > 0)
+        share = np.divide(root, root + _usual_root(game, sizes), out=np.zeros_like(root), where=root > 0)
         return [sizes, ratio, share], sizes, signs
     return [sizes], sizes, signs
 
 
+def _usual_root(game: AdaptiveOptimizer, size: Array) -> Array:
+    """About the root of the mean square gradient of open agents with goals of such sizes."""
+    return 2 * size + game.noise
+
+
 _VELOCITY_WEIGHT = 0.5  # a velocity that lasts is 2θ / (1 − μ) where c = 1
-_STEEP = 2.0  # |g| / |θ| where c = 1
-_WIDEST_RATIO = (
-    3.0  # of a corrected mean gradient to the root of the corrected mean square; beyond it, as there
-)
+_WIDEST_RATIO = 3.0  # of a corrected mean gradient to the root of the mean square; beyond it, as there
 
 
 def _nodes_of(game: AdaptiveOptimizer, finer: float) -> tuple[Array, ...]:
@@ -187,7 +186,7 @@ def _state_at(game: AdaptiveOptimizer, episode: int, places: list[Array]) -> tup
     if isinstance(game.optimizer, Adam):
         goal, ratio, share = places
         steps = max(int(game.training[:episode].sum()), 1)
-        root = _STEEP * goal * share / np.maximum(1 - share, 1e-6)
+        root = _usual_root(game, goal) * share / np.maximum(1 - share, 1e-6)
         mean = ratio * root * (1 - game.optimizer.beta1**steps)
         return goal, np.stack([mean, root * root * (1 - game.optimizer.beta2**steps)], axis=-1)
     return places[0], np.zeros((len(places[0]), 0))
@@ -214,46 +213,67 @@ def _interpolate(axes: tuple[Array, ...], table: Array, places: list[Array]) -> 
 # -- Backward induction -----------------------------------------------------------------------------------
 
 
-def _solve(game: AdaptiveOptimizer, finer: float) -> Tables:
+def _solve(game: AdaptiveOptimizer, finer: float) -> list[Table]:
     """Tables of every training episode, from the last one backwards."""
     axes = _nodes_of(game, finer)
     trained = int(np.flatnonzero(game.training).max(initial=-1)) + 1
     shape = tuple(map(len, axes))
     nodes = int(np.prod(shape))
-    noise = _QUANTILES[len(game.optimizer.remembers)] if game.stochastic else 1
+    noise = _NODES[len(game.optimizer.remembers)] if game.stochastic else 1
     tried = _PROPOSALS + _ROUNDS * _BETWEEN
     numerics.announce_work("solving this game", trained * nodes * noise * tried, 3 * (trained + 1) * nodes)
-    values, policies = np.empty((trained + 1, *shape, 2)), np.ones((trained, *shape))
     places = [part.ravel() for part in np.meshgrid(*axes, indexing="ij")]
     open_ = min(1.0, game.coefficient_bound)
     left = float(numerics.discounted_lengths(game.discount, game.episodes)[trained])
-    for n in range(trained, -1, -1):
+    goal, remembered = _state_at(game, trained, places)
+    after = (left * (open_ * goal) ** 2, left * open_ * goal)
+    tables = [_tabulate(game, trained, axes, (np.full(nodes, open_), *after), 0.0)]
+    for n in reversed(range(trained)):
+        following = tables[-1]
         goal, remembered = _state_at(game, n, places)
-        _, size, _ = _locate(game, n, goal, remembered)
-        if n == trained:
-            squares, outputs = left * (open_ * goal) ** 2, left * open_ * goal
-        elif game.training[n]:
-            chosen, squares, outputs = _best_responses(game, n, goal, remembered, axes, values[n + 1])
-            policies[n] = chosen.reshape(shape)
+        if game.training[n]:
+            found = _best_responses(game, n, goal, remembered, following)
+            squares, _ = _future_of(game, n, np.zeros(1), 0 * remembered[:1], following)(np.zeros((1, 1)))
+            floor = game.discount * float(squares[0, 0])
         else:
-            following = values[n + 1].reshape(-1, 2)
-            squares = (open_ * goal) ** 2 + game.discount * following[:, 0] * size**2
-            outputs = open_ * goal + game.discount * following[:, 1] * size
-        values[n] = np.stack([squares / size**2, outputs / size], axis=-1).reshape(*shape, 2)
-    return Tables(axes, values, policies)
+            squares, outputs = _look_up(following, *_locate(game, n, goal, remembered))
+            found = (
+                np.full(nodes, open_),
+                (open_ * goal) ** 2 + game.discount * squares,
+                open_ * goal + game.discount * outputs,
+            )
+            floor = game.discount * following.floor
+        tables.append(_tabulate(game, n, axes, found, floor))
+    return tables[::-1]
+
+
+def _tabulate(
+    game: AdaptiveOptimizer, n: int, axes: tuple[Array, ...], found: tuple[Array, Array, Array], floor: float
+) -> Table:
+    """The table of coefficients, A and B, each (P,), at the nodes of the axes."""
+    shape = tuple(map(len, axes))
+    places = [part.ravel() for part in np.meshgrid(*axes, indexing="ij")]
+    _, size, _ = _locate(game, n, *_state_at(game, n, places))
+    chosen, squares, outputs = found
+    values = np.stack([(squares - floor) / size**2, outputs / size], axis=-1)
+    return Table(axes, values.reshape(*shape, 2), floor, chosen.reshape(shape))
+
+
+def _look_up(table: Table, places: list[Array], sizes: Array, signs: Array) -> tuple[Array, Array]:
+    """A and B in states by their coordinates, sizes and signs; elementwise."""
+    found = _interpolate(table.axes, table.values, places)
+    return table.floor + found[..., 0] * sizes**2, found[..., 1] * sizes * signs
 
 
 def _best_responses(
-    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, axes: tuple[Array, ...], table: Array
+    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table
 ) -> tuple[Array, Array, Array]:
     """Best coefficients of states (P,), and A and B from their agents on."""
     parts = []
     step = max(1, _AT_ONCE // _PROPOSALS)
     for first in range(0, len(goal), step):
         some = slice(first, first + step)
-        parts.append(
-            _search(_future_of(game, n, goal[some], remembered[some], axes, table), game, goal[some])
-        )
+        parts.append(_search(_future_of(game, n, goal[some], remembered[some], following), game, goal[some]))
     chosen, squares, outputs = (np.concatenate(part) for part in zip(*parts, strict=True))
     return chosen, squares, outputs
 
@@ -280,38 +300,44 @@ def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array
     return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
 
 
-def _nodes_of_noise(game: AdaptiveOptimizer) -> tuple[Array, Array]:
-    """Where to evaluate what depends on the noise, and with which weights."""
-    if not game.stochastic:
-        return np.zeros(1), np.ones(1)
-    count = _QUANTILES[len(game.optimizer.remembers)]
+def _spread_noise(game: AdaptiveOptimizer, exact: Array) -> Iterator[tuple[Array, Any]]:
+    """Values of the noise σξ beside exact gradients, at which to evaluate functions of it, and weights."""
+    count = _NODES[len(game.optimizer.remembers)]
     if isinstance(game.optimizer, Momentum):
         nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-        return nodes, weights / weights.sum()
-    nodes = ndtri((np.arange(count) + 0.5) / count)
-    return nodes / np.sqrt((nodes**2).mean()), np.full(count, 1 / count)
+        for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+            yield np.asarray(game.noise * node), weight
+        return
+    nodes, weights = np.polynomial.legendre.leggauss(count // 2)
+    nodes, weights = (nodes + 1) / 2, weights / 2
+    below = np.clip(
+        ndtr(-exact / game.noise), _LEAST, 1 - _LEAST
+    )  # probability that the gradient is negative
+    for node, weight in zip(nodes, weights, strict=True):
+        yield np.asarray(game.noise * ndtri(below * node)), weight * below
+        # By symmetry, and to keep what is far in the tail apart from 1.
+        yield np.asarray(-game.noise * ndtri((1 - below) * node)), weight * (1 - below)
 
 
-def _future_of(
-    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, axes: tuple[Array, ...], table: Array
-) -> Future:
+def _future_of(game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table) -> Future:
     """What the successors of agents in states (P,) do in expectation."""
-    nodes, weights = _nodes_of_noise(game)
     columns = remembered[:, None, :]
     state = State(np.int64(n), goal[:, None], Running(columns, np.zeros(0)))  # type: ignore[arg-type]
 
+    def after(coefficients: Array, gradient: Array, noise: Array | None) -> tuple[Array, Array]:
+        handed_on, kept = game.update(state, coefficients, gradient, noise)
+        kept = np.broadcast_to(kept, (*coefficients.shape, remembered.shape[1]))
+        return _look_up(following, *_locate(game, n + 1, handed_on, kept))
+
     def future(coefficients: Array) -> tuple[Array, Array]:
         exact = 2 * (coefficients * coefficients + game.regularization) * goal[:, None]
+        if not game.stochastic:
+            return after(coefficients, exact, None)
         squares, outputs = np.zeros_like(coefficients), np.zeros_like(coefficients)
-        for node, weight in zip(nodes, weights, strict=True):
-            noise = np.float64(game.noise * node) if game.stochastic else None
-            gradient = exact if noise is None else exact + noise
-            handed_on, kept = game.update(state, coefficients, gradient, noise)  # type: ignore[arg-type]
-            kept = np.broadcast_to(kept, (*coefficients.shape, remembered.shape[1]))
-            places, sizes, signs = _locate(game, n + 1, handed_on, kept)
-            found = _interpolate(axes, table, places)
-            squares += weight * found[..., 0] * sizes**2
-            outputs += weight * found[..., 1] * sizes * signs
+        for noise, weight in _spread_noise(game, exact):
+            a, b = after(coefficients, exact + noise, noise)
+            squares += weight * a
+            outputs += weight * b
         return squares, outputs
 
     return future
