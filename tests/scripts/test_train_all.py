@@ -69,8 +69,9 @@ VARIANTS = {
     "regularization": (Game(regularization=0.01), {}),
     "best_schedule": (
         Game(np.append(optimize_schedule(20, 80).rates.round(4), np.zeros(80))),
-        {"turns": 500_000},
+        {"turns": 2_000_000},
     ),
+    "best_constant": (Game(train_then_deploy(20, 80, 0.023)), {"turns": 2_000_000}),
     "train_forever": (InfiniteHorizon([1.0], discount=0.9, max_episodes=100), {}),
     "deploy_forever": (InfiniteHorizon(max_episodes=400), {"games": 16}),
     "misconception": (Misconception(initial_belief=(-1.0, 1.0)), {}),
