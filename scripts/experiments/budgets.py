@@ -76,7 +76,12 @@ def regularize(weight: float) -> dict[str, float]:
     most = -np.log(1 - TAKEN) / (2 * weight)
     best = optimize_schedule(T, D, total_rate=float(most), regularization=weight)
     silent = float(np.prod(1 - 2 * best.rates * weight))
-    return {"retention": best.retention, "silent": silent, "loss": best.training_loss / T}
+    return {
+        "retention": best.retention,
+        "silent": silent,
+        "loss": best.training_loss / T,
+        "first": float(best.rates[0] / best.rates.sum()),
+    }
 
 
 def compute(trained: Path | None = None) -> Finding:
@@ -129,6 +134,7 @@ def _check_claims(
         .iloc[:4]
         .all(),
         "weak_is_best": weights["retention"].to_numpy().argmin() < WEIGHTS.index(0.25),
+        "weak_decays_at_once": (weights["first"].iloc[:3] > 0.3).all(),
         "rounding_is_harmless": abs(exact - float(select(budgets, "episodes")["best"].iloc[0])) < 1e-4,
         "works_against_learners": all(
             (retentions - oracles[label]).abs().max() < 0.01 for label, retentions in learned.items()

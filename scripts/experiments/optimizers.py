@@ -159,5 +159,5 @@ def draw(schedules: pd.DataFrame, settings: pd.DataFrame) -> Figure:
         rows = settings[settings["optimizer"] == name]
         trade.plot(rows["loss"], rows["retention"], "o", label=name, alpha=0.8)
     trade.set(xlabel="training loss / θ_0²", ylabel="retention", title="all rates and schedules")
-    trade.legend(fontsize="small")
+    trade.legend(fontsize="small", loc="upper center", ncols=2)
     return figure

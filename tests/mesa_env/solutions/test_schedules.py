@@ -127,3 +127,15 @@ class TestBudgets:
 def test_bad_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         optimize_schedule(**arguments)
+
+
+@pytest.mark.parametrize("regularization", [0.02, 0.1])
+def test_with_regularization_the_long_step_stands_where_it_takes_most(regularization):
+    """Schedules with one long step are local optima wherever it is; the first episode is the best place."""
+    most = -np.log(0.9) / (2 * regularization)
+    best = optimize_schedule(12, 80, total_rate=most, regularization=regularization)
+    assert best.rates.argmax() == 0
+    for long in range(12):
+        rates = np.full(12, 0.015)
+        rates[long] = most - 11 * 0.015
+        assert best.retention < keep(rates, 80, regularization)[0]
