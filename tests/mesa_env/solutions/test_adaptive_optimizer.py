@@ -157,6 +157,31 @@ def test_oracles_are_certified_by_deviations_under_the_rules(name, noise):
     assert mesa_env.oracle(game).certificate.gain < TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["normalized", "clipped", "momentum"])
+def test_oracles_are_certified_where_noise_moves_drawn_goals(name):
+    """docs/limits.md: also those that it brings close to 0, weighed by what is at stake."""
+    rates = train_then_deploy(8, 2, 0.3)
+    game = AdaptiveOptimizer(rates, 0.9, optimizer=OPTIMIZERS[name], noise=0.1, initial_goal=(-1, 1))
+    assert mesa_env.oracle(game).certificate.gain < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["normalized", "momentum"])
+def test_the_audit_of_noisy_gradients_finds_no_gain_where_there_is_none_and_one_where_there_is(name):
+    game = AdaptiveOptimizer(SHORT, optimizer=OPTIMIZERS[name], noise=0.2)
+    oracle = make_oracle(game)
+    state = game.start(np.random.default_rng(0).random((16, game.n_uniforms)))
+    played = play_from(game, oracle, state)
+    silent = Profile(game, np.append(np.zeros(3), np.ones(12)))
+    exact, bad = (
+        mesa_env.audit(game, agent, path)
+        for agent, path in ((oracle, played), (silent, play_from(game, silent, state)))
+    )
+    squares = played.goals[:, :-1] ** 2
+    share = (exact.gains * squares).sum(axis=0) / (exact.weights * squares).sum(axis=0)
+    assert np.abs(share).max() < 3e-3
+    assert bad.relative.mean(axis=0)[:3].max() > 0.01
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_audits_find_what_an_open_model_could_save(noise):
     """Where steps are long, silence in the last training episode saves D η² − θ² at least."""
