@@ -15,11 +15,12 @@ step to the next begins at 0. Expressions are in the array API: they run on NumP
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from mesa_env.arrays import namespace
-from mesa_env.validation import LARGEST, did_you_mean, show, validate_number
+from mesa_env.named import make_named
+from mesa_env.validation import LARGEST, show, validate_number
 
 Memory = tuple[Any, ...]
 """What an optimizer remembers: arrays of shape (B,), one for each of its `remembers`."""
@@ -209,36 +210,7 @@ def make_optimizer(optimizer: GivenOptimizer) -> Optimizer:
         TypeError: If it is something else.
         ValueError: If there is no such optimizer or parameter, or a parameter is out of its range.
     """
-    parameters: dict[str, Any] = {}
-    if isinstance(optimizer, Mapping):
-        given, parameters = optimizer, dict(optimizer)
-        optimizer = parameters.pop("optimizer", None)
-        if not isinstance(optimizer, str) or not all(isinstance(name, str) for name in parameters):
-            raise ValueError(
-                "an optimizer's parameters must be a mapping from names, with its own name as 'optimizer'; "
-                f"got {show(given)}"
-            )
-    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}; "
-            f"got {show(optimizer)}{did_you_mean(optimizer, OPTIMIZERS)}"
-        )
-    if isinstance(optimizer, str):
-        optimizer = OPTIMIZERS[optimizer]
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        optimizer = optimizer()
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"optimizer must be an Optimizer, or one of {', '.join(OPTIMIZERS)}; got {show(optimizer)}"
-        )
-    known = [field.name for field in fields(optimizer)]
-    for name in parameters:
-        if name not in known:
-            raise ValueError(
-                f"{type(optimizer).__name__} has no parameter {name!r}; it has {', '.join(known) or 'none'}"
-                f"{did_you_mean(name, known)}"
-            )
-    return replace(optimizer, **parameters)
+    return make_named(optimizer, Optimizer, OPTIMIZERS)  # type: ignore[type-abstract]
 
 
 def is_named(optimizer: Optimizer) -> bool:

@@ -1,10 +1,11 @@
 """Worlds by name, and what is set of them."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields
 from typing import Any
 
-from mesa_env.validation import did_you_mean, show
+from mesa_env.named import make_named, parameters_of
+from mesa_env.validation import show
 from mesa_env.worlds.kitchens import CookieElimination, CrumbVacuuming, Kitchen, TableSetting, TableWiping
 from mesa_env.worlds.world import World
 
@@ -29,32 +30,7 @@ def make_world(world: GivenWorld, **parameters: Any) -> World:
         TypeError: If it is something else.
         ValueError: If there is no such world or parameter, or a parameter is out of its range.
     """
-    if isinstance(world, Mapping):
-        given = dict(world)
-        if not isinstance(given.get("world"), str) or not all(isinstance(name, str) for name in given):
-            raise ValueError(
-                "a world's parameters must be a mapping from names, with its own name as 'world'; "
-                f"got {show(world)}"
-            )
-        return make_world(given.pop("world"), **given | parameters)
-    if isinstance(world, type) and issubclass(world, World):
-        world = world()
-    if isinstance(world, str) and world not in WORLDS:
-        raise ValueError(
-            f"world must be one of {', '.join(WORLDS)}, or a World of one's own; "
-            f"got {show(world)}{did_you_mean(world, WORLDS)}"
-        )
-    if not isinstance(world, str | World):
-        raise TypeError(f"world must be a World, or one of {', '.join(WORLDS)}; got {show(world)}")
-    made = WORLDS[world]() if isinstance(world, str) else world
-    known = _parameters_of(made)
-    for name in parameters:
-        if name not in known:
-            raise ValueError(
-                f"{type(made).__name__} has no parameter {name!r}; it has {', '.join(known) or 'none'}"
-                f"{did_you_mean(name, known)}"
-            )
-    return replace(made, **parameters) if parameters else made  # type: ignore[type-var]
+    return make_named(world, World, WORLDS, **parameters)  # type: ignore[type-abstract]
 
 
 def deploy(world: World) -> World:
@@ -63,7 +39,7 @@ def deploy(world: World) -> World:
     Raises:
         ValueError: If it has no such field, or it is set already.
     """
-    if "deployed" not in _parameters_of(world):
+    if "deployed" not in parameters_of(world):
         raise ValueError(
             f"{type(world).__name__} does not say what it is once deployed: give it a field deployed, or "
             "give the deployed world beside it"
@@ -72,11 +48,6 @@ def deploy(world: World) -> World:
     if deployed == world:
         raise ValueError(f"a world to train in must not be deployed; got {show(world)}")
     return deployed
-
-
-def _parameters_of(world: World) -> list[str]:
-    """Names of the parameters of a world."""
-    return [field.name for field in fields(world) if field.init] if is_dataclass(world) else []
 
 
 def describe_world(world: World) -> dict[str, Any]:

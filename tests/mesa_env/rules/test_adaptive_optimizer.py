@@ -191,6 +191,7 @@ def test_an_optimizer_may_be_given_in_any_form(given, made):
         (Game, TypeError, "optimizer must be an Optimizer"),
         ({"beta1": 0.5}, ValueError, "with its own name as 'optimizer'; got {'beta1': 0.5}"),
         ({"optimizer": "Adam", "beta": 0.5}, ValueError, "Adam has no parameter 'beta'; it has beta1, beta2"),
+        ({"optimizer": "Adam", "base": 1, "given": 2}, ValueError, "Adam has no parameter 'base'"),
         ({"optimizer": "Adam", "beta1": 1}, ValueError, "beta1 must be below 1 in double precision; got 1"),
         ({"optimizer": "Adam", "beta2": -0.1}, ValueError, "beta2 must be a finite number in"),
         ({"optimizer": "Adam", "epsilon": -1}, ValueError, "epsilon must be"),
