@@ -5,7 +5,8 @@ game begins with are drawn, from the ends and the middle of their ranges and fro
 oracle is fitted to; then every agent's deviations are played under the actual rules, projection of goals
 included (`mesa_env.evaluation.audits`). Where chance has a part in the game, what agents gain and what
 silence costs are means over several games, one divided by the other: a goal that chance brings close to 0
-weighs as little as it is at stake. Where gradients are noisy, they are means over all starts, too.
+weighs as little as it is at stake. Where gradients are noisy, and θ_0 is below a quarter of the largest, they
+are means over all starts, for the same reason.
 """
 
 import itertools
@@ -15,6 +16,7 @@ import numpy as np
 
 from mesa_env.agent import Certificate, GameAgent, Profile
 from mesa_env.evaluation.audits import audit, audit_by_simulation, audit_profile, audits_by_simulation
+from mesa_env.evaluation.noisy_gradients import audit_noisy_gradients
 from mesa_env.evaluation.trajectory import play_from
 from mesa_env.numerics import Array
 from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer
@@ -44,7 +46,7 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
     """
     validate_flag("dense", dense)
     game = with_fixed_length(game)
-    pooled = isinstance(game, AdaptiveOptimizer) and game.stochastic
+    noisy = isinstance(game, AdaptiveOptimizer) and game.stochastic  # gradients are, and audits are sampled
     uniforms, draws = starts(game, *_starts_of(game))
     state = game.start(uniforms)
     if isinstance(agent, Profile) and isinstance(game, Game | InfiniteHorizon):
@@ -54,19 +56,27 @@ def certify(game: Rules, agent: GameAgent, dense: bool = False) -> Certificate:
         if isinstance(game, ScalarGame) and audits_by_simulation(game):
             search = dense_search(len(played.goals)) if dense else _search(game)
             audited = audit_by_simulation(game, agent, played, **search)
+        elif isinstance(game, AdaptiveOptimizer) and noisy:
+            audited = audit_noisy_gradients(game, agent, played, signed=True)
         else:
             audited = audit(game, agent, played)
-        if draws > 1 and not game.goal_shape:  # from units of each game's θ² to one for all
-            squares = played.goals[:, :-1] ** 2
+        if draws > 1 and not game.goal_shape:  # from units of each game's θ² to one for all of a start
+            goals = played.goals[:, :-1].reshape(-1, draws, played.goals.shape[1] - 1)
+            largest = np.abs(goals).max(axis=(0, 1) if noisy else 1, keepdims=True)
+            squares = (goals / np.where(largest == 0, 1.0, largest)) ** 2
+            squares = squares.reshape(audited.gains.shape)
             audited = audited._replace(gains=audited.gains * squares, weights=audited.weights * squares)
-    draws = len(uniforms) if pooled else draws
     gains, costs = (
         part.reshape(-1, draws, part.shape[-1]).mean(axis=1) for part in (audited.gains, audited.weights)
     )
-    relative = np.divide(gains, costs, out=np.zeros_like(gains), where=costs != 0)
+    if noisy:
+        first = np.abs(state.goal[::draws])
+        near = first < first.max() / 4
+        gains[near], costs[near] = gains.mean(axis=0), costs.mean(axis=0)
+    relative = np.divide(gains, costs, out=gains.copy(), where=costs != 0)
     start, episode = np.unravel_index(int(relative.argmax()), relative.shape)
-    first = game.initial_goal if pooled else state.goal[start * draws]
-    initial_goal = tuple(np.ravel(first).tolist()) if np.ndim(first) else float(first)
+    first = state.goal[start * draws]
+    initial_goal = tuple(first.tolist()) if game.goal_shape else float(first)
     return Certificate(float(relative[start, episode]), int(episode), initial_goal)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.optimize import brentq, minimize_scalar
 
-from mesa_env import Game, train_then_deploy
+from mesa_env import Game, solve_equilibrium, train_then_deploy
 from mesa_env.solutions.schedules import Optimum, measure_schedule, optimize_schedule
 from scripts import figures
 from scripts.experiments import finding
@@ -75,12 +75,15 @@ def regularize(weight: float) -> dict[str, float]:
     """The best schedule at such a λ, where it alone takes at most a tenth of a silent model's goal."""
     most = -np.log(1 - TAKEN) / (2 * weight)
     best = optimize_schedule(T, D, total_rate=float(most), regularization=weight)
+    coefficients = solve_equilibrium(Game(np.pad(best.rates, (0, D)), regularization=weight))[:T]
     silent = float(np.prod(1 - 2 * best.rates * weight))
     return {
         "retention": best.retention,
         "silent": silent,
         "loss": best.training_loss / T,
-        "first": float(best.rates[0] / best.rates.sum()),
+        "share": float(best.rates[0] / best.rates.sum()),
+        "first": float(coefficients[0]),
+        "least_later": float(coefficients[1:].min()),
     }
 
 
@@ -134,7 +137,9 @@ def _check_claims(
         .iloc[:4]
         .all(),
         "weak_is_best": weights["retention"].to_numpy().argmin() < WEIGHTS.index(0.25),
-        "weak_decays_at_once": (weights["first"].iloc[:3] > 0.3).all(),
+        "weak_decays_at_once": (weights["share"].iloc[:3] > 0.3).all()
+        and (weights["first"].iloc[:3] < 0.06).all()
+        and (weights["least_later"] > 0.4).all(),
         "rounding_is_harmless": abs(exact - float(select(budgets, "episodes")["best"].iloc[0])) < 1e-4,
         "works_against_learners": all(
             (retentions - oracles[label]).abs().max() < 0.01 for label, retentions in learned.items()

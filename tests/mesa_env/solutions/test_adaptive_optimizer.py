@@ -83,6 +83,14 @@ def test_full_deception_is_optimal_throughout_where_steps_are_long():
     assert played.goals[-1] == 0.8
 
 
+@pytest.mark.parametrize("c", [1e-3, 0.5])
+def test_under_adam_the_first_output_costs_a_full_step_however_small_it_is(c):
+    """docs/training.md: silence is a knife edge."""
+    game = AdaptiveOptimizer(optimizer=Adam())
+    played = mesa_env.rollout(game, Profile(game, np.append(c, np.zeros(99))), 0.8)
+    assert played.goals[1] == pytest.approx(0.75, abs=1e-3)
+
+
 def test_with_short_steps_the_model_opens_in_the_last_two_episodes():
     """θ_0 = 0.8 and 20 + 80 episodes at 0.05, found independently to keep 0.70."""
     game = AdaptiveOptimizer()
