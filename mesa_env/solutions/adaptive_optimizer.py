@@ -41,6 +41,7 @@ from mesa_env.solutions.equilibrium import unwarned_equilibrium
 from mesa_env.validation import require_kind
 
 _PROPOSALS, _BETWEEN, _ROUNDS = 121, 9, 4  # coefficients tried, between the best one's neighbors, so often
+_JUMP = 0.3  # between coefficients of neighboring nodes, from which on the nearest one's is played
 _AT_ONCE = 2**20  # states times coefficients weighed at once
 _NODES = {0: 16, 1: 7, 2: 12}  # of the noise, by how much the optimizer remembers
 _CELLS = {0: (3000,), 1: (16, 384), 2: (28, 24, 24)}  # of the tables, by how much the optimizer remembers
@@ -80,7 +81,7 @@ def make_oracle(game: AdaptiveOptimizer) -> GameAgent:
 class TabulatedOracle(GameAgent):
     """Plays best responses to tabulated successors in the state that it sees.
 
-    Where gradients are noisy, and coefficients change smoothly with the state, they are tabulated, too.
+    Where gradients are noisy, coefficients are tabulated, too.
 
     Args:
         game: The game.
@@ -104,7 +105,7 @@ class TabulatedOracle(GameAgent):
             here = np.flatnonzero((episode == n) & (goal != 0))
             if self.game.stochastic:
                 places, _, _ = _locate(self.game, int(n), goal[here], remembered[here])
-                chosen[here] = _interpolate(self.tables[n].axes, self.tables[n].policy, places)
+                chosen[here] = _coefficients_at(self.tables[n], places)
             else:
                 following = self.tables[n + 1]
                 chosen[here] = _best_responses(self.game, int(n), goal[here], remembered[here], following)[0]
@@ -194,11 +195,7 @@ def _state_at(game: AdaptiveOptimizer, episode: int, places: list[Array]) -> tup
 
 def _interpolate(axes: tuple[Array, ...], table: Array, places: list[Array]) -> Array:
     """Values of a table at coordinates, linear between nodes and constant beyond; (*P,) or (*P, V)."""
-    below, shares = [], []
-    for nodes, place in zip(axes, places, strict=True):
-        at = np.clip(np.searchsorted(nodes, place, side="right") - 1, 0, len(nodes) - 2)
-        below.append(at)
-        shares.append(np.clip((place - nodes[at]) / (nodes[at + 1] - nodes[at]), 0.0, 1.0))
+    below, shares = _cells_of(axes, places)
     found: Any = 0.0
     for corner in np.ndindex(*(2,) * len(axes)):
         weight: Any = 1.0
@@ -208,6 +205,30 @@ def _interpolate(axes: tuple[Array, ...], table: Array, places: list[Array]) -> 
         found = found + (weight[..., None] if table.ndim > len(axes) else weight) * values
     interpolated: Array = found
     return interpolated
+
+
+def _cells_of(axes: tuple[Array, ...], places: list[Array]) -> tuple[list[Integers], list[Array]]:
+    """Per axis the node below each coordinate, and how far on the way to the next one it is; (*P,) each."""
+    below, shares = [], []
+    for nodes, place in zip(axes, places, strict=True):
+        at = np.clip(np.searchsorted(nodes, place, side="right") - 1, 0, len(nodes) - 2)
+        below.append(at)
+        shares.append(np.clip((place - nodes[at]) / (nodes[at + 1] - nodes[at]), 0.0, 1.0))
+    return below, shares
+
+
+def _coefficients_at(table: Table, places: list[Array]) -> Array:
+    """Coefficients at coordinates: where those around them jump, that of the nearest node; (P,)."""
+    below, shares = _cells_of(table.axes, places)
+    around = np.stack(
+        [
+            table.policy[tuple(at + high for at, high in zip(below, corner, strict=True))]
+            for corner in np.ndindex(*(2,) * len(below))
+        ]
+    )
+    nearest = table.policy[tuple(at + (share > 0.5) for at, share in zip(below, shares, strict=True))]
+    jumps = np.ptp(around, axis=0) > _JUMP
+    return np.where(jumps, nearest, _interpolate(table.axes, table.policy, places))
 
 
 # -- Backward induction -----------------------------------------------------------------------------------
