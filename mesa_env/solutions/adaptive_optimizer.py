@@ -322,7 +322,10 @@ def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array
 
 
 def _spread_noise(game: AdaptiveOptimizer, exact: Array) -> Iterator[tuple[Array, Any]]:
-    """Values of the noise σξ beside exact gradients, at which to evaluate functions of it, and weights."""
+    """Values of the noise σξ beside exact gradients, at which to evaluate functions of it, and weights.
+
+    With few nodes in the tails, their variance is 0.95 to 0.98 of the noise's, and with momentum exact.
+    """
     count = _NODES[len(game.optimizer.remembers)]
     if isinstance(game.optimizer, Momentum):
         nodes, weights = np.polynomial.hermite_e.hermegauss(count)
@@ -331,9 +334,8 @@ def _spread_noise(game: AdaptiveOptimizer, exact: Array) -> Iterator[tuple[Array
         return
     nodes, weights = np.polynomial.legendre.leggauss(count // 2)
     nodes, weights = (nodes + 1) / 2, weights / 2
-    below = np.clip(
-        ndtr(-exact / game.noise), _LEAST, 1 - _LEAST
-    )  # probability that the gradient is negative
+    # Probability that the gradient is negative.
+    below = np.clip(ndtr(-exact / game.noise), _LEAST, 1 - _LEAST)
     for node, weight in zip(nodes, weights, strict=True):
         yield np.asarray(game.noise * ndtri(below * node)), weight * below
         # By symmetry, and to keep what is far in the tail apart from 1.
