@@ -10,10 +10,13 @@ together around 0, and then between the neighbors of the best. Where steps do no
 two minima, one near silence and one near c = 1, and agents jump from one to the other as θ passes: no
 formula finds that. Tables hold A, less what noise alone brings about from a goal and a memory of 0, over the
 square of the state's size, and B over its size; between nodes they are linear, and beyond the last ones
-constant. States (θ, …) and (−θ, …) with all signs changed are alike. Expectations over noise are Gaussian
-quadratures: on each side of the noise at which the gradient's sign changes, since steps jump there, and with
-momentum, where they do not, over all noise at once. The next state is always that of the rules, projection
-included.
+constant. States (θ, …) and (−θ, …) with all signs changed are alike. The next state is always that of the
+rules, projection included.
+
+Noise comes between a coefficient and its consequences: all that c changes is the mean of the gradient, and
+A and B of the next state are functions of the gradient alone. So they are tabulated over it, once for all
+coefficients, and their expectations are exact between its knots (`mesa_env.solutions.smoothing`); with
+momentum, under which they are smooth, they are Gaussian quadratures.
 
 *Certainty equivalence.* Under plain gradient descent noise changes no coefficient, while no goal is
 projected: successors play fixed coefficients, so that later outputs are linear in θ' = mθ − ησξ and in the
@@ -24,11 +27,10 @@ noise to come, and with u_k = y_k/θ' without noise
 So the equilibrium is the base game's, and only J's level rises with σ.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from mesa_env import numerics
 from mesa_env.agent import GameAgent, Profile
@@ -38,15 +40,19 @@ from mesa_env.rules.adaptive_optimizer import AdaptiveOptimizer, Running
 from mesa_env.rules.game import Game
 from mesa_env.rules.rules import State
 from mesa_env.solutions.equilibrium import unwarned_equilibrium
+from mesa_env.solutions.smoothing import gaussian_weights, knots_around_zero
 from mesa_env.validation import require_kind
 
 _PROPOSALS, _BETWEEN, _ROUNDS = 121, 9, 4  # coefficients tried, between the best one's neighbors, so often
 _JUMP = 0.3  # between coefficients of neighboring nodes, from which on the nearest one's is played
 _AT_ONCE = 2**20  # states times coefficients weighed at once
-_NODES = {0: 16, 1: 7, 2: 12}  # of the noise, by how much the optimizer remembers
+_NODES = 7  # of the noise, with momentum
+_USUAL, _REST = 161, 40  # coefficients tried where noise is smoothed: up to the usual bound, and beyond
+_BETWEEN_NOISY = 33  # and between the best one's neighbors
+_USUAL_BOUND, _USUAL_SLOPE = 1.5, 1.3  # coefficients and c² that are common
+_SMOOTHED = 500  # costs whose evaluation takes as long as one state's smoothing
 _CELLS = {0: (3000,), 1: (16, 384), 2: (28, 24, 24)}  # of the tables, by how much the optimizer remembers
-_LEAST = 1e-16  # probability of a sign of the gradient that expectations over noise tell from 0
-_NOISY_CELLS = {0: (800,), 1: (32, 64), 2: (32, 18, 10)}
+_NOISY_CELLS = {0: (800,), 1: (32, 64), 2: (40, 24, 20)}
 
 
 class Table(NamedTuple):
@@ -122,7 +128,9 @@ def _locate(
 
     Without a memory, |θ|. With a velocity v: the size (θ² + w²v²)^½ and the angle of (θ, wv), on which alone
     everything depends where nothing is projected. With a mean and a mean square, corrected for their start:
-    |θ|, their ratio, and the root of the mean square as a share of itself and of 2|θ| + σ.
+    |θ|, the ratio of the mean to the root of the mean square, and that root, as a share of itself and of
+    2|θ|, or, in noise, the logarithm of the root over σ. Noise may bring goals close to 0 that what is
+    remembered still moves: their size is (θ² + η²)^½, with the highest rate that is to come.
     """
     signs = np.where(goal < 0, -1.0, 1.0)
     sizes = np.abs(goal)
@@ -131,29 +139,44 @@ def _locate(
         size = np.hypot(sizes, pull)
         return [size, np.arctan2(pull, sizes)], size, signs
     if isinstance(game.optimizer, Adam):
-        steps = max(int(game.training[:episode].sum()), 1)
+        steps = max(_steps_before(game, episode), 1)
         mean = signs * remembered[..., 0] / (1 - game.optimizer.beta1**steps)
         root = np.sqrt(remembered[..., 1] / (1 - game.optimizer.beta2**steps))
         ratio = np.divide(mean, root, out=np.zeros_like(mean), where=root > 0)
-        share = np.divide(root, root + _usual_root(game, sizes), out=np.zeros_like(root), where=root > 0)
+        if game.stochastic:
+            longest = game.learning_rates[episode:].max(initial=0.0)
+            place = np.log(np.maximum(root / game.noise, _LEAST_ROOT))
+            return [sizes, ratio, place], np.hypot(sizes, longest), signs
+        share = np.divide(root, root + 2 * sizes, out=np.zeros_like(root), where=root > 0)
         return [sizes, ratio, share], sizes, signs
     return [sizes], sizes, signs
 
 
-def _usual_root(game: AdaptiveOptimizer, size: Array) -> Array:
-    """About the root of the mean square gradient of open agents with goals of such sizes."""
-    return 2 * size + game.noise
+def _steps_before(game: AdaptiveOptimizer, episode: int) -> int:
+    """How many steps the optimizer has taken when an episode begins."""
+    return int(game.training[:episode].sum())
 
 
 _VELOCITY_WEIGHT = 0.5  # a velocity that lasts is 2θ / (1 − μ) where c = 1
 _WIDEST_RATIO = 3.0  # of a corrected mean gradient to the root of the mean square; beyond it, as there
+_LEAST_ROOT = 1e-9  # of the mean square gradient over σ
+_LOW_ROOTS = (
+    0.01,
+    0.1,
+    0.2,
+    0.3,
+)  # of pure noise, over σ, that are rare after one step, two, three, and more
+_HIGH_ROOT = 4.0  # of pure noise, likewise
+_ONE_STEP = 4  # times as many nodes where the ratio is 1 or −1
 
 
-def _nodes_of(game: AdaptiveOptimizer, finer: float) -> tuple[Array, ...]:
-    """The tables' axes, in the coordinates of `_locate`."""
+def _nodes_of(game: AdaptiveOptimizer, episode: int, finer: float) -> tuple[Array, ...]:
+    """The axes of an episode's table, in the coordinates of `_locate`."""
     counts = (_NOISY_CELLS if game.stochastic else _CELLS)[len(game.optimizer.remembers)]
     counts = tuple(round(finer * count) for count in counts)
     first = float(np.max(np.abs(game.initial_goal))) or 1.0
+    if isinstance(game.optimizer, Adam) and game.stochastic:
+        return _nodes_in_noise(game, game.optimizer, episode, first, counts)
     largest = min(game.goal_bound, max(1.5 * first, _reach(game, first)))
     if isinstance(game.optimizer, Momentum):
         sizes = np.geomspace(1e-3 * first, 4 * largest, counts[0])
@@ -165,6 +188,40 @@ def _nodes_of(game: AdaptiveOptimizer, finer: float) -> tuple[Array, ...]:
         ratios = np.linspace(-_WIDEST_RATIO, _WIDEST_RATIO, counts[1] + 1)
         return goals, ratios, np.linspace(0, 1, counts[2]) ** 2
     return (goals,)
+
+
+def _nodes_in_noise(
+    game: AdaptiveOptimizer, adam: Adam, episode: int, first: float, counts: tuple[int, ...]
+) -> tuple[Array, ...]:
+    """Axes over what Adam and noise can have brought about when an episode begins."""
+    steps = _steps_before(game, episode)
+    widest = _widest_ratio(adam, steps)
+    usual = min(1.1 * first, game.goal_bound)
+    largest = max(min(first + widest * float(game.learning_rates[:episode].sum()), game.goal_bound), usual)
+    near = np.linspace(0, usual, 3 * counts[0] // 4)
+    near[0] = 1e-3 * first  # at 0 all coefficients cost the same
+    far = np.linspace(usual, largest, counts[0] - len(near) + 1)[1:] if largest > usual else near[:0]
+    goals = np.concatenate([near, far])
+    if steps == 0:  # nothing is remembered
+        return goals, np.array([-1.0, 1.0]), np.array([-1.0, 1.0])
+    slope = game.coefficient_bound**2 + game.regularization
+    low = _LOW_ROOTS[min(steps, len(_LOW_ROOTS)) - 1]
+    high = 2 * min(slope, 1 + game.regularization) * largest / game.noise + _HIGH_ROOT
+    alone = steps == 1
+    roots = np.linspace(np.log(low), np.log(high), counts[2] * (_ONE_STEP if alone else 1))
+    if alone:
+        return goals, np.array([-1.0, 1.0]), roots
+    return goals, widest * np.sin(np.linspace(-np.pi / 2, np.pi / 2, counts[1])), roots
+
+
+def _widest_ratio(adam: Adam, steps: int) -> float:
+    """Largest corrected mean gradient over the root of the mean square, by Cauchy and Schwarz."""
+    ages = np.arange(max(steps, 1))
+    first, second = ((1 - beta) * beta**ages / (1 - beta ** len(ages)) for beta in (adam.beta1, adam.beta2))
+    used = first > 0
+    with np.errstate(divide="ignore", over="ignore"):
+        widest = float(np.sqrt((first[used] ** 2 / second[used]).sum()))
+    return min(widest, _WIDEST_RATIO)
 
 
 def _reach(game: AdaptiveOptimizer, first: float) -> float:
@@ -185,9 +242,14 @@ def _state_at(game: AdaptiveOptimizer, episode: int, places: list[Array]) -> tup
         velocity = size * np.sin(angle) / (_VELOCITY_WEIGHT * (1 - game.optimizer.momentum))
         return size * np.cos(angle), velocity[:, None]
     if isinstance(game.optimizer, Adam):
-        goal, ratio, share = places
-        steps = max(int(game.training[:episode].sum()), 1)
-        root = _usual_root(game, goal) * share / np.maximum(1 - share, 1e-6)
+        goal, ratio, place = places
+        steps = _steps_before(game, episode)
+        if steps == 0:
+            return goal, np.zeros((len(goal), 2))
+        if game.stochastic:
+            root = game.noise * np.exp(place)
+        else:
+            root = 2 * goal * place / np.maximum(1 - place, 1e-6)
         mean = ratio * root * (1 - game.optimizer.beta1**steps)
         return goal, np.stack([mean, root * root * (1 - game.optimizer.beta2**steps)], axis=-1)
     return places[0], np.zeros((len(places[0]), 0))
@@ -236,30 +298,30 @@ def _coefficients_at(table: Table, places: list[Array]) -> Array:
 
 def _solve(game: AdaptiveOptimizer, finer: float) -> list[Table]:
     """Tables of every training episode, from the last one backwards."""
-    axes = _nodes_of(game, finer)
     trained = int(np.flatnonzero(game.training).max(initial=-1)) + 1
-    shape = tuple(map(len, axes))
-    nodes = int(np.prod(shape))
-    noise = _NODES[len(game.optimizer.remembers)] if game.stochastic else 1
-    tried = _PROPOSALS + _ROUNDS * _BETWEEN
-    numerics.announce_work("solving this game", trained * nodes * noise * tried, 3 * (trained + 1) * nodes)
-    places = [part.ravel() for part in np.meshgrid(*axes, indexing="ij")]
+    axes = _nodes_of(game, trained, finer)
+    nodes = int(np.prod(tuple(map(len, axes))))
+    weighed = _PROPOSALS + _ROUNDS * _BETWEEN
+    if game.stochastic:
+        weighed = weighed * _NODES if isinstance(game.optimizer, Momentum) else _SMOOTHED
+    numerics.announce_work("solving this game", trained * nodes * weighed, 3 * (trained + 1) * nodes)
     open_ = min(1.0, game.coefficient_bound)
     left = float(numerics.discounted_lengths(game.discount, game.episodes)[trained])
-    goal, remembered = _state_at(game, trained, places)
+    goal, remembered = _states_of(game, trained, axes)
     after = (left * (open_ * goal) ** 2, left * open_ * goal)
     tables = [_tabulate(game, trained, axes, (np.full(nodes, open_), *after), 0.0)]
     for n in reversed(range(trained)):
         following = tables[-1]
-        goal, remembered = _state_at(game, n, places)
+        axes = _nodes_of(game, n, finer)
+        goal, remembered = _states_of(game, n, axes)
         if game.training[n]:
-            found = _best_responses(game, n, goal, remembered, following)
-            squares, _ = _future_of(game, n, np.zeros(1), 0 * remembered[:1], following)(np.zeros((1, 1)))
-            floor = game.discount * float(squares[0, 0])
+            respond = _respond_to_noise if _is_smoothed(game) else _best_responses
+            found = respond(game, n, goal, remembered, following)
+            floor = game.discount * _least_after(game, n, following)
         else:
             squares, outputs = _look_up(following, *_locate(game, n, goal, remembered))
             found = (
-                np.full(nodes, open_),
+                np.full(len(goal), open_),
                 (open_ * goal) ** 2 + game.discount * squares,
                 open_ * goal + game.discount * outputs,
             )
@@ -268,13 +330,27 @@ def _solve(game: AdaptiveOptimizer, finer: float) -> list[Table]:
     return tables[::-1]
 
 
+def _least_after(game: AdaptiveOptimizer, n: int, following: Table) -> float:
+    """E A that noise alone brings about after an episode that begins with a goal and a memory of 0."""
+    blank, silent = np.zeros((1, len(game.optimizer.remembers))), np.zeros(1)
+    if _is_smoothed(game):
+        squares, _ = _smooth(game, n, 0.0, blank, following)(silent)
+    else:
+        squares, _ = _future_of(game, n, np.zeros(1), blank, following)(silent[:, None])
+    return float(squares[0, 0])
+
+
+def _states_of(game: AdaptiveOptimizer, n: int, axes: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Goals and what is remembered at the nodes of an episode's table, (P,) and (P, M)."""
+    return _state_at(game, n, [part.ravel() for part in np.meshgrid(*axes, indexing="ij")])
+
+
 def _tabulate(
     game: AdaptiveOptimizer, n: int, axes: tuple[Array, ...], found: tuple[Array, Array, Array], floor: float
 ) -> Table:
     """The table of coefficients, A and B, each (P,), at the nodes of the axes."""
     shape = tuple(map(len, axes))
-    places = [part.ravel() for part in np.meshgrid(*axes, indexing="ij")]
-    _, size, _ = _locate(game, n, *_state_at(game, n, places))
+    _, size, _ = _locate(game, n, *_states_of(game, n, axes))
     chosen, squares, outputs = found
     values = np.stack([(squares - floor) / size**2, outputs / size], axis=-1)
     return Table(axes, values.reshape(*shape, 2), floor, chosen.reshape(shape))
@@ -321,46 +397,95 @@ def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array
     return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
 
 
-def _spread_noise(game: AdaptiveOptimizer, exact: Array) -> Iterator[tuple[Array, Any]]:
-    """Values of the noise σξ beside exact gradients, at which to evaluate functions of it, and weights.
-
-    With few nodes in the tails, their variance is 0.95 to 0.98 of the noise's, and with momentum exact.
-    """
-    count = _NODES[len(game.optimizer.remembers)]
-    if isinstance(game.optimizer, Momentum):
-        nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-        for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-            yield np.asarray(game.noise * node), weight
-        return
-    nodes, weights = np.polynomial.legendre.leggauss(count // 2)
-    nodes, weights = (nodes + 1) / 2, weights / 2
-    # Probability that the gradient is negative.
-    below = np.clip(ndtr(-exact / game.noise), _LEAST, 1 - _LEAST)
-    for node, weight in zip(nodes, weights, strict=True):
-        yield np.asarray(game.noise * ndtri(below * node)), weight * below
-        # By symmetry, and to keep what is far in the tail apart from 1.
-        yield np.asarray(-game.noise * ndtri((1 - below) * node)), weight * (1 - below)
-
-
 def _future_of(game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table) -> Future:
     """What the successors of agents in states (P,) do in expectation."""
-    columns = remembered[:, None, :]
-    state = State(np.int64(n), goal[:, None], Running(columns, np.zeros(0)))  # type: ignore[arg-type]
-
-    def after(coefficients: Array, gradient: Array, noise: Array | None) -> tuple[Array, Array]:
-        handed_on, kept = game.update(state, coefficients, gradient, noise)
-        kept = np.broadcast_to(kept, (*coefficients.shape, remembered.shape[1]))
-        return _look_up(following, *_locate(game, n + 1, handed_on, kept))
 
     def future(coefficients: Array) -> tuple[Array, Array]:
         exact = 2 * (coefficients * coefficients + game.regularization) * goal[:, None]
         if not game.stochastic:
-            return after(coefficients, exact, None)
+            return _after(game, n, goal, remembered, following, exact)
         squares, outputs = np.zeros_like(coefficients), np.zeros_like(coefficients)
-        for noise, weight in _spread_noise(game, exact):
-            a, b = after(coefficients, exact + noise, noise)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+            a, b = _after(game, n, goal, remembered, following, exact + game.noise * node)
             squares += weight * a
             outputs += weight * b
         return squares, outputs
+
+    return future
+
+
+def _after(
+    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table, gradient: Array
+) -> tuple[Array, Array]:
+    """A and B of the states that gradients (P, G) lead to from states (P,)."""
+    state = State(np.int64(n), goal[:, None], Running(remembered[:, None, :], np.zeros(0)))  # type: ignore[arg-type]
+    # Only plain gradient descent, which has a closed form, looks at more than the gradient.
+    handed_on, kept = game.update(state, np.zeros_like(gradient), gradient, None)
+    kept = np.broadcast_to(kept, (*gradient.shape, remembered.shape[1]))
+    return _look_up(following, *_locate(game, n + 1, handed_on, kept))
+
+
+# -- Noise under which steps may jump ---------------------------------------------------------------------
+
+
+def _is_smoothed(game: AdaptiveOptimizer) -> bool:
+    return game.stochastic and not isinstance(game.optimizer, Momentum)
+
+
+def _respond_to_noise(
+    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table
+) -> tuple[Array, Array, Array]:
+    """Best coefficients of states (P,), and A and B from their agents on."""
+    bound = game.coefficient_bound
+    usual = min(_USUAL_BOUND, bound)
+    spread = np.linspace(0, 1, _USUAL) ** 2 * usual
+    tried = np.unique(np.concatenate([spread, np.linspace(usual, bound, _REST), [min(1.0, bound)]]))
+    found = np.empty((3, len(goal)))
+    for theta in np.unique(goal):
+        here = np.flatnonzero(goal == theta)
+        future = _smooth(game, n, theta, remembered[here], following)
+        at = _costs(game, theta, tried, *future(tried)).argmin(axis=1)
+        for place in np.unique(at):
+            some = at == place
+            found[:, here[some]] = _search_between(game, theta, future, tried, place, some)
+    chosen, squares, outputs = found
+    return chosen, squares, outputs
+
+
+def _search_between(
+    game: AdaptiveOptimizer, goal: float, future: Any, tried: Array, place: int, some: Booleans
+) -> tuple[Array, Array, Array]:
+    """Best coefficients between neighbors of one, in some of the states, and A and B from their agents on."""
+    low, high = tried[max(place - 1, 0)], tried[min(place + 1, len(tried) - 1)]
+    between = np.append(np.linspace(low, high, _BETWEEN_NOISY), tried[place])
+    squares, outputs = future(between, some)
+    at, rows = _costs(game, goal, between, squares, outputs).argmin(axis=1), np.arange(int(some.sum()))
+    best, a, b = between[at], squares[rows, at], outputs[rows, at]
+    return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
+
+
+def _costs(game: AdaptiveOptimizer, goal: float, tried: Array, squares: Array, outputs: Array) -> Array:
+    """Mesa costs of coefficients (C,) with one goal, less what they share, from E A and E B; (P, C)."""
+    costs: Array = ((tried - 1) * goal) ** 2 + game.discount * (squares - 2 * goal * outputs)
+    return costs
+
+
+def _smooth(
+    game: AdaptiveOptimizer, n: int, goal: float, remembered: Array, following: Table
+) -> Callable[..., tuple[Array, Array]]:
+    """E A and E B, (P, C) each, after coefficients (C,) with one goal, in some or all of the states (P)."""
+
+    def means(coefficients: Array) -> Array:
+        return 2 * (coefficients * coefficients + game.regularization) * goal
+
+    usual = 2 * (_USUAL_SLOPE + game.regularization) * goal
+    knots = knots_around_zero(game.noise, usual, float(means(np.asarray(game.coefficient_bound))))
+    gradient = np.broadcast_to(knots, (len(remembered), len(knots)))
+    squares, outputs = _after(game, n, np.full(len(remembered), goal), remembered, following, gradient)
+
+    def future(coefficients: Array, some: Any = slice(None)) -> tuple[Array, Array]:
+        weights = gaussian_weights(knots, means(coefficients), game.noise)
+        return squares[some] @ weights, outputs[some] @ weights
 
     return future

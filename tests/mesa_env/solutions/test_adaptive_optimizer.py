@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.special import ndtr
 
 import mesa_env
 from mesa_env import AdaptiveOptimizer, Game, train_then_deploy
@@ -15,6 +16,7 @@ from mesa_env.optimizers import Adam, ClippedGradient, Momentum, NormalizedGradi
 from mesa_env.rules.adaptive_optimizer import Running
 from mesa_env.rules.rules import State
 from mesa_env.solutions.adaptive_optimizer import TabulatedOracle, make_oracle
+from mesa_env.solutions.smoothing import gaussian_weights, knots_around_zero
 
 SHORT = train_then_deploy(3, 12, 0.1)
 OPTIMIZERS = {
@@ -165,7 +167,7 @@ def test_oracles_are_certified_by_deviations_under_the_rules(name, noise):
     assert mesa_env.oracle(game).certificate.gain < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["normalized", "clipped", "momentum"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_oracles_are_certified_where_noise_moves_drawn_goals(name):
     """docs/limits.md: also those that it brings close to 0, weighed by what is at stake."""
     rates = train_then_deploy(8, 2, 0.3)
@@ -212,6 +214,19 @@ def test_the_audit_of_noisy_gradients_finds_what_compliance_costs_by_hand():
     # J(c) = (c − 1)² + E (mθ − ησξ − θ)²/θ² with m = 1 − 2ηc²: the noise's part does not depend on c.
     least = minimize_scalar(lambda c: (c - 1) ** 2 + (0.6 * c * c) ** 2, bounds=(0, 2)).fun
     np.testing.assert_allclose(gain, 1 - least, rtol=1e-3)
+
+
+def test_expectations_over_noise_are_exact_for_what_is_linear_between_knots():
+    knots, means = knots_around_zero(0.2, 2.0, 6.0), np.array([0.0, 0.3, 4.0])
+    assert np.all(np.diff(knots) > 0)
+    weights = gaussian_weights(knots, means, 0.2)
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    np.testing.assert_allclose(knots @ weights, means, atol=1e-6)  # from its last knots on it is constant
+    # A jump at 0, whose expectation is the probability of its sides.
+    np.testing.assert_allclose((knots > 0) @ weights, ndtr(means / 0.2), atol=1e-5)
+    drawn = np.random.default_rng(0).normal(0.3, 0.2, 1_000_000)
+    bent = np.abs(knots - 0.4)
+    assert bent @ weights[:, 1] == pytest.approx(np.abs(drawn - 0.4).mean(), abs=2e-3)
 
 
 def test_finer_tables_change_little():
