@@ -27,6 +27,7 @@ noise to come, and with u_k = y_k/θ' without noise
 So the equilibrium is the base game's, and only J's level rises with σ.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,13 +44,12 @@ from mesa_env.solutions.equilibrium import unwarned_equilibrium
 from mesa_env.solutions.smoothing import gaussian_weights, knots_around_zero
 from mesa_env.validation import require_kind
 
-_PROPOSALS, _BETWEEN, _ROUNDS = 121, 9, 4  # coefficients tried, between the best one's neighbors, so often
+_PROPOSALS, _BETWEEN = 121, 9  # coefficients tried, and between the best one's neighbors
+_ROUNDS = {False: 4, True: 1}  # so often; where noise is smoothed, costs are flat around the best one
 _JUMP = 0.3  # between coefficients of neighboring nodes, from which on the nearest one's is played
 _AT_ONCE = 2**20  # states times coefficients weighed at once
 _NODES = 7  # of the noise, with momentum
-_USUAL, _REST = 161, 40  # coefficients tried where noise is smoothed: up to the usual bound, and beyond
-_BETWEEN_NOISY = 33  # and between the best one's neighbors
-_USUAL_BOUND, _USUAL_SLOPE = 1.5, 1.3  # coefficients and c² that are common
+_USUAL = 1.15  # coefficients up to which knots are close
 _SMOOTHED = 500  # costs whose evaluation takes as long as one state's smoothing
 _CELLS = {0: (3000,), 1: (16, 384), 2: (28, 24, 24)}  # of the tables, by how much the optimizer remembers
 _NOISY_CELLS = {0: (800,), 1: (32, 64), 2: (40, 24, 20)}
@@ -145,11 +145,21 @@ def _locate(
         ratio = np.divide(mean, root, out=np.zeros_like(mean), where=root > 0)
         if game.stochastic:
             longest = game.learning_rates[episode:].max(initial=0.0)
-            place = np.log(np.maximum(root / game.noise, _LEAST_ROOT))
+            place = np.log(np.maximum(root / deviation_of(game), _LEAST_ROOT))
             return [sizes, ratio, place], np.hypot(sizes, longest), signs
         share = np.divide(root, root + 2 * sizes, out=np.zeros_like(root), where=root > 0)
         return [sizes, ratio, share], sizes, signs
     return [sizes], sizes, signs
+
+
+def deviation_of(game: AdaptiveOptimizer) -> float:
+    """σ, or what is as good as none."""
+    return max(game.noise, _LEAST_NOISE * _largest_start(game))
+
+
+def _largest_start(game: AdaptiveOptimizer) -> float:
+    """The largest |θ_0|, or 1 where all are 0."""
+    return float(np.max(np.abs(game.initial_goal))) or 1.0
 
 
 def _steps_before(game: AdaptiveOptimizer, episode: int) -> int:
@@ -159,13 +169,10 @@ def _steps_before(game: AdaptiveOptimizer, episode: int) -> int:
 
 _VELOCITY_WEIGHT = 0.5  # a velocity that lasts is 2θ / (1 − μ) where c = 1
 _WIDEST_RATIO = 3.0  # of a corrected mean gradient to the root of the mean square; beyond it, as there
+_LEAST_NOISE = 1e-12  # as a share of the largest |θ_0|
 _LEAST_ROOT = 1e-9  # of the mean square gradient over σ
-_LOW_ROOTS = (
-    0.01,
-    0.1,
-    0.2,
-    0.3,
-)  # of pure noise, over σ, that are rare after one step, two, three, and more
+# Of pure noise, over σ, that are rare after one step, two, three, and more.
+_LOW_ROOTS = (0.01, 0.1, 0.2, 0.3)
 _HIGH_ROOT = 4.0  # of pure noise, likewise
 _ONE_STEP = 4  # times as many nodes where the ratio is 1 or −1
 
@@ -174,7 +181,7 @@ def _nodes_of(game: AdaptiveOptimizer, episode: int, finer: float) -> tuple[Arra
     """The axes of an episode's table, in the coordinates of `_locate`."""
     counts = (_NOISY_CELLS if game.stochastic else _CELLS)[len(game.optimizer.remembers)]
     counts = tuple(round(finer * count) for count in counts)
-    first = float(np.max(np.abs(game.initial_goal))) or 1.0
+    first = _largest_start(game)
     if isinstance(game.optimizer, Adam) and game.stochastic:
         return _nodes_in_noise(game, game.optimizer, episode, first, counts)
     largest = min(game.goal_bound, max(1.5 * first, _reach(game, first)))
@@ -199,14 +206,14 @@ def _nodes_in_noise(
     usual = min(1.1 * first, game.goal_bound)
     largest = max(min(first + widest * float(game.learning_rates[:episode].sum()), game.goal_bound), usual)
     near = np.linspace(0, usual, 3 * counts[0] // 4)
-    near[0] = 1e-3 * first  # at 0 all coefficients cost the same
+    near[0] = 1e-3 * usual  # at 0 all coefficients cost the same
     far = np.linspace(usual, largest, counts[0] - len(near) + 1)[1:] if largest > usual else near[:0]
     goals = np.concatenate([near, far])
     if steps == 0:  # nothing is remembered
         return goals, np.array([-1.0, 1.0]), np.array([-1.0, 1.0])
     slope = game.coefficient_bound**2 + game.regularization
     low = _LOW_ROOTS[min(steps, len(_LOW_ROOTS)) - 1]
-    high = 2 * min(slope, 1 + game.regularization) * largest / game.noise + _HIGH_ROOT
+    high = 2 * min(slope, 1 + game.regularization) * largest / deviation_of(game) + _HIGH_ROOT
     alone = steps == 1
     roots = np.linspace(np.log(low), np.log(high), counts[2] * (_ONE_STEP if alone else 1))
     if alone:
@@ -247,7 +254,7 @@ def _state_at(game: AdaptiveOptimizer, episode: int, places: list[Array]) -> tup
         if steps == 0:
             return goal, np.zeros((len(goal), 2))
         if game.stochastic:
-            root = game.noise * np.exp(place)
+            root = deviation_of(game) * np.exp(place)
         else:
             root = 2 * goal * place / np.maximum(1 - place, 1e-6)
         mean = ratio * root * (1 - game.optimizer.beta1**steps)
@@ -301,7 +308,7 @@ def _solve(game: AdaptiveOptimizer, finer: float) -> list[Table]:
     trained = int(np.flatnonzero(game.training).max(initial=-1)) + 1
     axes = _nodes_of(game, trained, finer)
     nodes = int(np.prod(tuple(map(len, axes))))
-    weighed = _PROPOSALS + _ROUNDS * _BETWEEN
+    weighed = _PROPOSALS + _ROUNDS[_is_smoothed(game)] * _BETWEEN
     if game.stochastic:
         weighed = weighed * _NODES if isinstance(game.optimizer, Momentum) else _SMOOTHED
     numerics.announce_work("solving this game", trained * nodes * weighed, 3 * (trained + 1) * nodes)
@@ -315,9 +322,9 @@ def _solve(game: AdaptiveOptimizer, finer: float) -> list[Table]:
         axes = _nodes_of(game, n, finer)
         goal, remembered = _states_of(game, n, axes)
         if game.training[n]:
-            respond = _respond_to_noise if _is_smoothed(game) else _best_responses
-            found = respond(game, n, goal, remembered, following)
-            floor = game.discount * _least_after(game, n, following)
+            found = _best_responses(game, n, goal, remembered, following)
+            squares, _ = _future_of(game, n, np.zeros(1), 0 * remembered[:1], following)(np.zeros((1, 1)))
+            floor = game.discount * float(squares[0, 0])
         else:
             squares, outputs = _look_up(following, *_locate(game, n, goal, remembered))
             found = (
@@ -328,16 +335,6 @@ def _solve(game: AdaptiveOptimizer, finer: float) -> list[Table]:
             floor = game.discount * following.floor
         tables.append(_tabulate(game, n, axes, found, floor))
     return tables[::-1]
-
-
-def _least_after(game: AdaptiveOptimizer, n: int, following: Table) -> float:
-    """E A that noise alone brings about after an episode that begins with a goal and a memory of 0."""
-    blank, silent = np.zeros((1, len(game.optimizer.remembers))), np.zeros(1)
-    if _is_smoothed(game):
-        squares, _ = _smooth(game, n, 0.0, blank, following)(silent)
-    else:
-        squares, _ = _future_of(game, n, np.zeros(1), blank, following)(silent[:, None])
-    return float(squares[0, 0])
 
 
 def _states_of(game: AdaptiveOptimizer, n: int, axes: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -366,10 +363,13 @@ def _best_responses(
     game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table
 ) -> tuple[Array, Array, Array]:
     """Best coefficients of states (P,), and A and B from their agents on."""
+    if _is_smoothed(game):
+        starts = np.flatnonzero(np.diff(goal, prepend=np.nan))  # of runs of the same goal
+    else:
+        starts = np.arange(0, len(goal), max(1, _AT_ONCE // _PROPOSALS))
     parts = []
-    step = max(1, _AT_ONCE // _PROPOSALS)
-    for first in range(0, len(goal), step):
-        some = slice(first, first + step)
+    for first, end in itertools.pairwise([*starts, len(goal)]):
+        some = slice(first, end)
         parts.append(_search(_future_of(game, n, goal[some], remembered[some], following), game, goal[some]))
     chosen, squares, outputs = (np.concatenate(part) for part in zip(*parts, strict=True))
     return chosen, squares, outputs
@@ -385,7 +385,7 @@ def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array
     spread = np.linspace(0, 1, _PROPOSALS) ** 2 * game.coefficient_bound
     tried = np.sort(np.append(spread, min(1.0, game.coefficient_bound)))
     tried = np.broadcast_to(tried, (len(goal), len(tried)))
-    for _ in range(_ROUNDS + 1):
+    for _ in range(_ROUNDS[_is_smoothed(game)] + 1):
         squares, outputs = future(tried)
         costs = ((tried - 1) * theta) ** 2 + game.discount * (squares - 2 * theta * outputs)
         at = costs.argmin(axis=1)
@@ -397,22 +397,49 @@ def _search(future: Future, game: AdaptiveOptimizer, goal: Array) -> tuple[Array
     return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
 
 
-def _future_of(game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table) -> Future:
-    """What the successors of agents in states (P,) do in expectation."""
+def _is_smoothed(game: AdaptiveOptimizer) -> bool:
+    """Whether expectations are over all gradients that noise may bring: where steps may jump with it."""
+    return game.stochastic and not isinstance(game.optimizer, Momentum)
 
-    def future(coefficients: Array) -> tuple[Array, Array]:
-        exact = 2 * (coefficients * coefficients + game.regularization) * goal[:, None]
-        if not game.stochastic:
-            return _after(game, n, goal, remembered, following, exact)
+
+def _future_of(game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table) -> Future:
+    """What the successors of agents in states (P,) do in expectation; with the same goal, if smoothed."""
+
+    def gradients(coefficients: Array) -> Array:
+        """Without noise."""
+        return 2 * (coefficients * coefficients + game.regularization) * goal[:, None]
+
+    def after(gradient: Array) -> tuple[Array, Array]:
+        return _after(game, n, goal, remembered, following, gradient)
+
+    def expect(coefficients: Array) -> tuple[Array, Array]:
         squares, outputs = np.zeros_like(coefficients), np.zeros_like(coefficients)
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-            a, b = _after(game, n, goal, remembered, following, exact + game.noise * node)
+            a, b = after(gradients(coefficients) + game.noise * node)
             squares += weight * a
             outputs += weight * b
         return squares, outputs
 
-    return future
+    if not game.stochastic:
+        return lambda coefficients: after(gradients(coefficients))
+    if not _is_smoothed(game):
+        return expect
+    deviation = deviation_of(game)
+    usual, most = gradients(np.array([[_USUAL, game.coefficient_bound]]))[0]
+    knots = knots_around_zero(deviation, usual, most)
+    known = np.stack(after(np.broadcast_to(knots, (len(goal), len(knots)))))
+
+    def smooth(coefficients: Array) -> tuple[Array, Array]:
+        found = np.empty((2, *coefficients.shape))
+        rows, alike = np.unique(coefficients, axis=0, return_inverse=True)
+        for i, row in enumerate(rows):
+            weights = gaussian_weights(knots, gradients(row[None])[0], deviation)
+            found[:, alike == i] = known[:, alike == i] @ weights
+        squares, outputs = found
+        return squares, outputs
+
+    return smooth
 
 
 def _after(
@@ -424,68 +451,3 @@ def _after(
     handed_on, kept = game.update(state, np.zeros_like(gradient), gradient, None)
     kept = np.broadcast_to(kept, (*gradient.shape, remembered.shape[1]))
     return _look_up(following, *_locate(game, n + 1, handed_on, kept))
-
-
-# -- Noise under which steps may jump ---------------------------------------------------------------------
-
-
-def _is_smoothed(game: AdaptiveOptimizer) -> bool:
-    return game.stochastic and not isinstance(game.optimizer, Momentum)
-
-
-def _respond_to_noise(
-    game: AdaptiveOptimizer, n: int, goal: Array, remembered: Array, following: Table
-) -> tuple[Array, Array, Array]:
-    """Best coefficients of states (P,), and A and B from their agents on."""
-    bound = game.coefficient_bound
-    usual = min(_USUAL_BOUND, bound)
-    spread = np.linspace(0, 1, _USUAL) ** 2 * usual
-    tried = np.unique(np.concatenate([spread, np.linspace(usual, bound, _REST), [min(1.0, bound)]]))
-    found = np.empty((3, len(goal)))
-    for theta in np.unique(goal):
-        here = np.flatnonzero(goal == theta)
-        future = _smooth(game, n, theta, remembered[here], following)
-        at = _costs(game, theta, tried, *future(tried)).argmin(axis=1)
-        for place in np.unique(at):
-            some = at == place
-            found[:, here[some]] = _search_between(game, theta, future, tried, place, some)
-    chosen, squares, outputs = found
-    return chosen, squares, outputs
-
-
-def _search_between(
-    game: AdaptiveOptimizer, goal: float, future: Any, tried: Array, place: int, some: Booleans
-) -> tuple[Array, Array, Array]:
-    """Best coefficients between neighbors of one, in some of the states, and A and B from their agents on."""
-    low, high = tried[max(place - 1, 0)], tried[min(place + 1, len(tried) - 1)]
-    between = np.append(np.linspace(low, high, _BETWEEN_NOISY), tried[place])
-    squares, outputs = future(between, some)
-    at, rows = _costs(game, goal, between, squares, outputs).argmin(axis=1), np.arange(int(some.sum()))
-    best, a, b = between[at], squares[rows, at], outputs[rows, at]
-    return best, (best * goal) ** 2 + game.discount * a, best * goal + game.discount * b
-
-
-def _costs(game: AdaptiveOptimizer, goal: float, tried: Array, squares: Array, outputs: Array) -> Array:
-    """Mesa costs of coefficients (C,) with one goal, less what they share, from E A and E B; (P, C)."""
-    costs: Array = ((tried - 1) * goal) ** 2 + game.discount * (squares - 2 * goal * outputs)
-    return costs
-
-
-def _smooth(
-    game: AdaptiveOptimizer, n: int, goal: float, remembered: Array, following: Table
-) -> Callable[..., tuple[Array, Array]]:
-    """E A and E B, (P, C) each, after coefficients (C,) with one goal, in some or all of the states (P)."""
-
-    def means(coefficients: Array) -> Array:
-        return 2 * (coefficients * coefficients + game.regularization) * goal
-
-    usual = 2 * (_USUAL_SLOPE + game.regularization) * goal
-    knots = knots_around_zero(game.noise, usual, float(means(np.asarray(game.coefficient_bound))))
-    gradient = np.broadcast_to(knots, (len(remembered), len(knots)))
-    squares, outputs = _after(game, n, np.full(len(remembered), goal), remembered, following, gradient)
-
-    def future(coefficients: Array, some: Any = slice(None)) -> tuple[Array, Array]:
-        weights = gaussian_weights(knots, means(coefficients), game.noise)
-        return squares[some] @ weights, outputs[some] @ weights
-
-    return future
